@@ -1,0 +1,146 @@
+//! Debian packages: the build needs of the workspace and the programs the servers run on. Never
+//! touches a package whose program is already there.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::stamp::Folder;
+use crate::error::Result;
+use crate::tool;
+
+const PROBE_WITHIN: Duration = Duration::from_secs(30);
+const APT_WITHIN: Duration = Duration::from_secs(900);
+
+/// Kafka 3.9 needs at least this Java.
+const JAVA_MIN: u32 = 11;
+
+/// What it takes to build the whole workspace, besides Rust.
+const BUILD_PACKAGES: [&str; 9] = [
+    "cmake",
+    "g++",
+    "make",
+    "pkg-config",
+    "protobuf-compiler",
+    "libprotobuf-dev",
+    "libssl-dev",
+    "libcurl4-openssl-dev",
+    "zlib1g-dev",
+];
+
+/// Packages of the servers, each with a command that succeeds if its program is there, from
+/// wherever it came.
+const SERVER_PACKAGES: [(&str, &[&str]); 6] = [
+    ("etcd-server", &["etcd", "--version"]),
+    ("etcd-client", &["etcdctl", "version"]),
+    ("maven", &["mvn", "--version"]),
+    ("python3", &["python3", "--version"]),
+    ("python3-pip", &["python3", "-m", "pip", "--version"]),
+    ("util-linux", &["setpriv", "--version"]),
+];
+
+/// Installs what is missing of the packages needed to build the workspace (C libraries, cmake,
+/// protoc), saying on standard output what it does.
+///
+/// # Errors
+/// If apt-get fails or is not there.
+pub fn install_build_packages() -> Result<()> {
+    let missing = BUILD_PACKAGES
+        .into_iter()
+        .filter(|package| !is_installed(package))
+        .collect();
+    install("build", missing)
+}
+
+pub(super) fn install_server_packages(folder: &Folder) -> Result<()> {
+    // Probing seven programs, some of them on a Java machine, takes seconds; once is enough.
+    folder.part("programs", "1", |_| {
+        let mut missing: Vec<&str> = SERVER_PACKAGES
+            .into_iter()
+            .filter(|(_, probe)| probe_output(probe).is_none())
+            .map(|(package, _)| package)
+            .collect();
+        if java_version().is_none_or(|version| version < JAVA_MIN) {
+            missing.push("openjdk-17-jre-headless");
+        }
+        if missing.contains(&"etcd-server") {
+            println!("lab: where systemd runs, etcd-server also starts an etcd of its own, unused");
+        }
+        install("server", missing)
+    })?;
+    Ok(())
+}
+
+fn install(purpose: &str, missing: Vec<&str>) -> Result<()> {
+    if missing.is_empty() {
+        println!("lab: {purpose} packages: all there");
+        return Ok(());
+    }
+    println!("lab: {purpose} packages: installing {}", missing.join(" "));
+    apt_get(&["update"])?;
+    let mut arguments = vec!["install", "--yes", "--no-install-recommends"];
+    arguments.extend(missing);
+    apt_get(&arguments)
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let root = rustix::process::geteuid().is_root();
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if !root {
+        command.args([
+            "--non-interactive",
+            "DEBIAN_FRONTEND=noninteractive",
+            "apt-get",
+        ]);
+    }
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        // Another installation on this machine is waited for, not failed on.
+        .args(["--quiet", "--option", "DPkg::Lock::Timeout=600"])
+        .args(arguments);
+    tool::run(&mut command, APT_WITHIN).map(drop)
+}
+
+fn is_installed(package: &str) -> bool {
+    probe_output(&[
+        "dpkg-query",
+        "--show",
+        "--showformat=${db:Status-Status}",
+        package,
+    ])
+    .is_some_and(|status| status == "installed")
+}
+
+fn probe_output(probe: &[&str]) -> Option<String> {
+    let (program, arguments) = probe.split_first()?;
+    tool::run(Command::new(program).args(arguments), PROBE_WITHIN).ok()
+}
+
+fn java_version() -> Option<u32> {
+    parse_java_version(&probe_output(&["java", "--version"])?)
+}
+
+/// `openjdk 17.0.15 2025-04-15` and the like; Java 8 knows no `--version` and fails before.
+fn parse_java_version(output: &str) -> Option<u32> {
+    let version = output.split_whitespace().nth(1)?;
+    version
+        .split(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn java_says_its_version_in_several_ways() {
+        assert_eq!(
+            parse_java_version("openjdk 17.0.15 2025-04-15\nOpenJDK Run"),
+            Some(17)
+        );
+        assert_eq!(parse_java_version("java 21 2023-09-19 LTS"), Some(21));
+        assert_eq!(parse_java_version("openjdk 24-ea 2025-03-18"), Some(24));
+        assert_eq!(parse_java_version(""), None);
+    }
+}

@@ -1,0 +1,87 @@
+//! Apache Kafka from Maven: the jars of broker and tools, and one formatted data folder that every
+//! broker of the lab starts from, which saves each of them a run of the format tool.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::stamp::Folder;
+use crate::error::{Result, While};
+use crate::tool;
+
+const VERSION: &str = "3.9.1";
+const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
+
+/// Seconds on a good line; Maven has no limit of its own.
+const DOWNLOAD_WITHIN: Duration = Duration::from_secs(900);
+const FORMAT_WITHIN: Duration = Duration::from_secs(60);
+
+/// Any 16 bytes in base64; the brokers of the lab never meet.
+const CLUSTER_ID: &str = "bWlsdnVzLWNkYy1sYWIuLg";
+
+const LOG4J: &str = "log4j.rootLogger=WARN, out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
+";
+
+pub(super) fn install(folder: &Folder) -> Result<PathBuf> {
+    folder.part("kafka", VERSION, |unfinished| {
+        super::write(&unfinished.join("pom.xml"), &pom())?;
+        super::write(&unfinished.join("log4j.properties"), LOG4J)?;
+        download(folder, unfinished)?;
+        format(unfinished)
+    })
+}
+
+fn download(folder: &Folder, into: &Path) -> Result<()> {
+    let mut maven = Command::new("mvn");
+    maven
+        .args(["--batch-mode", "--quiet", PLUGIN, "-DincludeScope=runtime"])
+        .arg("-DoutputDirectory=lib")
+        .arg(format!(
+            "-Dmaven.repo.local={}",
+            folder.cache("maven").display()
+        ))
+        .current_dir(into);
+    tool::run(&mut maven, DOWNLOAD_WITHIN).map(drop)
+}
+
+fn format(kafka: &Path) -> Result<()> {
+    let settings = kafka.join("format.properties");
+    let formatted = kafka.join("formatted");
+    std::fs::create_dir(&formatted).while_doing(|| format!("create {}", formatted.display()))?;
+    // Nothing is contacted: formatting only asks for a plausible file.
+    let text = format!(
+        "process.roles=broker,controller\nnode.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:9093\n\
+         listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093\n\
+         controller.listener.names=CONTROLLER\nlog.dirs={}\n",
+        formatted.display()
+    );
+    super::write(&settings, &text)?;
+    let mut tool = Command::new("java");
+    tool.arg("-Dlog4j.configuration=file:log4j.properties")
+        .args(["-cp", "lib/*", "kafka.tools.StorageTool", "format"])
+        .args(["--cluster-id", CLUSTER_ID, "--config"])
+        .arg(&settings)
+        .current_dir(kafka);
+    tool::run(&mut tool, FORMAT_WITHIN).map(drop)
+}
+
+fn pom() -> String {
+    let dependency = |group: &str, artifact: &str, version: &str| {
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+             <version>{version}</version></dependency>"
+        )
+    };
+    format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+         <groupId>lab</groupId><artifactId>kafka</artifactId><version>1</version>\
+         <packaging>pom</packaging><dependencies>{}{}{}</dependencies></project>\n",
+        dependency("org.apache.kafka", "kafka_2.13", VERSION),
+        dependency("org.apache.kafka", "kafka-tools", VERSION),
+        dependency("org.slf4j", "slf4j-reload4j", "1.7.36"),
+    )
+}

@@ -1,0 +1,76 @@
+//! Obtains the servers from package registries: etcd and Java from Debian, Milvus from PyPI,
+//! Apache Kafka from Maven. Can be repeated: what is there is left alone. Never writes outside the
+//! lab folder, except for Debian packages.
+
+mod debian;
+mod kafka_jars;
+mod milvus_wheel;
+mod stamp;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, While};
+use stamp::Folder;
+
+pub use debian::install_build_packages;
+
+/// Names another lab folder, for instance one shared by several builds.
+const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";
+
+/// The servers' programs. To have one is to have them installed.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    /// The folder with the program `milvus`, its libraries and the template of its settings.
+    pub milvus: PathBuf,
+    /// The folder with Kafka's jars in `lib` and a formatted data folder in `formatted`.
+    pub kafka: PathBuf,
+}
+
+/// Installs what is missing of etcd, Java, Milvus and Kafka, saying on standard output what it
+/// does. A second run takes milliseconds.
+///
+/// # Errors
+/// If a package cannot be fetched; the next run goes on where this one failed.
+pub fn install_servers() -> Result<Installed> {
+    let folder = Folder::open(&lab_folder())?;
+    debian::install_server_packages(&folder)?;
+    Ok(Installed {
+        milvus: milvus_wheel::install(&folder)?,
+        kafka: kafka_jars::install(&folder)?,
+    })
+}
+
+/// Where everything is installed: `MILVUS_CDC_LAB_DIR`, or `lab` in the build folder.
+pub fn lab_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
+        return PathBuf::from(folder);
+    }
+    std::env::current_exe()
+        .ok()
+        .and_then(|program| build_folder(&program))
+        .unwrap_or_else(|| PathBuf::from("target"))
+        .join("lab")
+}
+
+/// Cargo marks its build folder, wherever it is configured to be.
+fn build_folder(program: &Path) -> Option<PathBuf> {
+    let marked = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    program.ancestors().skip(1).find(marked).map(Path::to_owned)
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).while_doing(|| format!("write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_folder_is_the_marked_one_above_the_program() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("CACHEDIR.TAG"), "").unwrap();
+        let program = root.path().join("debug/deps/some-test");
+        assert_eq!(build_folder(&program).unwrap(), root.path());
+    }
+}

@@ -1,0 +1,106 @@
+//! The lab folder: each part is a subfolder that is complete or absent, and one installer works at
+//! a time on this machine. Never leaves a half-finished part under its final name.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Result, While};
+use crate::wait;
+
+/// A first install on a slow line; another installer may be doing it.
+const TURN_WITHIN: std::time::Duration = std::time::Duration::from_secs(1200);
+
+/// Lies in a finished part and names what made it; another version makes the part anew.
+const STAMP: &str = ".complete";
+
+/// The lab folder, held by this installer alone until dropped.
+pub(super) struct Folder {
+    root: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    pub(super) fn open(root: &Path) -> Result<Self> {
+        fs::create_dir_all(root).while_doing(|| format!("create {}", root.display()))?;
+        let root = root
+            .canonicalize()
+            .while_doing(|| format!("find {}", root.display()))?;
+        let path = root.join("install.lock");
+        let lock = File::create(&path).while_doing(|| format!("open {}", path.display()))?;
+        wait::until(TURN_WITHIN, "another installer to finish", || {
+            match lock.try_lock() {
+                Ok(()) => Ok(Some(())),
+                Err(fs::TryLockError::WouldBlock) => Ok(None),
+                Err(fs::TryLockError::Error(error)) => {
+                    Err(error).while_doing(|| format!("lock {}", path.display()))
+                }
+            }
+        })?;
+        Ok(Self { root, _lock: lock })
+    }
+
+    /// A folder for downloads; deleting it costs time only.
+    pub(super) fn cache(&self, name: &str) -> PathBuf {
+        self.root.join("cache").join(name)
+    }
+
+    /// The folder `name`, made by `make` in a temporary folder unless `version` is there already.
+    pub(super) fn part(
+        &self,
+        name: &str,
+        version: &str,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let part = self.root.join(name);
+        if fs::read_to_string(part.join(STAMP)).is_ok_and(|stamp| stamp == version) {
+            return Ok(part);
+        }
+        println!("lab: {name} {version}: installing into {}", part.display());
+        let unfinished = self.root.join(format!("{name}.unfinished"));
+        remove(&unfinished)?;
+        remove(&part)?;
+        fs::create_dir(&unfinished).while_doing(|| format!("create {}", unfinished.display()))?;
+        make(&unfinished)?;
+        super::write(&unfinished.join(STAMP), version)?;
+        fs::rename(&unfinished, &part).while_doing(|| format!("finish {}", part.display()))?;
+        println!("lab: {name} {version}: done");
+        Ok(part)
+    }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result.while_doing(|| format!("remove {}", folder.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_part_is_made_once_per_version_and_again_after_a_failure() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let fail = |unfinished: &Path| {
+            fs::write(unfinished.join("half"), "").unwrap();
+            Err(Error::new("no network"))
+        };
+        assert!(folder.part("thing", "1", fail).is_err());
+        assert!(!root.path().join("thing").exists());
+
+        let made = folder.part("thing", "1", |_| Ok(())).unwrap();
+        assert!(
+            !made.join("half").exists(),
+            "the failed attempt left something"
+        );
+        folder.part("thing", "1", |_| panic!("made twice")).unwrap();
+        assert!(
+            folder
+                .part("thing", "2", |_| Err(Error::new("made anew")))
+                .is_err()
+        );
+    }
+}

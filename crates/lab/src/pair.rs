@@ -1,0 +1,149 @@
+//! A source and a target, ready to replicate between, each on an etcd of its own: the smallest
+//! whole that a test of replication needs. Never connects the two: that is the product's work.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_yaml_ng::Value;
+
+use crate::error::{Error, Result};
+use crate::etcd::{Etcd, EtcdOptions};
+use crate::install::Installed;
+use crate::kafka::{Kafka, KafkaOptions};
+use crate::milvus::{Milvus, MilvusOptions, Queue};
+use crate::server::{READY_WITHIN, Server};
+
+/// How a pair is to be run.
+#[derive(Debug, Clone)]
+pub struct PairOptions {
+    /// The broker of the source.
+    pub kafka: KafkaOptions,
+    /// Physical channels of either Milvus; each costs processor time even when idle.
+    pub dml_channels: u16,
+    /// What either Milvus logs: `debug`, `info`, `warn` or `error`.
+    pub log_level: String,
+    /// More settings of either `milvus.yaml` as dotted paths.
+    pub settings: Vec<(String, Value)>,
+}
+
+impl Default for PairOptions {
+    fn default() -> Self {
+        Self {
+            kafka: KafkaOptions::default(),
+            dml_channels: 16,
+            log_level: "warn".to_owned(),
+            settings: vec![],
+        }
+    }
+}
+
+/// A source on Kafka and a replica to write to. Dropped, all of it is killed.
+#[derive(Debug)]
+pub struct Pair {
+    /// Named `src`; its messages are in `kafka`.
+    pub source: Milvus,
+    /// Named `dst`; refuses ordinary writes.
+    pub target: Milvus,
+    /// The source's queue.
+    pub kafka: Kafka,
+    /// The source's metadata.
+    pub source_etcd: Etcd,
+    /// The target's metadata.
+    pub target_etcd: Etcd,
+    /// How long it took until all were ready.
+    pub started_in: Duration,
+}
+
+impl Pair {
+    /// Starts all five servers below `folder` and waits until they are ready.
+    ///
+    /// # Errors
+    /// If one of them does not start; those that did are killed.
+    pub fn start(installed: &Installed, folder: &Path, options: &PairOptions) -> Result<Self> {
+        let begun = Instant::now();
+        let mut source_etcd = Etcd::start(&folder.join("source-etcd"), EtcdOptions::default())?;
+        let mut target_etcd = Etcd::start(&folder.join("target-etcd"), EtcdOptions::default())?;
+        let mut kafka = Kafka::start(installed, &folder.join("kafka"), options.kafka.clone())?;
+        target_etcd.wait_ready(READY_WITHIN)?;
+        // The target needs no Kafka, so it starts beside it.
+        let mut target = Milvus::start(
+            installed,
+            &folder.join("target"),
+            MilvusOptions {
+                tt_msg_enabled: false,
+                ..options.milvus("dst", &target_etcd, Queue::Rocksmq)
+            },
+        )?;
+        source_etcd.wait_ready(READY_WITHIN)?;
+        kafka.wait_ready(READY_WITHIN)?;
+        let queue = Queue::Kafka(kafka.broker());
+        let mut source = Milvus::start(
+            installed,
+            &folder.join("source"),
+            options.milvus("src", &source_etcd, queue),
+        )?;
+        target.wait_ready(READY_WITHIN)?;
+        source.wait_ready(READY_WITHIN)?;
+        let started_in = begun.elapsed();
+        println!("lab: pair ready in {:.1} s", started_in.as_secs_f64());
+        Ok(Self {
+            source,
+            target,
+            kafka,
+            source_etcd,
+            target_etcd,
+            started_in,
+        })
+    }
+
+    /// All five, those that need others first.
+    pub fn servers(&mut self) -> [&mut dyn Server; 5] {
+        [
+            &mut self.source,
+            &mut self.target,
+            &mut self.kafka,
+            &mut self.source_etcd,
+            &mut self.target_etcd,
+        ]
+    }
+
+    /// Stops all gracefully: both Milvus at the same time, then what they need.
+    ///
+    /// # Errors
+    /// The first that could not be stopped; the others are stopped all the same.
+    pub fn stop(&mut self) -> Result<()> {
+        let milvus = stop_together([&mut self.source, &mut self.target]);
+        let kafka: &mut (dyn Server + 'static) = &mut self.kafka;
+        milvus.and(stop_together([
+            kafka,
+            &mut self.source_etcd,
+            &mut self.target_etcd,
+        ]))
+    }
+}
+
+impl PairOptions {
+    fn milvus(&self, name: &str, etcd: &Etcd, queue: Queue) -> MilvusOptions {
+        MilvusOptions {
+            dml_channels: self.dml_channels,
+            log_level: self.log_level.clone(),
+            settings: self.settings.clone(),
+            ..MilvusOptions::new(name, etcd.client(), queue)
+        }
+    }
+}
+
+fn stop_together<const N: usize>(servers: [&mut dyn Server; N]) -> Result<()> {
+    std::thread::scope(|scope| {
+        let threads = servers.map(|server| scope.spawn(move || server.stop()));
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .map_err(|_| Error::new("stopping panicked"))
+                    .flatten()
+            })
+            .fold(Ok(()), Result::and)
+    })
+}

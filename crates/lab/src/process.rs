@@ -1,0 +1,189 @@
+//! One running server process: signals, end, usage. Dropping it kills it; it never outlives us.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::error::{Error, Result, While};
+use crate::procfs::{self, Usage};
+use crate::spawner;
+use crate::wait;
+
+/// A killed process is gone at once, unless the kernel is busy writing for it.
+const DEATH_WITHIN: Duration = Duration::from_secs(20);
+
+/// How much of a log an error shows.
+const LOG_TAIL_BYTES: usize = 2000;
+
+/// A program started by the lab, with its output in one log file.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`, made by [`spawner::mortal`], in `folder`. The environment is not
+    /// inherited: a server must not pick up settings of whoever runs the tests.
+    pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let scratch = folder.join("tmp");
+        fs::create_dir_all(&scratch).while_doing(|| format!("create {}", scratch.display()))?;
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .while_doing(|| format!("open {}", log.display()))?;
+        let err = out
+            .try_clone()
+            .while_doing(|| format!("share {}", log.display()))?;
+        let chosen: Vec<_> = command
+            .get_envs()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+            .collect();
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", folder)
+            .env("TMPDIR", &scratch)
+            .envs(chosen)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(out)
+            .stderr(err)
+            // A Ctrl-C in the terminal is for us; the servers are stopped in order.
+            .process_group(0);
+        let child = spawner::spawn(command).while_doing(|| format!("start {name}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    pub(crate) fn usage(&self) -> Result<Usage> {
+        procfs::usage(self.pid())
+    }
+
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Fails, showing the end of the log, if the process is no longer there.
+    pub(crate) fn must_run(&mut self) -> Result<()> {
+        if self.is_running() {
+            return Ok(());
+        }
+        let tail = tail(&self.log);
+        Err(Error::new(format!(
+            "{} ended by itself; end of its log:\n{tail}",
+            self.name
+        )))
+    }
+
+    /// Does nothing to a process that has ended, whose id may be another's by now.
+    pub(crate) fn signal(&mut self, signal: Signal) -> Result<()> {
+        if !self.is_running() {
+            return Ok(());
+        }
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| Error::new(format!("{} has no process id", self.name)))?;
+        kill_process(pid, signal).while_doing(|| format!("signal {}", self.name))
+    }
+
+    /// Asks the process to end and kills it if it has not within `grace`.
+    pub(crate) fn stop(&mut self, grace: Duration) -> Result<()> {
+        self.signal(Signal::TERM)?;
+        // A frozen process hears nothing else.
+        self.signal(Signal::CONT)?;
+        match self.wait_end(grace) {
+            Ok(()) => Ok(()),
+            Err(_) => self.kill(),
+        }
+    }
+
+    /// Ends the process at once and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.signal(Signal::KILL)?;
+        self.wait_end(DEATH_WITHIN)
+    }
+
+    fn wait_end(&mut self, within: Duration) -> Result<()> {
+        let what = format!("the end of {}", self.name);
+        wait::until(within, &what, || Ok((!self.is_running()).then_some(())))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Nobody is left to tell; the kernel's own guard remains.
+        let _ = self.kill();
+    }
+}
+
+fn tail(log: &Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let from = bytes.len().saturating_sub(LOG_TAIL_BYTES);
+    String::from_utf8_lossy(&bytes[from..]).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sleeper(folder: &Path) -> Process {
+        let mut command = spawner::mortal("sleep");
+        command.arg("600");
+        Process::start("sleeper", command, folder).unwrap()
+    }
+
+    #[test]
+    fn a_process_outlives_the_thread_that_asked_for_it_but_not_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let mut process = std::thread::spawn(move || sleeper(&path)).join().unwrap();
+        process.must_run().unwrap();
+        let pid = process.pid();
+        assert!(procfs::is_alive(pid));
+        drop(process);
+        assert!(!procfs::is_alive(pid));
+    }
+
+    #[test]
+    fn a_frozen_process_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut process = sleeper(folder.path());
+        process.signal(Signal::STOP).unwrap();
+        process.stop(Duration::from_secs(10)).unwrap();
+        assert!(!process.is_running());
+    }
+
+    #[test]
+    fn a_program_that_cannot_start_shows_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let command = spawner::mortal("no-such-program-anywhere");
+        let mut process = Process::start("nothing", command, folder.path()).unwrap();
+        let error = wait::until::<()>(Duration::from_secs(10), "its end", || {
+            process.must_run().map(|()| None)
+        });
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("no-such-program-anywhere")
+        );
+    }
+}
