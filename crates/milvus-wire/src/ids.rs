@@ -1,0 +1,64 @@
+//! Ids and channel names of Milvus, one type each so that two of them can't be exchanged.
+//! Never looks anything up.
+
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub i64);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+id!(
+    /// A database of one cluster.
+    DatabaseId
+);
+id!(
+    /// A collection of one cluster; never reused, unlike its name.
+    CollectionId
+);
+id!(
+    /// A partition of one cluster; never reused, unlike its name.
+    PartitionId
+);
+
+/// The database that an empty name means.
+pub const DEFAULT_DATABASE: &str = "default";
+
+/// The physical channel of a virtual one (`by-dev-rootcoord-dml_3_4498v0` is on
+/// `by-dev-rootcoord-dml_3`), and the shard index behind its last `v`. `None` if `vchannel` has
+/// not that form.
+pub fn split_vchannel(vchannel: &str) -> Option<(&str, CollectionId, usize)> {
+    let (pchannel, shard) = vchannel.rsplit_once('_')?;
+    let (collection, index) = shard.split_once('v')?;
+    Some((pchannel, CollectionId(collection.parse().ok()?), index.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_channel_names_its_physical_channel_collection_and_shard() {
+        assert_eq!(
+            split_vchannel("by-dev-rootcoord-dml_10_449v2"),
+            Some(("by-dev-rootcoord-dml_10", CollectionId(449), 2))
+        );
+        assert_eq!(split_vchannel("by-dev-rootcoord-dml_10"), None);
+        assert_eq!(split_vchannel(""), None);
+    }
+}

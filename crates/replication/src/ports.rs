@@ -1,0 +1,233 @@
+//! The four traits that stand between the way of a row and the outside world.
+//! Their documentation is the contract; `connectors` fulfils it for real systems, the test kit for
+//! scripted ones.
+
+use crate::error::Result;
+use async_trait::async_trait;
+use bytes::Bytes;
+use milvus_wire::catalog::{Collection, Database, Partition};
+use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::op::OpRequest;
+use milvus_wire::position::MessageId;
+use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::timestamp::Timestamp;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use tokio::sync::broadcast;
+
+/// One entry of a queue.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The queue's id of this entry.
+    pub id: MessageId,
+    /// A bare protobuf of Milvus.
+    pub payload: Bytes,
+}
+
+/// The message queue of a source Milvus.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Opens a channel at `from`, inclusive. A topic that does not exist yet is not an error: the
+    /// reader waits for it. A `from` that the queue no longer holds is a permanent error, from here
+    /// or from the first read, that names the channel and says what was lost.
+    async fn open(&self, channel: &str, from: &MessageId) -> Result<Box<dyn ChannelReader>>;
+
+    /// The id that the next message of the channel will have, or one below it and above all that
+    /// is there; the first possible id if the topic does not exist.
+    async fn end(&self, channel: &str) -> Result<MessageId>;
+
+    /// The newest entries of a channel, oldest first, at most `count`; for the lag. Does not
+    /// disturb readers.
+    async fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>>;
+
+    /// Which of two ids of one channel lies earlier.
+    fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering;
+}
+
+/// Reads one channel in order. Faults of the connection heal inside, within the limits of the
+/// client; only what does not heal is returned.
+#[async_trait]
+pub trait ChannelReader: Send {
+    /// The next entry; waits for it. Safe to cancel: an entry is never lost by that.
+    async fn next(&mut self) -> Result<Record>;
+
+    /// The next entry if it is here already. Never waits.
+    fn try_next(&mut self) -> Result<Option<Record>>;
+}
+
+/// What a change of the metadata concerns; always re-read it, the event carries no content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogEvent {
+    /// A collection, its fields or its state.
+    Collection(CollectionId),
+    /// A partition of this collection.
+    Partition(CollectionId),
+    /// Events may have been missed: list again.
+    Resync,
+}
+
+/// All that exists at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Without tombstones.
+    pub databases: Vec<Database>,
+    /// Without tombstones, in every state, with fields, without system fields.
+    pub collections: Vec<Collection>,
+}
+
+/// The metadata of a source Milvus. Every read is linearizable.
+#[async_trait]
+pub trait Catalog: Send + Sync {
+    /// Lists databases and collections.
+    async fn snapshot(&self) -> Result<Snapshot>;
+
+    /// One collection in whatever state; `None` if it is gone or never was.
+    async fn collection(&self, id: CollectionId) -> Result<Option<Collection>>;
+
+    /// The partitions of a collection in every state, without tombstones.
+    async fn partitions(&self, id: CollectionId) -> Result<Vec<Partition>>;
+
+    /// A live feed of changes. What happens after this call is not missed: a watch that was lost
+    /// or compacted is re-established and reported as [`CatalogEvent::Resync`], as is a receiver
+    /// that lagged (`RecvError::Lagged` means the same).
+    fn changes(&self) -> broadcast::Receiver<CatalogEvent>;
+}
+
+/// A collection as the target has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetCollection {
+    /// Its id there.
+    pub id: CollectionId,
+    /// Its identity: for one that we created, the creation time on the source.
+    pub created: Timestamp,
+    /// In the order of the shards: the place is the shard index (invariant I4).
+    pub vchannels: Vec<String>,
+    /// Field names with their types and dimensions, for comparing with the source.
+    pub fields: Vec<String>,
+}
+
+/// Why a replicate call did not succeed.
+#[derive(Debug)]
+pub enum CallError {
+    /// The target answered that it did not take it; nothing of it will appear.
+    Refused(crate::error::Error),
+    /// No answer. It may appear now, later or never.
+    Unanswered(crate::error::Error),
+}
+
+/// A request on the metadata of the target. Names are the target's already.
+#[derive(Clone, Debug)]
+pub enum Ddl {
+    /// Create a database.
+    CreateDatabase(String),
+    /// Create a collection as the source has it, under this database and name.
+    CreateCollection {
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        name: String,
+        /// Schema, shard count, consistency level and properties as the source has them.
+        collection: Box<Collection>,
+    },
+    /// Drop a collection.
+    DropCollection {
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        name: String,
+    },
+    /// Create a partition.
+    CreatePartition {
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        collection: String,
+        /// The partition's name.
+        partition: String,
+    },
+    /// Drop a partition; one that is loaded is released first.
+    DropPartition {
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        collection: String,
+        /// The partition's name.
+        partition: String,
+    },
+    /// A request of the op channel, names already rewritten.
+    Op(Box<OpRequest>),
+}
+
+/// A Milvus that takes replicate messages (2.3.2 to 2.5, `common.ttMsgEnabled: false`).
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// Describes a collection; `None` if the collection or its database does not exist.
+    async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>>;
+
+    /// Partition names and ids of a collection.
+    async fn partitions(&self, database: &str, name: &str)
+    -> Result<BTreeMap<String, PartitionId>>;
+
+    /// The databases.
+    async fn databases(&self) -> Result<Vec<String>>;
+
+    /// The physical channels that carry any collection of the target, sorted.
+    async fn pchannels(&self) -> Result<Vec<String>>;
+
+    /// Applies a request. `at` is the source's timestamp of it. Idempotent: what exists already is
+    /// not created again, what is gone is not dropped again, both succeed.
+    async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()>;
+
+    /// One ReplicateMessage call: success means that all of it is in the target's log, in order.
+    /// There is no deadline on an answer while the connection lives.
+    async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError>;
+
+    /// The target's own clock (`AllocTimestamp`).
+    async fn clock(&self) -> Result<Timestamp>;
+}
+
+/// A stored value and its version, which changes with every write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The value, JSON.
+    pub value: Vec<u8>,
+    /// For conditions; never zero.
+    pub version: u64,
+}
+
+/// Changes that happen all or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct Transaction {
+    /// Each key must have this version now; zero: it must not exist.
+    pub conditions: Vec<(String, u64)>,
+    /// Written.
+    pub puts: Vec<(String, Vec<u8>)>,
+    /// Removed; one that is not there is fine.
+    pub deletes: Vec<String>,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// Durable.
+    Yes,
+    /// A condition did not hold; nothing was written.
+    Conflict,
+}
+
+/// Where tasks, checkpoints and lanes are kept: records under text keys, changed in transactions.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// One record.
+    async fn get(&self, key: &str) -> Result<Option<Stored>>;
+
+    /// All records whose key begins with `prefix`, sorted by key.
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>>;
+
+    /// Durable when it returns `Committed::Yes`. An error leaves open whether it happened.
+    async fn commit(&self, transaction: Transaction) -> Result<Committed>;
+
+    /// Names this installation, the same after a restart on the same store. Two processes that run
+    /// at the same time never have the same one.
+    fn holder(&self) -> &str;
+}

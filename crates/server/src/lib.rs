@@ -1,0 +1,1 @@
+//! The service: HTTP, configuration, supervisor, command line.

@@ -1,0 +1,1 @@
+//! What tests, demo and benchmark share: the faulty target, the Milvus client, the workload.

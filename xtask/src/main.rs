@@ -1,0 +1,2 @@
+//! The project's own commands, one per file.
+fn main() {}
