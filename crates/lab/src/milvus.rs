@@ -1,5 +1,5 @@
-//! One Milvus, all its components in one process (standalone). Never uses Milvus' own scratch
-//! folders: whatever it writes lies in the folder given.
+//! One Milvus, all its components in one process (standalone). Whatever it writes lies
+//! in the folder given, and what Milvus writes elsewhere never stays.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -130,8 +130,17 @@ impl Milvus {
         set("common.ttMsgEnabled", options.tt_msg_enabled.into());
         // Its default is half an hour.
         set("common.gracefulStopTimeout", 3.into());
-        // A test must not be slowed down by protection meant for production.
-        set("quotaAndLimits.enabled", false.into());
+        // A test must not be slowed down by protection meant for production. Do not turn the whole
+        // off (`quotaAndLimits.enabled`): a stop then waits for ever for the part that does it.
+        set("quotaAndLimits.quotaCenterCollectInterval", 60.into());
+        set(
+            "quotaAndLimits.limitWriting.memProtection.enabled",
+            false.into(),
+        );
+        set(
+            "quotaAndLimits.limitWriting.diskProtection.enabled",
+            false.into(),
+        );
         set("rootCoord.dmlChannelNum", options.dml_channels.into());
         set("localStorage.path", folder("data"));
         set("rocksmq.path", folder("rocksmq"));
@@ -165,7 +174,7 @@ impl Milvus {
         let template = self.install.join("config.yaml.template");
         let template =
             fs::read_to_string(&template).while_doing(|| format!("read {}", template.display()))?;
-        for name in ["configs", "logs", "run"] {
+        for name in ["configs", "logs"] {
             let folder = self.folder.join(name);
             fs::create_dir_all(&folder).while_doing(|| format!("create {}", folder.display()))?;
         }
@@ -208,8 +217,9 @@ impl Server for Milvus {
     }
 
     fn grace(&self) -> Duration {
-        // Its own limit of 3 seconds holds per component.
-        Duration::from_secs(20)
+        // With collections it often hangs for good: its coordinators end first and the rest waits
+        // for them. Killing it loses nothing, since its queue replays.
+        Duration::from_secs(5)
     }
 }
 
@@ -225,15 +235,18 @@ impl seal::Inner for Milvus {
     fn launch(&mut self) -> Result<()> {
         self.write_config()?;
         self.forget_sessions()?;
+        // Several on one machine would share one file of process ids.
+        let alias = format!("lab-{}", self.health_port.number());
         let program = self.install.join("milvus").display().to_string();
         let mut command = spawner::mortal(&program);
         command
-            .args(["run", "standalone"])
+            .args(["run", "standalone", "-alias", &alias])
             .env("LD_LIBRARY_PATH", &self.install)
             .env("DEPLOY_MODE", "STANDALONE")
-            .env("METRICS_PORT", self.health_port.number().to_string())
-            .env("MILVUS_RUN_DIR", self.folder.join("run"));
-        self.process = Some(Process::start(&self.name, command, &self.folder)?);
+            .env("METRICS_PORT", self.health_port.number().to_string());
+        let mut process = Process::start(&self.name, command, &self.folder)?;
+        process.remove_at_end(litter(process.pid(), &alias));
+        self.process = Some(process);
         Ok(())
     }
 
@@ -241,6 +254,16 @@ impl seal::Inner for Milvus {
         let answer = http_get(self.health_port.number(), "/healthz");
         Ok(answer.is_some_and(|body| is_healthy(&body)))
     }
+}
+
+/// Files that Milvus writes to fixed places, and leaves there.
+fn litter(pid: u32, alias: &str) -> Vec<PathBuf> {
+    vec![
+        format!("/tmp/milvus/server_id_{pid}").into(),
+        format!("/run/milvus/standalone-{alias}.pid").into(),
+        // Where it goes when it may not write to /run.
+        format!("/tmp/milvus/standalone-{alias}.pid").into(),
+    ]
 }
 
 /// Milvus says OK as soon as those of its components that are up are well; all must be up.

@@ -25,6 +25,7 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    litter: Vec<PathBuf>,
 }
 
 impl Process {
@@ -63,7 +64,13 @@ impl Process {
             name: name.to_owned(),
             child,
             log,
+            litter: vec![],
         })
+    }
+
+    /// Files outside its folder that the program itself does not remove.
+    pub(crate) fn remove_at_end(&mut self, litter: Vec<PathBuf>) {
+        self.litter = litter;
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -123,7 +130,12 @@ impl Process {
 
     fn wait_end(&mut self, within: Duration) -> Result<()> {
         let what = format!("the end of {}", self.name);
-        wait::until(within, &what, || Ok((!self.is_running()).then_some(())))
+        wait::until(within, &what, || Ok((!self.is_running()).then_some(())))?;
+        for file in self.litter.drain(..) {
+            // It may not have got as far as writing it.
+            let _ = fs::remove_file(file);
+        }
+        Ok(())
     }
 }
 
