@@ -127,7 +127,8 @@ impl Kafka {
     }
 }
 
-/// A node alone, messages as large as Milvus sends them, no waiting for others, few threads.
+/// A node alone, messages as large as Milvus sends them, no waiting for others, few threads. A
+/// broker that was killed may come back only when its session has ended, by default nine seconds.
 const FIXED_PROPERTIES: &str = "process.roles=broker,controller
 node.id=1
 inter.broker.listener.name=PLAINTEXT
@@ -143,6 +144,8 @@ transaction.state.log.min.isr=1
 message.max.bytes=16777216
 replica.fetch.max.bytes=16777216
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 log.cleaner.enable=false

@@ -37,16 +37,19 @@ fn main() -> ExitCode {
 }
 
 fn up(folder: Option<PathBuf>) -> lab::Result<()> {
-    let signals = Signals::new([SIGINT, SIGTERM, SIGHUP]);
     let installed = lab::install_servers()?;
     let folder = folder.unwrap_or_else(|| lab::lab_folder().join("up"));
     let mut pair = Pair::start(&installed, &folder, &PairOptions::default())?;
     print_addresses(&mut pair);
-    match signals {
-        Ok(mut signals) => signals.forever().next().map_or((), drop),
+    // Only now: until here a Ctrl-C ends us at once, and with us all that was started.
+    match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
+        Ok(mut signals) => {
+            signals.forever().next();
+            println!("lab: stopping; once more to stop at once");
+            std::thread::spawn(move || signals.forever().next().map(|_| std::process::exit(130)));
+        }
         Err(error) => eprintln!("lab: cannot wait for signals: {error}"),
     }
-    println!("lab: stopping");
     pair.stop()
 }
 

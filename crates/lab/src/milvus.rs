@@ -219,7 +219,7 @@ impl Server for Milvus {
     fn grace(&self) -> Duration {
         // With collections it often hangs for good: its coordinators end first and the rest waits
         // for them. Killing it loses nothing, since its queue replays.
-        Duration::from_secs(5)
+        Duration::from_secs(3)
     }
 }
 
