@@ -1,1 +1,14 @@
-//! Clients of the outside systems: etcd, Kafka, the Milvus target and the stores.
+//! Clients of the outside systems: the Kafka and the etcd of a source Milvus, a target Milvus, and
+//! the stores. Fulfils the contracts of [`replication::ports`]; never decides anything about the
+//! way of a row.
+//!
+//! [`kafka`] is a `Source`, [`etcd`] a `Catalog`, [`milvus`] a `Target`, [`store`] holds the
+//! `Store`s. Each has an options struct and one constructor.
+
+//pub mod etcd;
+pub mod kafka;
+//pub mod milvus;
+mod secret;
+pub mod store;
+
+pub use secret::Secret;

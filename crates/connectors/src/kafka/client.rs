@@ -1,0 +1,195 @@
+//! One librdkafka client that many channels share. Never reads a message: each channel has a queue
+//! of its own inside the client.
+//!
+//! One client for all channels is one broker connection and three threads instead of seventeen
+//! times that. Closing a channel and opening it elsewhere in the same client is safe: messages of
+//! the earlier assignment carry an older version and are discarded by librdkafka, which the test
+//! `a_channel_can_be_closed_and_reopened_elsewhere_at_once` shows against a real broker.
+
+use super::PARTITION;
+use super::options::KafkaOptions;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use replication::error::{Error, Result};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+/// Refused logins or failed TLS handshakes in a row that end the patience: a broker that restarts
+/// may refuse a few.
+const REFUSALS_MAX: u32 = 5;
+
+/// How long the thread of events waits at a time; how late it notices that its client is gone.
+const EVENTS_WAIT: Duration = Duration::from_secs(1);
+
+/// One client and the channels that are open in it.
+pub(super) struct Client {
+    consumer: Arc<BaseConsumer<Context>>,
+    open: Mutex<HashSet<String>>,
+}
+
+impl Client {
+    /// Makes it and its thread of events; connects in the background.
+    pub(super) fn new(options: &KafkaOptions) -> Result<Arc<Self>> {
+        let consumer: BaseConsumer<Context> = options
+            .reading()
+            .create_with_context(Context::default())
+            .map_err(|error| refused_options(&error))?;
+        let consumer = Arc::new(consumer);
+        let events = Arc::downgrade(&consumer);
+        std::thread::Builder::new()
+            .name("kafka-events".into())
+            .spawn(move || serve_events(&events))
+            .map_err(|error| Error::transient("can't start a thread").because(error))?;
+        Ok(Arc::new(Self { consumer, open: Mutex::default() }))
+    }
+
+    /// Reserves a channel; false if it is open here already.
+    pub(super) fn reserve(&self, channel: &str) -> bool {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.to_owned())
+    }
+
+    fn release(&self, channel: &str) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(channel);
+    }
+
+    /// Starts reading a reserved channel.
+    pub(super) fn assign(&self, channel: &str, from: i64) -> Result<PartitionQueue<Context>> {
+        // Split before assigning, or the first messages would go to the client's common queue.
+        let queue = self.consumer.split_partition_queue(channel, PARTITION).ok_or_else(|| {
+            self.release(channel);
+            Error::permanent(format!("{channel:?} is not the name of a Kafka topic"))
+        })?;
+        let assigned = one(channel, from).and_then(|list| self.consumer.incremental_assign(&list));
+        assigned.map_err(|error| {
+            self.release(channel);
+            Error::transient(format!("can't read the Kafka topic {channel}")).because(error)
+        })?;
+        Ok(queue)
+    }
+
+    /// Stops reading a channel; what was prefetched is discarded.
+    pub(super) fn unassign(&self, channel: &str) {
+        let list = one(channel, 0);
+        if let Err(error) = list.and_then(|list| self.consumer.incremental_unassign(&list)) {
+            warn!(channel, %error, "can't stop reading a kafka topic");
+        }
+        self.release(channel);
+    }
+
+    /// What happened to the connection.
+    pub(super) fn health(&self) -> &Health {
+        &self.consumer.context().health
+    }
+}
+
+fn one(channel: &str, offset: i64) -> rdkafka::error::KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(channel, PARTITION, Offset::Offset(offset))?;
+    Ok(list)
+}
+
+/// Errors and logs arrive only while the common queue is polled. Ends with its client, which is
+/// then closed here and not in somebody's async task, for that can take a moment.
+fn serve_events(consumer: &Weak<BaseConsumer<Context>>) {
+    while let Some(consumer) = consumer.upgrade() {
+        if let Some(Err(error)) = consumer.poll(EVENTS_WAIT) {
+            debug!(%error, "kafka client event");
+        }
+    }
+}
+
+/// What the options are to blame for.
+pub(super) fn refused_options(error: &KafkaError) -> Error {
+    let what = match error {
+        KafkaError::ClientConfig(_, description, key, _) => {
+            format!("the Kafka setting {key} is not valid: {description}")
+        }
+        other => format!("the Kafka settings are not valid: {other}"),
+    };
+    Error::permanent(what)
+}
+
+/// What is known about the connection, and who is told of what does not heal.
+pub(super) struct Health {
+    down: AtomicBool,
+    refusals: AtomicU32,
+    fault: watch::Sender<Option<String>>,
+}
+
+impl Health {
+    /// A message came: all is well.
+    pub(super) fn received(&self) {
+        if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
+            info!("kafka answers again");
+        }
+        if self.refusals.load(Ordering::Relaxed) != 0 {
+            self.refusals.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Becomes a text when the broker has refused us for good.
+    pub(super) fn fault(&self) -> watch::Receiver<Option<String>> {
+        self.fault.subscribe()
+    }
+
+    fn lost(&self, reason: &str) {
+        if !self.down.swap(true, Ordering::Relaxed) {
+            warn!(reason, "kafka does not answer, connecting again and again");
+        }
+    }
+
+    fn refused(&self, reason: &str) {
+        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
+            self.fault.send_replace(Some(reason.to_owned()));
+        }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            down: AtomicBool::new(false),
+            refusals: AtomicU32::new(0),
+            fault: watch::Sender::new(None),
+        }
+    }
+}
+
+/// Takes librdkafka's errors and logs.
+#[derive(Default)]
+pub(super) struct Context {
+    pub(super) health: Health,
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // A broker that is away is logged once, by `lost`, not for each attempt.
+        debug!(?level, facility, message, "kafka client log");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
+                self.health.refused(reason);
+                debug!(reason, "kafka refused the connection");
+            }
+            Some(
+                RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve,
+            ) => self.health.lost(reason),
+            _ => debug!(%error, reason, "kafka client error"),
+        }
+    }
+}
+
+impl ConsumerContext for Context {}

@@ -1,0 +1,190 @@
+//! How to reach a Kafka, and what librdkafka is told. Never shows a secret.
+
+use crate::Secret;
+use rdkafka::ClientConfig;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What all channels of a source may hold prefetched, together.
+const PREFETCH_BYTES_MAX: usize = 32 << 20;
+
+/// The share of a channel is not less: one Milvus insert of a thousand rows is half a MiB.
+const CHANNEL_BYTES_MIN: usize = 512 << 10;
+
+/// More would not read faster and makes a stalled channel dear.
+const CHANNEL_BYTES_MAX: usize = 8 << 20;
+
+/// A response is kept in memory as long as one of its messages is: small ones go sooner.
+const RESPONSE_BYTES_MAX: usize = 8 << 20;
+
+/// Prefetched messages of one channel: ticks are tiny, and each may keep a response alive.
+const CHANNEL_MESSAGES_MAX: usize = 4096;
+
+/// Milvus's default for `rootCoord.dmlChannelNum`, and the op channel.
+const CHANNELS: usize = 17;
+
+/// How to reach the Kafka of a source Milvus.
+#[derive(Clone, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct KafkaOptions {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Empty: no SASL.
+    pub sasl_username: String,
+    /// Its password.
+    pub sasl_password: Secret,
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`; empty: `PLAIN` if there is a user name.
+    pub sasl_mechanisms: String,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`; empty: with SASL if there is a user name.
+    pub security_protocol: String,
+    /// Further settings of librdkafka, such as `ssl.ca.location`. They can't switch on commits or
+    /// the creation of topics.
+    pub consumer: BTreeMap<String, String>,
+    /// How many channels are expected to be open at a time: each gets its share of the memory.
+    pub channels: usize,
+}
+
+impl Default for KafkaOptions {
+    fn default() -> Self {
+        Self::new("")
+    }
+}
+
+impl fmt::Debug for KafkaOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaOptions")
+            .field("brokers", &self.brokers)
+            .field("sasl_username", &self.sasl_username)
+            .field("sasl_password", &self.sasl_password)
+            .field("sasl_mechanisms", &self.sasl_mechanisms)
+            .field("security_protocol", &self.security_protocol)
+            // The values may be secrets (`ssl.key.password`).
+            .field("consumer", &self.consumer.keys())
+            .field("channels", &self.channels)
+            .finish()
+    }
+}
+
+impl KafkaOptions {
+    /// Without SASL and TLS.
+    pub fn new(brokers: impl Into<String>) -> Self {
+        Self {
+            brokers: brokers.into(),
+            sasl_username: String::new(),
+            sasl_password: Secret::default(),
+            sasl_mechanisms: String::new(),
+            security_protocol: String::new(),
+            consumer: BTreeMap::new(),
+            channels: CHANNELS,
+        }
+    }
+
+    /// For the client that reads channels.
+    pub(super) fn reading(&self) -> ClientConfig {
+        let share = PREFETCH_BYTES_MAX / self.channels.max(1);
+        // A channel holds its queue, and one fetch on top of it.
+        let half = share.clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX) / 2;
+        self.config(&[
+            ("queued.max.messages.kbytes", (half >> 10).to_string()),
+            ("queued.min.messages", CHANNEL_MESSAGES_MAX.to_string()),
+            ("max.partition.fetch.bytes", half.to_string()),
+            ("fetch.max.bytes", RESPONSE_BYTES_MAX.to_string()),
+            // How long a channel whose queue is full is not fetched. The default of a second would
+            // stall catching up; this lets a channel alone read its share every few milliseconds.
+            ("fetch.queue.backoff.ms", "5".to_owned()),
+            // Topics are created by Milvus at any time and must be noticed within about a second.
+            ("topic.metadata.refresh.interval.ms", "1000".to_owned()),
+            // Unknown topics are retried for ever; nobody is interested in hearing of it.
+            ("topic.metadata.propagation.max.ms", "1000".to_owned()),
+        ])
+    }
+
+    /// For the client that looks at the ends of channels: one channel at a time.
+    pub(super) fn probing(&self) -> ClientConfig {
+        self.config(&[
+            ("queued.max.messages.kbytes", "1024".to_owned()),
+            ("max.partition.fetch.bytes", (256 << 10).to_string()),
+            ("fetch.max.bytes", (1 << 20).to_string()),
+            // A fetch of the channel looked at before delays the next one by no more than this.
+            ("fetch.wait.max.ms", "10".to_owned()),
+        ])
+    }
+
+    fn config(&self, own: &[(&str, String)]) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", "milvus-cdc")
+            // Required by the client; nothing is ever stored under it.
+            .set("group.id", "milvus-cdc")
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000");
+        for (key, value) in own {
+            config.set(*key, value);
+        }
+        self.set_security(&mut config);
+        for (key, value) in &self.consumer {
+            config.set(key, value);
+        }
+        config
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "false")
+            .set("allow.auto.create.topics", "false")
+            .set("auto.offset.reset", "error");
+        config
+    }
+
+    fn set_security(&self, config: &mut ClientConfig) {
+        let user = !self.sasl_username.is_empty();
+        if user {
+            config
+                .set("sasl.username", &self.sasl_username)
+                .set("sasl.password", self.sasl_password.expose());
+        }
+        let or = |given: &str, default: &'static str| match (given, user) {
+            ("", true) => Some(default.to_owned()),
+            ("", false) => None,
+            (given, _) => Some(given.to_owned()),
+        };
+        if let Some(mechanisms) = or(&self.sasl_mechanisms, "PLAIN") {
+            config.set("sasl.mechanisms", mechanisms);
+        }
+        if let Some(protocol) = or(&self.security_protocol, "SASL_PLAINTEXT") {
+            config.set("security.protocol", protocol);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown_and_extra_settings_cannot_switch_on_commits() {
+        let mut options = KafkaOptions::new("b:9092");
+        options.sasl_password = Secret::new("hunter2");
+        options.consumer.insert("ssl.key.password".into(), "hunter3".into());
+        options.consumer.insert("enable.auto.commit".into(), "true".into());
+        options.consumer.insert("fetch.max.bytes".into(), "1000001".into());
+        let shown = format!("{options:?}");
+        assert!(!shown.contains("hunter"), "{shown}");
+        let config = options.reading();
+        assert_eq!(config.get("enable.auto.commit"), Some("false"));
+        assert_eq!(config.get("fetch.max.bytes"), Some("1000001"));
+    }
+
+    #[test]
+    fn all_expected_channels_together_stay_within_the_prefetch_budget() {
+        for channels in [1, 17, 64] {
+            let options = KafkaOptions { channels, ..KafkaOptions::new("b:9092") };
+            let config = options.reading();
+            let number = |key| config.get(key).unwrap().parse::<usize>().unwrap();
+            let share = number("queued.max.messages.kbytes") * 1024
+                + number("max.partition.fetch.bytes");
+            assert!(share * channels <= PREFETCH_BYTES_MAX, "{channels}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Looks at the ends of channels: watermarks and the newest entries. Never disturbs a reader: it
+//! has a client of its own, made when it is needed first, that keeps nothing between two calls.
+
+use super::PARTITION;
+use super::client::{Context, refused_options};
+use super::id_of;
+use super::options::KafkaOptions;
+use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use replication::error::{Error, Result};
+use replication::ports::Record;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A broker that works answers in milliseconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long messages that should be there are waited for.
+const READ_WITHIN: Duration = Duration::from_secs(5);
+
+/// Entries that one call looks at, at most.
+const NEWEST_MAX: usize = 1024;
+
+/// What a topic holds: offsets `start` to `end`, without `end`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Held {
+    pub(super) start: i64,
+    pub(super) end: i64,
+}
+
+/// Looks at one channel at a time.
+pub(super) struct Probe {
+    config: ClientConfig,
+    consumer: Mutex<Option<Arc<BaseConsumer<Context>>>>,
+    reading: Mutex<()>,
+}
+
+impl Probe {
+    pub(super) fn new(options: &KafkaOptions) -> Self {
+        Self { config: options.probing(), consumer: Mutex::default(), reading: Mutex::default() }
+    }
+
+    /// What a topic holds; `None` if it does not exist. Blocks.
+    pub(super) fn held(&self, channel: &str) -> Result<Option<Held>> {
+        held(&*self.consumer()?, channel)
+    }
+
+    /// The last entries below the end. Blocks.
+    pub(super) fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
+        let consumer = self.consumer()?;
+        let Some(Held { start, end }) = held(&*consumer, channel)? else {
+            return Ok(vec![]);
+        };
+        let from = start.max(end - count.min(NEWEST_MAX) as i64);
+        if from >= end {
+            return Ok(vec![]);
+        }
+        // The client has one queue and one assignment.
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut list = TopicPartitionList::new();
+        let assigned = list
+            .add_partition_offset(channel, PARTITION, Offset::Offset(from))
+            .and_then(|()| consumer.assign(&list));
+        assigned.map_err(|error| unanswered(channel).because(error))?;
+        let records = read(&consumer, channel, end);
+        if let Err(error) = consumer.unassign() {
+            tracing::debug!(channel, %error, "can't stop looking at a kafka topic");
+        }
+        records
+    }
+
+    fn consumer(&self) -> Result<Arc<BaseConsumer<Context>>> {
+        let mut consumer = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(consumer) = &*consumer {
+            return Ok(consumer.clone());
+        }
+        let made: BaseConsumer<Context> = self
+            .config
+            .create_with_context(Context::default())
+            .map_err(|error| refused_options(&error))?;
+        Ok(consumer.insert(Arc::new(made)).clone())
+    }
+}
+
+fn held(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Held>> {
+    // Events, among them a refused login, are served on the way.
+    let _ = consumer.poll(Duration::ZERO);
+    // Asking for the watermarks of a topic that does not exist takes the whole time given.
+    let metadata = consumer
+        .fetch_metadata(Some(channel), ANSWER_WITHIN)
+        .map_err(|error| unanswered(channel).because(error))?;
+    let exists = metadata.topics().iter().any(|topic| {
+        topic.name() == channel && topic.error().is_none() && !topic.partitions().is_empty()
+    });
+    if !exists {
+        return Ok(None);
+    }
+    match consumer.fetch_watermarks(channel, PARTITION, ANSWER_WITHIN) {
+        Ok((start, end)) => Ok(Some(Held { start, end })),
+        Err(error) if is_unknown(&error) => Ok(None),
+        Err(error) => Err(unanswered(channel).because(error)),
+    }
+}
+
+/// What comes up to `end`, or within the time; late entries of the channel looked at before are
+/// not mistaken for this one's.
+fn read(consumer: &BaseConsumer<Context>, channel: &str, end: i64) -> Result<Vec<Record>> {
+    let deadline = Instant::now() + READ_WITHIN;
+    let mut records = Vec::new();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(unanswered(channel));
+        }
+        match consumer.poll(left) {
+            Some(Ok(message)) if message.topic() == channel => {
+                let offset = message.offset();
+                if offset < end {
+                    let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
+                    records.push(Record { id: id_of(offset), payload });
+                }
+                if offset + 1 >= end {
+                    return Ok(records);
+                }
+            }
+            Some(Err(error)) if is_unknown(&error) => return Ok(records),
+            // Retention has moved on in between: the next call sees what is left.
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) =>
+            {
+                return Ok(records);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_unknown(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+        )
+    )
+}
+
+fn unanswered(channel: &str) -> Error {
+    Error::transient(format!("Kafka does not answer about the channel {channel}"))
+}

@@ -1,0 +1,184 @@
+//! What every store must pass, whatever it keeps its records in. Never used by the product itself.
+//!
+//! The checks panic with a sentence; each uses keys of its own, so a store may be shared.
+
+use futures::future::join_all;
+use replication::error::Result;
+use replication::ports::{Committed, Store, Stored, Transaction};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// Writers that compete for one key.
+const WRITERS: usize = 8;
+
+/// A task with many collections keeps a checkpoint of that size.
+const BIG_BYTES: usize = 4 << 20;
+
+/// All checks that need one open store.
+pub async fn suite<S: Store + 'static>(store: Arc<S>) {
+    assert!(!store.holder().is_empty(), "a store has a holder");
+    written_records_are_read(&*store).await;
+    listing_is_sorted_and_literal(&*store).await;
+    a_conflict_writes_nothing(&*store).await;
+    versions_never_repeat(&*store).await;
+    a_transaction_is_one(&*store).await;
+    big_and_odd_values_are_kept(&*store).await;
+    exactly_one_of_many_writers_wins(store).await;
+}
+
+/// The check of stores that outlive their process: `open` opens the same store again and again.
+pub async fn durability<S: Store, F: AsyncFn() -> Result<S>>(open: F) {
+    let store = done(open().await);
+    let holder = store.holder().to_owned();
+    put(&store, "durable/a", b"1").await;
+    let before = stored(&store, "durable/a").await;
+    put(&store, "durable/gone", b"x").await;
+    let gone = stored(&store, "durable/gone").await;
+    delete(&store, "durable/gone").await;
+    drop(store);
+
+    let store = done(open().await);
+    assert_eq!(store.holder(), holder, "the holder is the same after a restart");
+    assert_eq!(stored(&store, "durable/a").await, before, "a record survives a restart");
+    assert_eq!(done(store.get("durable/gone").await), None, "a removed record stays away");
+    put(&store, "durable/gone", b"x").await;
+    let again = stored(&store, "durable/gone").await;
+    assert_ne!(again.version, gone.version, "a version does not repeat after a restart");
+}
+
+async fn written_records_are_read(store: &impl Store) {
+    assert_eq!(done(store.get("read/none").await), None, "what was never written is not there");
+    put(store, "read/a", b"one").await;
+    assert_eq!(stored(store, "read/a").await.value, b"one");
+    assert_ne!(stored(store, "read/a").await.version, 0, "a version is never zero");
+    put(store, "read/a", b"two").await;
+    assert_eq!(stored(store, "read/a").await.value, b"two", "a second write replaces the first");
+    delete(store, "read/a").await;
+    assert_eq!(done(store.get("read/a").await), None, "a removed record is gone");
+    delete(store, "read/a").await;
+}
+
+async fn listing_is_sorted_and_literal(store: &impl Store) {
+    let keys = ["list/%", "list/%/x", "list/%0", "list/_a", "list/a", "list/a/b", "list/ä/✓"];
+    for key in keys.iter().rev() {
+        put(store, key, key.as_bytes()).await;
+    }
+    for other in ["list", "list0", "LIST/a", "lis_/a"] {
+        put(store, other, b"").await;
+    }
+    assert_eq!(listed(store, "list/").await, keys, "a listing is sorted by key");
+    assert_eq!(listed(store, "list/%").await, keys[..3], "a percent sign is no wildcard");
+    assert_eq!(listed(store, "list/_").await, keys[3..4], "an underscore is no wildcard");
+    assert_eq!(listed(store, "list/a").await, keys[4..6], "a key is a prefix of itself");
+    assert!(listed(store, "list/zzz").await.is_empty());
+    let all = listed(store, "").await;
+    assert!(all.len() >= keys.len() + 4 && all.is_sorted(), "an empty prefix lists all");
+    let with_values = done(store.list("list/").await);
+    assert!(with_values.iter().all(|(key, stored)| stored.value == key.as_bytes()));
+}
+
+async fn a_conflict_writes_nothing(store: &impl Store) {
+    put(store, "conflict/a", b"1").await;
+    let version = stored(store, "conflict/a").await.version;
+    for wrong in [("conflict/a", 0), ("conflict/a", version + 1), ("conflict/none", version)] {
+        let transaction = Transaction {
+            conditions: vec![("conflict/a".into(), version), (wrong.0.into(), wrong.1)],
+            puts: vec![("conflict/b".into(), b"2".to_vec())],
+            deletes: vec!["conflict/a".into()],
+        };
+        assert_eq!(done(store.commit(transaction).await), Committed::Conflict, "{wrong:?}");
+        assert_eq!(stored(store, "conflict/a").await.version, version, "nothing was removed");
+        assert_eq!(done(store.get("conflict/b").await), None, "nothing was written");
+    }
+    let transaction = Transaction {
+        conditions: vec![("conflict/a".into(), version), ("conflict/none".into(), 0)],
+        puts: vec![("conflict/a".into(), b"2".to_vec())],
+        deletes: vec![],
+    };
+    assert_eq!(done(store.commit(transaction).await), Committed::Yes, "conditions that hold");
+}
+
+async fn versions_never_repeat(store: &impl Store) {
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            put(store, "versions/a", b"same").await;
+            seen.push(stored(store, "versions/a").await.version);
+        }
+        delete(store, "versions/a").await;
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 6, "each write, also of the same value, has a version of its own");
+}
+
+async fn a_transaction_is_one(store: &impl Store) {
+    put(store, "one/old", b"").await;
+    let transaction = Transaction {
+        conditions: vec![],
+        puts: (0..100).map(|i| (format!("one/{i:03}"), vec![i])).collect(),
+        deletes: vec!["one/old".into(), "one/never".into()],
+    };
+    assert_eq!(done(store.commit(transaction).await), Committed::Yes);
+    assert_eq!(listed(store, "one/").await.len(), 100);
+    assert_eq!(done(store.commit(Transaction::default()).await), Committed::Yes, "an empty one");
+}
+
+async fn big_and_odd_values_are_kept(store: &impl Store) {
+    let big: Vec<u8> = (0..BIG_BYTES).map(|i| (i % 251) as u8).collect();
+    put(store, "odd/big", &big).await;
+    assert!(stored(store, "odd/big").await.value == big, "a big value is kept");
+    put(store, "odd/empty", b"").await;
+    assert_eq!(stored(store, "odd/empty").await.value, b"", "an empty value is a value");
+    put(store, "odd/'\"\\;--", b"\0\xff").await;
+    assert_eq!(stored(store, "odd/'\"\\;--").await.value, b"\0\xff", "keys are arbitrary text");
+}
+
+async fn exactly_one_of_many_writers_wins<S: Store + 'static>(store: Arc<S>) {
+    for expected in [true, false] {
+        let version = match done(store.get("race/a").await) {
+            Some(stored) => stored.version,
+            None => 0,
+        };
+        assert_eq!(version == 0, expected, "first it does not exist, then it does");
+        let attempts = (0..WRITERS).map(|writer| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let transaction = Transaction {
+                    conditions: vec![("race/a".into(), version)],
+                    puts: vec![("race/a".into(), vec![writer as u8])],
+                    deletes: vec![],
+                };
+                (writer, done(store.commit(transaction).await))
+            })
+        });
+        let outcomes = join_all(attempts).await.into_iter().map(done);
+        let winners: Vec<_> =
+            outcomes.filter(|(_, committed)| *committed == Committed::Yes).collect();
+        assert_eq!(winners.len(), 1, "exactly one writer wins");
+        assert_eq!(stored(&*store, "race/a").await.value, [winners[0].0 as u8], "and it is kept");
+    }
+}
+
+async fn put(store: &impl Store, key: &str, value: &[u8]) {
+    let transaction =
+        Transaction { puts: vec![(key.to_owned(), value.to_vec())], ..Transaction::default() };
+    assert_eq!(done(store.commit(transaction).await), Committed::Yes);
+}
+
+async fn delete(store: &impl Store, key: &str) {
+    let transaction = Transaction { deletes: vec![key.to_owned()], ..Transaction::default() };
+    assert_eq!(done(store.commit(transaction).await), Committed::Yes);
+}
+
+async fn stored(store: &impl Store, key: &str) -> Stored {
+    done(store.get(key).await).unwrap_or_else(|| panic!("{key} should be there"))
+}
+
+async fn listed(store: &impl Store, prefix: &str) -> Vec<String> {
+    done(store.list(prefix).await).into_iter().map(|(key, _)| key).collect()
+}
+
+fn done<T, E: Debug>(result: std::result::Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("the store failed: {error:?}"))
+}

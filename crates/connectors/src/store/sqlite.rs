@@ -1,0 +1,283 @@
+//! A store in one SQLite file, the default: nothing else has to run. Never shared by two processes:
+//! a lock file beside it sees to that.
+
+use async_trait::async_trait;
+use replication::error::{Error, Result};
+use replication::ports::{Committed, Store, Stored, Transaction};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
+};
+use sqlx::{Connection as _, Row};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The layout of the file. A higher one in a file means that a newer program wrote it.
+const SCHEMA: i64 = 1;
+
+/// One writes, the others read meanwhile.
+const CONNECTIONS_MAX: u32 = 3;
+
+/// Only a foreign program, such as a backup, can hold the file; it is waited for that long.
+const BUSY_WITHIN: Duration = Duration::from_secs(10);
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS records (
+        key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Records in a file.
+pub struct SqliteStore {
+    pool: SqlitePool,
+    file: PathBuf,
+    holder: String,
+    /// Held as long as the store lives.
+    _lock: File,
+}
+
+impl SqliteStore {
+    /// Opens the file, which is made with its folder if absent.
+    pub async fn open(file: impl AsRef<Path>) -> Result<Self> {
+        let file = file.as_ref().to_owned();
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).map_err(|error| {
+                let what = format!("can't create the folder {} of the store", folder.display());
+                Error::permanent(what).because(error)
+            })?;
+        }
+        let lock = lock(&file)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit that was reported must survive a power cut.
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_WITHIN);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .map_err(|error| unusable(&file, error))?;
+        let holder = prepare(&pool, &file).await?;
+        Ok(Self { pool, file, holder, _lock: lock })
+    }
+
+    fn failed(&self, error: sqlx::Error) -> Error {
+        let what = format!("the store {} can't be read or written now", self.file.display());
+        Error::transient(what).because(error)
+    }
+
+    async fn try_commit(&self, transaction: Transaction) -> sqlx::Result<Committed> {
+        let mut connection = self.pool.acquire().await?;
+        // A transaction that begins as a reader can't become a writer while another one writes.
+        let mut open = connection.begin_with("BEGIN IMMEDIATE").await?;
+        for (key, expected) in &transaction.conditions {
+            if version_of(&mut open, key).await? != *expected {
+                return Ok(Committed::Conflict);
+            }
+        }
+        for key in &transaction.deletes {
+            sqlx::query("DELETE FROM records WHERE key = ?").bind(key).execute(&mut *open).await?;
+        }
+        for (key, value) in &transaction.puts {
+            sqlx::query("UPDATE meta SET value = value + 1 WHERE name = 'last_version'")
+                .execute(&mut *open)
+                .await?;
+            sqlx::query(
+                "INSERT OR REPLACE INTO records (key, value, version)
+                 SELECT ?, ?, value FROM meta WHERE name = 'last_version'",
+            )
+            .bind(key)
+            .bind(value)
+            .execute(&mut *open)
+            .await?;
+        }
+        open.commit().await?;
+        Ok(Committed::Yes)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn get(&self, key: &str) -> Result<Option<Stored>> {
+        let row = sqlx::query("SELECT value, version FROM records WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Ok(row.map(|row| Stored { value: row.get(0), version: row.get::<i64, _>(1) as u64 }))
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>> {
+        // A range and not LIKE: keys may contain its wildcards, and the range uses the index.
+        let rows = sqlx::query(
+            "SELECT value, version, key FROM records
+             WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
+        )
+        .bind(prefix)
+        .bind(behind(prefix))
+        .fetch_all(&self.pool)
+        .await
+        .map_err(|error| self.failed(error))?;
+        let stored = |row: &sqlx::sqlite::SqliteRow| Stored {
+            value: row.get(0),
+            version: row.get::<i64, _>(1) as u64,
+        };
+        Ok(rows.iter().map(|row| (row.get(2), stored(row))).collect())
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<Committed> {
+        self.try_commit(transaction).await.map_err(|error| self.failed(error))
+    }
+
+    fn holder(&self) -> &str {
+        &self.holder
+    }
+}
+
+/// The lowest text above all that begin with `prefix`; `None` if there is no such text.
+fn behind(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The range of chars steps over the surrogates.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+async fn version_of(connection: &mut SqliteConnection, key: &str) -> sqlx::Result<u64> {
+    let version: Option<i64> = sqlx::query_scalar("SELECT version FROM records WHERE key = ?")
+        .bind(key)
+        .fetch_optional(connection)
+        .await?;
+    Ok(version.unwrap_or(0) as u64)
+}
+
+fn lock(file: &Path) -> Result<File> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".lock");
+    let path = PathBuf::from(name);
+    let lock = File::options().create(true).truncate(false).write(true).open(&path);
+    let lock = lock.map_err(|error| {
+        Error::permanent(format!("can't write the lock file {}", path.display())).because(error)
+    })?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(Error::permanent(format!(
+            "the store {} is in use by another process: stop it, or give this one a store of its \
+             own",
+            file.display()
+        ))),
+        Err(TryLockError::Error(error)) => {
+            let what = format!("can't lock {}", path.display());
+            Err(Error::permanent(what).because(error))
+        }
+    }
+}
+
+/// Makes the tables, checks the layout and returns the holder.
+async fn prepare(pool: &SqlitePool, file: &Path) -> Result<String> {
+    let failed = |error| unusable(file, error);
+    let mut connection = pool.acquire().await.map_err(failed)?;
+    let mut open = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
+    sqlx::raw_sql(TABLES).execute(&mut *open).await.map_err(failed)?;
+    sqlx::query(
+        "INSERT OR IGNORE INTO meta (name, value)
+         VALUES ('schema', ?), ('last_version', 0), ('holder', ?)",
+    )
+    .bind(SCHEMA)
+    .bind(uuid::Uuid::new_v4().to_string())
+    .execute(&mut *open)
+    .await
+    .map_err(failed)?;
+    let schema: i64 = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'schema'")
+        .fetch_one(&mut *open)
+        .await
+        .map_err(failed)?;
+    if schema > SCHEMA {
+        return Err(Error::permanent(format!(
+            "the store {} was written by a newer milvus-cdc (layout {schema}, this one knows \
+             {SCHEMA}): run that version, or give this one another file",
+            file.display()
+        )));
+    }
+    let holder = sqlx::query_scalar("SELECT value FROM meta WHERE name = 'holder'")
+        .fetch_one(&mut *open)
+        .await
+        .map_err(failed)?;
+    open.commit().await.map_err(failed)?;
+    Ok(holder)
+}
+
+fn unusable(file: &Path, error: sqlx::Error) -> Error {
+    let what = format!("the file {} can't be used as a store", file.display());
+    Error::permanent(what).because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn the_sqlite_store_is_a_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("made/on/demand/cdc.db");
+        conformance::suite(Arc::new(SqliteStore::open(&file).await.unwrap())).await;
+    }
+
+    #[tokio::test]
+    async fn the_sqlite_store_is_durable() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cdc.db");
+        conformance::durability(async || SqliteStore::open(&file).await).await;
+    }
+
+    #[tokio::test]
+    async fn a_second_user_is_refused_by_the_name_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cdc.db");
+        let _first = SqliteStore::open(&file).await.unwrap();
+        let error = SqliteStore::open(&file).await.err().unwrap();
+        assert!(error.what.contains("cdc.db is in use by another process"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_of_a_newer_program_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cdc.db");
+        let store = SqliteStore::open(&file).await.unwrap();
+        let newer = "UPDATE meta SET value = 99 WHERE name = 'schema'";
+        sqlx::query(newer).execute(&store.pool).await.unwrap();
+        drop(store);
+        let error = SqliteStore::open(&file).await.err().unwrap();
+        assert!(error.what.contains("newer milvus-cdc (layout 99"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_store_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cdc.db");
+        fs::write(&file, "this is certainly not a database file of SQLite").unwrap();
+        let error = SqliteStore::open(&file).await.err().unwrap();
+        assert!(error.what.contains("can't be used as a store"), "{error:?}");
+    }
+
+    #[test]
+    fn the_text_behind_a_prefix_is_the_next_one() {
+        assert_eq!(behind("a/"), Some("a0".into()));
+        assert_eq!(behind("a\u{10FFFF}"), Some("b".into()));
+        assert_eq!(behind("\u{D7FF}"), Some("\u{E000}".into()));
+        assert_eq!(behind(""), None);
+    }
+}
