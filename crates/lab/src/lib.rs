@@ -25,6 +25,7 @@ mod error;
 mod etcd;
 mod install;
 mod kafka;
+mod litter;
 mod milvus;
 mod milvus_config;
 mod pair;

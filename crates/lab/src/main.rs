@@ -18,7 +18,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args[..] {
-        ["install"] => lab::install_servers().map(drop),
+        ["install"] => lab::install_servers()
+            .map(|_| println!("lab: installed in {}", lab::lab_folder().display())),
         ["build-packages"] => lab::install_build_packages(),
         ["up"] => up(None),
         ["up", "--dir", folder] => up(Some(folder.into())),

@@ -10,6 +10,7 @@ use serde_yaml_ng::Value;
 use crate::error::{Result, While};
 use crate::etcd::EtcdClient;
 use crate::install::Installed;
+use crate::litter;
 use crate::milvus_config;
 use crate::ports::{self, Port};
 use crate::process::Process;
@@ -235,8 +236,9 @@ impl seal::Inner for Milvus {
     fn launch(&mut self) -> Result<()> {
         self.write_config()?;
         self.forget_sessions()?;
+        litter::sweep();
         // Several on one machine would share one file of process ids.
-        let alias = format!("lab-{}", self.health_port.number());
+        let alias = litter::alias(self.health_port.number());
         let program = self.install.join("milvus").display().to_string();
         let mut command = spawner::mortal(&program);
         command
@@ -245,7 +247,7 @@ impl seal::Inner for Milvus {
             .env("DEPLOY_MODE", "STANDALONE")
             .env("METRICS_PORT", self.health_port.number().to_string());
         let mut process = Process::start(&self.name, command, &self.folder)?;
-        process.remove_at_end(litter(process.pid(), &alias));
+        process.remove_at_end(litter::left_by(process.pid(), &alias));
         self.process = Some(process);
         Ok(())
     }
@@ -254,16 +256,6 @@ impl seal::Inner for Milvus {
         let answer = http_get(self.health_port.number(), "/healthz");
         Ok(answer.is_some_and(|body| is_healthy(&body)))
     }
-}
-
-/// Files that Milvus writes to fixed places, and leaves there.
-fn litter(pid: u32, alias: &str) -> Vec<PathBuf> {
-    vec![
-        format!("/tmp/milvus/server_id_{pid}").into(),
-        format!("/run/milvus/standalone-{alias}.pid").into(),
-        // Where it goes when it may not write to /run.
-        format!("/tmp/milvus/standalone-{alias}.pid").into(),
-    ]
 }
 
 /// Milvus says OK as soon as those of its components that are up are well; all must be up.

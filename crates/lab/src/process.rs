@@ -16,6 +16,9 @@ use crate::wait;
 /// A killed process is gone at once, unless the kernel is busy writing for it.
 const DEATH_WITHIN: Duration = Duration::from_secs(20);
 
+/// A thread stops when it leaves the kernel, which may be writing for it.
+const STILL_WITHIN: Duration = Duration::from_secs(10);
+
 /// How much of a log an error shows.
 const LOG_TAIL_BYTES: usize = 2000;
 
@@ -102,7 +105,7 @@ impl Process {
     }
 
     /// Does nothing to a process that has ended, whose id may be another's by now.
-    pub(crate) fn signal(&mut self, signal: Signal) -> Result<()> {
+    fn signal(&mut self, signal: Signal) -> Result<()> {
         if !self.is_running() {
             return Ok(());
         }
@@ -111,11 +114,25 @@ impl Process {
         kill_process(pid, signal).while_doing(|| format!("signal {}", self.name))
     }
 
+    /// Makes the process stand still, and returns when it does.
+    pub(crate) fn freeze(&mut self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let what = format!("{} to stand still", self.name);
+        wait::until(STILL_WITHIN, &what, || {
+            Ok((!self.is_running() || procfs::is_frozen(self.pid())).then_some(()))
+        })
+    }
+
+    /// Lets a frozen process go on.
+    pub(crate) fn thaw(&mut self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     /// Asks the process to end and kills it if it has not within `grace`.
     pub(crate) fn stop(&mut self, grace: Duration) -> Result<()> {
         self.signal(Signal::TERM)?;
         // A frozen process hears nothing else.
-        self.signal(Signal::CONT)?;
+        self.thaw()?;
         match self.wait_end(grace) {
             Ok(()) => Ok(()),
             Err(_) => self.kill(),
@@ -178,7 +195,8 @@ mod tests {
     fn a_frozen_process_can_be_stopped() {
         let folder = tempfile::tempdir().unwrap();
         let mut process = sleeper(folder.path());
-        process.signal(Signal::STOP).unwrap();
+        process.freeze().unwrap();
+        assert!(procfs::is_frozen(process.pid()));
         process.stop(Duration::from_secs(10)).unwrap();
         assert!(!process.is_running());
     }

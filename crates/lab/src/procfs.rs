@@ -22,6 +22,19 @@ pub fn is_alive(pid: u32) -> bool {
         .unwrap_or(false)
 }
 
+/// Whether every thread of the process stands still; each stops only when it is next scheduled.
+pub(crate) fn is_frozen(pid: u32) -> bool {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return false;
+    };
+    threads.filter_map(std::result::Result::ok).all(|thread| {
+        fs::read_to_string(thread.path().join("stat"))
+            .ok()
+            // A thread that ends between listing and reading does not move either.
+            .is_none_or(|stat| fields(&stat).is_some_and(|fields| fields[0] == "T"))
+    })
+}
+
 pub(crate) fn usage(pid: u32) -> Result<Usage> {
     let path = format!("/proc/{pid}/stat");
     let stat = fs::read_to_string(&path).while_doing(|| format!("read {path}"))?;

@@ -6,8 +6,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::process::Signal;
-
 use crate::error::{Error, Result, While};
 use crate::process::Process;
 use crate::procfs::Usage;
@@ -94,8 +92,7 @@ pub trait Server: seal::Inner + Send {
     /// # Errors
     /// If the kernel refuses.
     fn freeze(&mut self) -> Result<()> {
-        self.process_mut()
-            .map_or(Ok(()), |process| process.signal(Signal::STOP))
+        self.process_mut().map_or(Ok(()), Process::freeze)
     }
 
     /// Lets it go on after [`freeze`](Self::freeze).
@@ -103,8 +100,7 @@ pub trait Server: seal::Inner + Send {
     /// # Errors
     /// If the kernel refuses.
     fn thaw(&mut self) -> Result<()> {
-        self.process_mut()
-            .map_or(Ok(()), |process| process.signal(Signal::CONT))
+        self.process_mut().map_or(Ok(()), Process::thaw)
     }
 
     /// Starts it again with the same data and ports, stopping it first if it runs. Does not wait

@@ -4,7 +4,6 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::Folder;
 use crate::error::Result;
 use crate::tool;
 
@@ -27,16 +26,25 @@ const BUILD_PACKAGES: [&str; 9] = [
     "zlib1g-dev",
 ];
 
-/// Packages of the servers, each with a command that succeeds if its program is there, from
-/// wherever it came.
-const SERVER_PACKAGES: [(&str, &[&str]); 6] = [
+/// A package, and a command that succeeds if its program is there, from wherever it came.
+pub(super) type Program = (&'static str, &'static [&'static str]);
+
+const JAVA: &str = "openjdk-17-jre-headless";
+
+/// What the servers run on; asked each time, since a lab folder may be carried to a new machine.
+pub(super) const TO_RUN: [Program; 4] = [
     ("etcd-server", &["etcd", "--version"]),
     ("etcd-client", &["etcdctl", "version"]),
-    ("maven", &["mvn", "--version"]),
+    ("util-linux", &["setpriv", "--version"]),
+    (JAVA, &["java", "--version"]),
+];
+
+pub(super) const TO_FETCH_MILVUS: [Program; 2] = [
     ("python3", &["python3", "--version"]),
     ("python3-pip", &["python3", "-m", "pip", "--version"]),
-    ("util-linux", &["setpriv", "--version"]),
 ];
+
+pub(super) const TO_FETCH_KAFKA: [Program; 1] = [("maven", &["mvn", "--version"])];
 
 /// Installs what is missing of the packages needed to build the workspace (C libraries, cmake,
 /// protoc), saying on standard output what it does.
@@ -51,28 +59,27 @@ pub fn install_build_packages() -> Result<()> {
     install("build", missing)
 }
 
-pub(super) fn install_server_packages(folder: &Folder) -> Result<()> {
-    // Probing seven programs, some of them on a Java machine, takes seconds; once is enough.
-    folder.part("programs", "1", |_| {
-        let mut missing: Vec<&str> = SERVER_PACKAGES
-            .into_iter()
-            .filter(|(_, probe)| probe_output(probe).is_none())
-            .map(|(package, _)| package)
-            .collect();
-        if java_version().is_none_or(|version| version < JAVA_MIN) {
-            missing.push("openjdk-17-jre-headless");
-        }
-        if missing.contains(&"etcd-server") {
-            println!("lab: where systemd runs, etcd-server also starts an etcd of its own, unused");
-        }
-        install("server", missing)
-    })?;
-    Ok(())
+pub(super) fn install_programs(programs: &[Program]) -> Result<()> {
+    let missing: Vec<&str> = programs
+        .iter()
+        .filter(|program| !is_there(program))
+        .map(|(package, _)| *package)
+        .collect();
+    if missing.contains(&"etcd-server") {
+        println!("lab: where systemd runs, etcd-server also starts an etcd of its own, unused");
+    }
+    install("server", missing)
+}
+
+fn is_there((package, probe): &Program) -> bool {
+    // Java 8 knows no `--version` and so is not there either.
+    probe_output(probe).is_some_and(|output| {
+        *package != JAVA || parse_java_version(&output).is_some_and(|version| version >= JAVA_MIN)
+    })
 }
 
 fn install(purpose: &str, missing: Vec<&str>) -> Result<()> {
     if missing.is_empty() {
-        println!("lab: {purpose} packages: all there");
         return Ok(());
     }
     println!("lab: {purpose} packages: installing {}", missing.join(" "));
@@ -96,6 +103,8 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         // Another installation on this machine is waited for, not failed on.
         .args(["--quiet", "--option", "DPkg::Lock::Timeout=600"])
+        // Settings the user has changed stay, without a question nobody would answer.
+        .args(["--option", "Dpkg::Options::=--force-confold"])
         .args(arguments);
     tool::run(&mut command, APT_WITHIN).map(drop)
 }
@@ -115,11 +124,7 @@ fn probe_output(probe: &[&str]) -> Option<String> {
     tool::run(Command::new(program).args(arguments), PROBE_WITHIN).ok()
 }
 
-fn java_version() -> Option<u32> {
-    parse_java_version(&probe_output(&["java", "--version"])?)
-}
-
-/// `openjdk 17.0.15 2025-04-15` and the like; Java 8 knows no `--version` and fails before.
+/// `openjdk 17.0.15 2025-04-15` and the like.
 fn parse_java_version(output: &str) -> Option<u32> {
     let version = output.split_whitespace().nth(1)?;
     version

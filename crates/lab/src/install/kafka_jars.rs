@@ -1,11 +1,11 @@
 //! Apache Kafka from Maven: the jars of broker and tools, and one formatted data folder that every
 //! broker of the lab starts from, which saves each of them a run of the format tool.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::Folder;
+use super::stamp::{Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
 
@@ -25,13 +25,16 @@ log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
 ";
 
-pub(super) fn install(folder: &Folder) -> Result<PathBuf> {
-    folder.part("kafka", VERSION, |unfinished| {
-        super::write(&unfinished.join("pom.xml"), &pom())?;
-        super::write(&unfinished.join("log4j.properties"), LOG4J)?;
-        download(folder, unfinished)?;
-        format(unfinished)
-    })
+pub(super) const PART: Part = Part {
+    name: "kafka",
+    version: VERSION,
+};
+
+pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
+    super::write(&unfinished.join("pom.xml"), &pom())?;
+    super::write(&unfinished.join("log4j.properties"), LOG4J)?;
+    download(folder, unfinished)?;
+    format(unfinished)
 }
 
 fn download(folder: &Folder, into: &Path) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::Folder;
+use super::stamp::{Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
 
@@ -31,14 +31,17 @@ with zipfile.ZipFile(wheel) as packed:
             os.chmod(to, 0o755)
 ";
 
-pub(super) fn install(folder: &Folder) -> Result<PathBuf> {
-    folder.part("milvus", VERSION, |unfinished| {
-        let wheel = download(folder, unfinished)?;
-        let mut unpack = Command::new("python3");
-        unpack.args(["-c", UNPACK]).arg(&wheel).arg(unfinished);
-        tool::run(&mut unpack, UNPACK_WITHIN)?;
-        fs::remove_file(&wheel).while_doing(|| format!("remove {}", wheel.display()))
-    })
+pub(super) const PART: Part = Part {
+    name: "milvus",
+    version: VERSION,
+};
+
+pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
+    let wheel = download(folder, unfinished)?;
+    let mut unpack = Command::new("python3");
+    unpack.args(["-c", UNPACK]).arg(&wheel).arg(unfinished);
+    tool::run(&mut unpack, UNPACK_WITHIN)?;
+    fs::remove_file(&wheel).while_doing(|| format!("remove {}", wheel.display()))
 }
 
 fn download(folder: &Folder, into: &Path) -> Result<PathBuf> {

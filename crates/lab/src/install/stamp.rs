@@ -13,6 +13,12 @@ const TURN_WITHIN: std::time::Duration = std::time::Duration::from_secs(1200);
 /// Lies in a finished part and names what made it; another version makes the part anew.
 const STAMP: &str = ".complete";
 
+/// A subfolder of the lab folder.
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    pub(super) version: &'static str,
+}
+
 /// The lab folder, held by this installer alone until dropped.
 pub(super) struct Folder {
     root: PathBuf,
@@ -44,27 +50,35 @@ impl Folder {
         self.root.join("cache").join(name)
     }
 
-    /// The folder `name`, made by `make` in a temporary folder unless `version` is there already.
-    pub(super) fn part(
+    pub(super) fn has(&self, part: &Part) -> bool {
+        let stamp = self.root.join(part.name).join(STAMP);
+        fs::read_to_string(stamp).is_ok_and(|stamp| stamp == part.version)
+    }
+
+    /// The folder of `part`, made by `make` in a temporary folder unless it is there already.
+    pub(super) fn install(
         &self,
-        name: &str,
-        version: &str,
+        part: &Part,
         make: impl FnOnce(&Path) -> Result<()>,
     ) -> Result<PathBuf> {
-        let part = self.root.join(name);
-        if fs::read_to_string(part.join(STAMP)).is_ok_and(|stamp| stamp == version) {
-            return Ok(part);
+        let folder = self.root.join(part.name);
+        if self.has(part) {
+            return Ok(folder);
         }
-        println!("lab: {name} {version}: installing into {}", part.display());
+        let Part { name, version } = part;
+        println!(
+            "lab: {name} {version}: installing into {}",
+            folder.display()
+        );
         let unfinished = self.root.join(format!("{name}.unfinished"));
         remove(&unfinished)?;
-        remove(&part)?;
+        remove(&folder)?;
         fs::create_dir(&unfinished).while_doing(|| format!("create {}", unfinished.display()))?;
         make(&unfinished)?;
         super::write(&unfinished.join(STAMP), version)?;
-        fs::rename(&unfinished, &part).while_doing(|| format!("finish {}", part.display()))?;
+        fs::rename(&unfinished, &folder).while_doing(|| format!("finish {}", folder.display()))?;
         println!("lab: {name} {version}: done");
-        Ok(part)
+        Ok(folder)
     }
 }
 
@@ -80,6 +94,15 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
+    const FIRST: Part = Part {
+        name: "thing",
+        version: "1",
+    };
+    const SECOND: Part = Part {
+        name: "thing",
+        version: "2",
+    };
+
     #[test]
     fn a_part_is_made_once_per_version_and_again_after_a_failure() {
         let root = tempfile::tempdir().unwrap();
@@ -88,18 +111,18 @@ mod tests {
             fs::write(unfinished.join("half"), "").unwrap();
             Err(Error::new("no network"))
         };
-        assert!(folder.part("thing", "1", fail).is_err());
-        assert!(!root.path().join("thing").exists());
+        assert!(folder.install(&FIRST, fail).is_err());
+        assert!(!folder.has(&FIRST) && !root.path().join("thing").exists());
 
-        let made = folder.part("thing", "1", |_| Ok(())).unwrap();
+        let made = folder.install(&FIRST, |_| Ok(())).unwrap();
         assert!(
             !made.join("half").exists(),
             "the failed attempt left something"
         );
-        folder.part("thing", "1", |_| panic!("made twice")).unwrap();
+        folder.install(&FIRST, |_| panic!("made twice")).unwrap();
         assert!(
             folder
-                .part("thing", "2", |_| Err(Error::new("made anew")))
+                .install(&SECOND, |_| Err(Error::new("made anew")))
                 .is_err()
         );
     }
