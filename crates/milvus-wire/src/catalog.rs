@@ -1,15 +1,26 @@
 //! Reads Milvus's metadata records as its root coordinator keeps them in etcd (2.3 to 2.5).
 //! Never talks to etcd: bytes in, values out.
 
-use crate::ids::{CollectionId, DatabaseId, PartitionId};
+use crate::error::DecodeError;
+use crate::ids::{CollectionId, DatabaseId, PartitionId, split_vchannel};
+pub use crate::keys::Keys;
 use crate::position::MessageId;
 use crate::proto::common::KeyValuePair;
-use crate::proto::schema::CollectionSchema;
+use crate::proto::schema::{CollectionSchema, FieldSchema, FunctionSchema};
+use crate::records::{CollectionInfo, DatabaseInfo, PartitionInfo};
 use crate::timestamp::Timestamp;
+use prost::Message;
 use std::collections::BTreeMap;
 
 /// What stands in the place of a removed record.
 pub const TOMBSTONE: [u8; 3] = [0xE2, 0x9B, 0xBC];
+
+/// The field that holds what a dynamic collection's rows have beyond the schema; a target adds it
+/// by itself when the schema says that it is dynamic.
+const DYNAMIC_FIELD: &str = "$meta";
+
+/// Field ids below it are Milvus's own: row id and timestamp. Source: `common.StartOfUserFieldID`.
+const FIRST_USER_FIELD: i64 = 100;
 
 /// The life of a collection or partition. Source: `etcdpb.CollectionState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,4 +93,149 @@ pub struct Partition {
     pub created: Timestamp,
     /// The state.
     pub state: State,
+}
+
+/// Reads a collection's record; `None` if it has been removed. Its schema's fields are not in it:
+/// see [`assemble`].
+pub fn decode_collection(
+    key_database_id: DatabaseId,
+    id: CollectionId,
+    bytes: &[u8],
+) -> Result<Option<Collection>, DecodeError> {
+    let Some(info) = record::<CollectionInfo>("a collection's record", bytes)? else {
+        return Ok(None);
+    };
+    if info.id != id.0 {
+        return Err(DecodeError::OutOfRange {
+            what: "the id in a collection's record",
+            value: info.id,
+        });
+    }
+    let schema = info.schema.ok_or(DecodeError::Missing {
+        message: "a collection's record",
+        what: "schema",
+    })?;
+    check_shards(&info.virtual_channel_names, &info.physical_channel_names)?;
+    let positions = info.start_positions.into_iter();
+    Ok(Some(Collection {
+        id,
+        database_id: key_database_id,
+        database: String::new(),
+        state: State::of(info.state)?,
+        schema,
+        created: Timestamp(info.create_time),
+        vchannels: info.virtual_channel_names,
+        pchannels: info.physical_channel_names,
+        start_positions: positions
+            .map(|pair| (pair.key, MessageId(pair.data.into())))
+            .collect(),
+        consistency_level: info.consistency_level,
+        properties: info.properties,
+    }))
+}
+
+/// Invariant I4: shard `i` is at place `i`; and it is on the physical channel of that place.
+fn check_shards(vchannels: &[String], pchannels: &[String]) -> Result<(), DecodeError> {
+    for (place, vchannel) in vchannels.iter().enumerate() {
+        let Some((named, _, index)) = split_vchannel(vchannel) else {
+            return Err(DecodeError::Vchannel {
+                vchannel: vchannel.clone(),
+            });
+        };
+        if index != place {
+            return Err(DecodeError::ShardOrder {
+                place,
+                vchannel: vchannel.clone(),
+            });
+        }
+        let pchannel = pchannels.get(place).map(String::as_str).unwrap_or_default();
+        if named != pchannel {
+            let (vchannel, pchannel) = (vchannel.clone(), pchannel.to_owned());
+            return Err(DecodeError::PhysicalChannel { vchannel, pchannel });
+        }
+    }
+    Ok(())
+}
+
+/// Reads a field's record; `None` if it has been removed.
+pub fn decode_field(bytes: &[u8]) -> Result<Option<FieldSchema>, DecodeError> {
+    record("a field's record", bytes)
+}
+
+/// Reads a function's record; `None` if it has been removed.
+pub fn decode_function(bytes: &[u8]) -> Result<Option<FunctionSchema>, DecodeError> {
+    record("a function's record", bytes)
+}
+
+/// Puts a collection's schema together: its fields and functions have records of their own.
+pub fn assemble(
+    mut collection: Collection,
+    mut fields: Vec<FieldSchema>,
+    mut functions: Vec<FunctionSchema>,
+) -> Result<Collection, DecodeError> {
+    let schema = &mut collection.schema;
+    schema.enable_dynamic_field |= fields.iter().any(|field| field.name == DYNAMIC_FIELD);
+    fields.retain(|field| field.field_id >= FIRST_USER_FIELD && field.name != DYNAMIC_FIELD);
+    if fields.is_empty() {
+        return Err(DecodeError::Missing {
+            message: "a collection",
+            what: "fields",
+        });
+    }
+    fields.sort_by_key(|field| field.field_id);
+    functions.sort_by_key(|function| function.id);
+    schema.fields = fields;
+    schema.functions = functions;
+    Ok(collection)
+}
+
+/// Reads a partition's record; `None` if it has been removed.
+pub fn decode_partition(bytes: &[u8]) -> Result<Option<Partition>, DecodeError> {
+    let Some(info) = record::<PartitionInfo>("a partition's record", bytes)? else {
+        return Ok(None);
+    };
+    Ok(Some(Partition {
+        id: PartitionId(info.partition_id),
+        collection: CollectionId(info.collection_id),
+        name: info.partition_name,
+        created: Timestamp(info.partition_created_timestamp),
+        state: State::of(info.state)?,
+    }))
+}
+
+/// Reads a database's record; `None` if it has been removed.
+pub fn decode_database(bytes: &[u8]) -> Result<Option<Database>, DecodeError> {
+    let info = record::<DatabaseInfo>("a database's record", bytes)?;
+    Ok(info.map(|info| Database {
+        id: DatabaseId(info.id),
+        name: info.name,
+        created: Timestamp(info.created_time),
+    }))
+}
+
+fn record<M: Message + Default>(
+    message: &'static str,
+    bytes: &[u8],
+) -> Result<Option<M>, DecodeError> {
+    if bytes == TOMBSTONE {
+        return Ok(None);
+    }
+    M::decode(bytes)
+        .map(Some)
+        .map_err(DecodeError::protobuf(message))
+}
+
+impl State {
+    fn of(number: i32) -> Result<Self, DecodeError> {
+        match number {
+            0 => Ok(Self::Created),
+            1 => Ok(Self::Creating),
+            2 => Ok(Self::Dropping),
+            3 => Ok(Self::Dropped),
+            _ => Err(DecodeError::OutOfRange {
+                what: "a state",
+                value: number.into(),
+            }),
+        }
+    }
 }

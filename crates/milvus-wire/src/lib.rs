@@ -2,18 +2,26 @@
 //!
 //! In reading order: [`timestamp`], [`ids`] and [`position`] are the vocabulary; [`message`] and
 //! [`op`] read what the queue holds; [`splice`] gives a message its new names without touching its
-//! rows; [`replicate`] is the call that carries messages to a target; [`catalog`] reads etcd's
-//! records.
+//! rows; [`fence`] makes deletes of an insert's keys; [`replicate`] is the call that carries
+//! messages to a target; [`keys`] and [`catalog`] read etcd's keys and records. All that can be
+//! wrong with any of them is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
 pub mod catalog;
+mod error;
+pub mod fence;
+mod fields;
 pub mod ids;
+pub mod keys;
+mod layout;
 pub mod message;
 pub mod op;
 pub mod position;
+mod records;
 pub mod replicate;
 pub mod splice;
 pub mod timestamp;
 
+pub use error::DecodeError;
 pub use milvus::proto;

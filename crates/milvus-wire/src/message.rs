@@ -1,7 +1,11 @@
 //! Reads the messages of a physical channel: the header and the few scalars that routing needs.
 //! Never looks into a row: vectors stay the bytes they were.
 
-use crate::ids::{CollectionId, PartitionId};
+pub use crate::error::DecodeError;
+use crate::fields::{self, Fields};
+use crate::ids::{CollectionId, PartitionId, split_vchannel};
+use crate::layout::{self, DdlLayout};
+use crate::proto::common::{MsgBase, MsgType};
 use crate::timestamp::Timestamp;
 use bytes::Bytes;
 
@@ -89,4 +93,125 @@ pub enum Message {
     },
     /// A type that is not replicated: its number and timestamp.
     Other(i32, Timestamp),
+}
+
+/// Reads one record of a physical channel's topic.
+pub fn decode(raw: Bytes) -> Result<Message, DecodeError> {
+    let header = fields::header(&raw)?;
+    let timestamp = Timestamp(header.timestamp);
+    Ok(match MsgType::try_from(header.msg_type) {
+        Ok(MsgType::TimeTick) => Message::Tick(timestamp),
+        Ok(MsgType::Insert) => Message::Row(row(RowKind::Insert, &header, raw)?),
+        Ok(MsgType::Delete) => Message::Row(row(RowKind::Delete, &header, raw)?),
+        Ok(MsgType::CreateCollection) => {
+            Message::CreateCollection(ddl(&layout::CREATE_COLLECTION, &header, raw)?)
+        }
+        Ok(MsgType::DropCollection) => {
+            Message::DropCollection(ddl(&layout::DROP_COLLECTION, &header, raw)?)
+        }
+        Ok(MsgType::CreatePartition) => {
+            Message::CreatePartition(ddl(&layout::PARTITION_DDL, &header, raw)?)
+        }
+        Ok(MsgType::DropPartition) => {
+            Message::DropPartition(ddl(&layout::PARTITION_DDL, &header, raw)?)
+        }
+        Ok(MsgType::Import) => {
+            let import = ddl(&layout::IMPORT, &header, raw)?;
+            Message::Import {
+                timestamp,
+                collection_id: import.collection_id,
+                collection: import.collection,
+            }
+        }
+        _ => Message::Other(header.msg_type, timestamp),
+    })
+}
+
+fn row(kind: RowKind, header: &MsgBase, raw: Bytes) -> Result<RowMessage, DecodeError> {
+    let (name, rows_field) = match kind {
+        RowKind::Insert => ("an insert", 14),
+        RowKind::Delete => ("a delete", 11),
+    };
+    let mut message = RowMessage {
+        kind,
+        msg_id: header.msg_id,
+        timestamp: Timestamp::ZERO,
+        vchannel: String::new(),
+        database: String::new(),
+        collection: String::new(),
+        partition: String::new(),
+        collection_id: CollectionId(0),
+        partition_id: PartitionId(0),
+        rows: 0,
+        raw: Bytes::new(),
+    };
+    let mut stamps = 0;
+    for field in Fields::of(name, &raw) {
+        let field = field?;
+        match field.number {
+            2 => message.vchannel = field.text()?.to_owned(),
+            3 => message.database = field.text()?.to_owned(),
+            4 => message.collection = field.text()?.to_owned(),
+            5 => message.partition = field.text()?.to_owned(),
+            7 => message.collection_id = CollectionId(field.int64()?),
+            8 => message.partition_id = PartitionId(field.int64()?),
+            10 => field.numbers(|stamp| {
+                stamps += 1;
+                message.timestamp = message.timestamp.max(Timestamp(stamp));
+            })?,
+            number if number == rows_field => {
+                let rows = field.int64()?;
+                message.rows = u64::try_from(rows).map_err(|_| DecodeError::OutOfRange {
+                    what: "num_rows",
+                    value: rows,
+                })?;
+            }
+            _ => {}
+        }
+    }
+    if stamps == 0 {
+        return Err(DecodeError::Missing {
+            message: name,
+            what: "timestamps",
+        });
+    }
+    if split_vchannel(&message.vchannel).is_none() {
+        return Err(DecodeError::Vchannel {
+            vchannel: message.vchannel,
+        });
+    }
+    if message.rows == 0 {
+        // Writers before column-based inserts did not count their rows.
+        message.rows = stamps;
+    }
+    message.raw = raw;
+    Ok(message)
+}
+
+fn ddl(layout: &DdlLayout, header: &MsgBase, raw: Bytes) -> Result<DdlMessage, DecodeError> {
+    let mut message = DdlMessage {
+        msg_id: header.msg_id,
+        timestamp: Timestamp(header.timestamp),
+        database: String::new(),
+        collection: String::new(),
+        partition: String::new(),
+        collection_id: CollectionId(0),
+        partition_id: PartitionId(0),
+        raw: Bytes::new(),
+    };
+    for field in Fields::of(layout.message, &raw) {
+        let field = field?;
+        match field.number {
+            n if n == layout.database => message.database = field.text()?.to_owned(),
+            n if n == layout.collection => message.collection = field.text()?.to_owned(),
+            n if n == layout.partition => message.partition = field.text()?.to_owned(),
+            n if n == layout.collection_id => {
+                message.collection_id = CollectionId(field.int64()?);
+            }
+            n if n == layout.partition_id => message.partition_id = PartitionId(field.int64()?),
+            _ => {}
+        }
+    }
+    message.raw = raw;
+    Ok(message)
 }

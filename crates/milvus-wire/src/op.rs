@@ -1,8 +1,12 @@
 //! Reads the requests of the op channel (`<prefix>-replicate-msg`): databases, indexes, load,
 //! flush. Never carries them out.
 
+use crate::error::DecodeError;
+use crate::fields;
+use crate::proto::common::MsgType;
 use crate::proto::milvus as pb;
 use crate::timestamp::Timestamp;
+use prost::Message;
 
 /// A request that the source has carried out.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,4 +38,120 @@ pub struct OpMessage {
     pub timestamp: Timestamp,
     /// What was asked, or the number of a type that is not replicated.
     pub request: Result<OpRequest, i32>,
+}
+
+/// Reads one record of the op channel's topic.
+pub fn decode(raw: &[u8]) -> Result<OpMessage, DecodeError> {
+    let header = fields::header(raw)?;
+    let request = match MsgType::try_from(header.msg_type) {
+        Ok(MsgType::CreateDatabase) => OpRequest::CreateDatabase(body("a CreateDatabase", raw)?),
+        Ok(MsgType::DropDatabase) => OpRequest::DropDatabase(body("a DropDatabase", raw)?),
+        Ok(MsgType::CreateIndex) => OpRequest::CreateIndex(body("a CreateIndex", raw)?),
+        Ok(MsgType::DropIndex) => OpRequest::DropIndex(body("a DropIndex", raw)?),
+        Ok(MsgType::LoadCollection) => OpRequest::LoadCollection(body("a LoadCollection", raw)?),
+        Ok(MsgType::ReleaseCollection) => {
+            OpRequest::ReleaseCollection(body("a ReleaseCollection", raw)?)
+        }
+        Ok(MsgType::LoadPartitions) => OpRequest::LoadPartitions(body("a LoadPartitions", raw)?),
+        Ok(MsgType::ReleasePartitions) => {
+            OpRequest::ReleasePartitions(body("a ReleasePartitions", raw)?)
+        }
+        Ok(MsgType::Flush) => OpRequest::Flush(body("a Flush", raw)?),
+        _ => {
+            let request = Err(header.msg_type);
+            return Ok(OpMessage {
+                timestamp: Timestamp(header.timestamp),
+                request,
+            });
+        }
+    };
+    Ok(OpMessage {
+        timestamp: Timestamp(header.timestamp),
+        request: Ok(request),
+    })
+}
+
+fn body<M: Message + Default>(message: &'static str, raw: &[u8]) -> Result<M, DecodeError> {
+    M::decode(raw).map_err(DecodeError::protobuf(message))
+}
+
+impl OpRequest {
+    /// The request's name in Milvus's API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateDatabase(_) => "CreateDatabase",
+            Self::DropDatabase(_) => "DropDatabase",
+            Self::CreateIndex(_) => "CreateIndex",
+            Self::DropIndex(_) => "DropIndex",
+            Self::LoadCollection(_) => "LoadCollection",
+            Self::ReleaseCollection(_) => "ReleaseCollection",
+            Self::LoadPartitions(_) => "LoadPartitions",
+            Self::ReleasePartitions(_) => "ReleasePartitions",
+            Self::Flush(_) => "Flush",
+        }
+    }
+
+    /// The database it concerns, as the request has it; may be empty for the default database.
+    pub fn database(&self) -> &str {
+        match self {
+            Self::CreateDatabase(request) => &request.db_name,
+            Self::DropDatabase(request) => &request.db_name,
+            Self::CreateIndex(request) => &request.db_name,
+            Self::DropIndex(request) => &request.db_name,
+            Self::LoadCollection(request) => &request.db_name,
+            Self::ReleaseCollection(request) => &request.db_name,
+            Self::LoadPartitions(request) => &request.db_name,
+            Self::ReleasePartitions(request) => &request.db_name,
+            Self::Flush(request) => &request.db_name,
+        }
+    }
+
+    /// The collections it concerns: none for a database's request, any number for a flush.
+    pub fn collections(&self) -> Vec<&str> {
+        match self {
+            Self::CreateDatabase(_) | Self::DropDatabase(_) => Vec::new(),
+            Self::CreateIndex(request) => vec![&request.collection_name],
+            Self::DropIndex(request) => vec![&request.collection_name],
+            Self::LoadCollection(request) => vec![&request.collection_name],
+            Self::ReleaseCollection(request) => vec![&request.collection_name],
+            Self::LoadPartitions(request) => vec![&request.collection_name],
+            Self::ReleasePartitions(request) => vec![&request.collection_name],
+            Self::Flush(request) => request
+                .collection_names
+                .iter()
+                .map(String::as_str)
+                .collect(),
+        }
+    }
+
+    /// Puts it into another database, its collections renamed by `f`.
+    pub fn rename(&mut self, database: &str, f: impl Fn(&str) -> String) {
+        let (old, names): (&mut String, &mut [String]) = match self {
+            Self::CreateDatabase(request) => (&mut request.db_name, &mut []),
+            Self::DropDatabase(request) => (&mut request.db_name, &mut []),
+            Self::CreateIndex(request) => one(&mut request.db_name, &mut request.collection_name),
+            Self::DropIndex(request) => one(&mut request.db_name, &mut request.collection_name),
+            Self::LoadCollection(request) => {
+                one(&mut request.db_name, &mut request.collection_name)
+            }
+            Self::ReleaseCollection(request) => {
+                one(&mut request.db_name, &mut request.collection_name)
+            }
+            Self::LoadPartitions(request) => {
+                one(&mut request.db_name, &mut request.collection_name)
+            }
+            Self::ReleasePartitions(request) => {
+                one(&mut request.db_name, &mut request.collection_name)
+            }
+            Self::Flush(request) => (&mut request.db_name, &mut request.collection_names),
+        };
+        database.clone_into(old);
+        for name in names {
+            *name = f(name);
+        }
+    }
+}
+
+fn one<'a>(database: &'a mut String, name: &'a mut String) -> (&'a mut String, &'a mut [String]) {
+    (database, std::slice::from_mut(name))
 }

@@ -1,9 +1,22 @@
 //! Gives a message of the queue its new names, ids and timestamp. The rows stay slices of the
 //! original: they are not copied here, let alone decoded.
 
+use crate::error::DecodeError;
+use crate::fields::{Field, Fields};
 use crate::ids::{CollectionId, PartitionId};
+use crate::layout::DdlLayout;
+use crate::message::{DdlMessage, RowKind, RowMessage};
+use crate::proto::common::MsgBase;
+use crate::proto::msg::InsertRequest;
 use crate::timestamp::Timestamp;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use prost::encoding::{int64, message, string};
+use std::ops::Range;
+
+/// A message of Milvus needs one or two slices. One whose fields are scattered so much that it
+/// would need more than this is not worth the bookkeeping: what is left of it is copied.
+const SLICES_MAX: usize = 16;
 
 /// What changes in a message on its way to the target.
 #[derive(Clone, Debug)]
@@ -38,5 +51,152 @@ impl Spliced {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The whole message in one piece: a copy, for tests and for what is put aside.
+    pub fn to_bytes(&self) -> Bytes {
+        self.parts.concat().into()
+    }
+
+    /// A message of which nothing is an original's slice.
+    pub(crate) fn whole(message: &impl Message) -> Self {
+        Self {
+            parts: vec![message.encode_to_vec().into()],
+        }
+    }
+}
+
+/// Gives an insert or a delete its new names, ids and timestamp. What `patch` does not name is
+/// kept, fields unknown to this version of Milvus's formats included.
+pub fn splice(message: &RowMessage, patch: &Patch<'_>) -> Result<Spliced, DecodeError> {
+    let name = match message.kind {
+        RowKind::Insert => "an insert",
+        RowKind::Delete => "a delete",
+    };
+    // Up to field 10 an insert and a delete have the same fields, save for 9, which is kept.
+    let mut head = InsertRequest {
+        shard_name: patch.vchannel.to_owned(),
+        db_name: patch.database.to_owned(),
+        collection_name: patch.collection.to_owned(),
+        collection_id: patch.collection_id.0,
+        ..Default::default()
+    };
+    let mut stamps = 0;
+    let mut tail = Tail::of(&message.raw);
+    for field in Fields::of(name, &message.raw) {
+        let field = field?;
+        match field.number {
+            1 => field.merge_header(head.base.get_or_insert_default())?,
+            2..=4 | 7 => {}
+            5 => head.partition_name = field.text()?.to_owned(),
+            6 => head.db_id = field.int64()?,
+            8 => head.partition_id = field.int64()?,
+            10 if patch.stamp.is_some() => field.numbers(|_| stamps += 1)?,
+            _ => tail.keep(&field),
+        }
+    }
+    if let Some(partition) = patch.partition_id {
+        head.partition_id = partition.0;
+    }
+    if let Some(stamp) = patch.stamp {
+        head.base.get_or_insert_default().timestamp = stamp.0;
+        head.timestamps = vec![stamp.0; stamps];
+    }
+    Ok(tail.behind(head.encode_to_vec()))
+}
+
+/// Gives a DDL message its new names, ids and timestamp. The names of the channels that a
+/// CreateCollection lists are kept: a target's coordinator chooses its own.
+///
+/// `message` is one that [`crate::message::decode`] has read, so that its bytes are known to be
+/// good. Of any other the result is empty, which no target accepts.
+pub fn splice_ddl(message: &DdlMessage, patch: &Patch<'_>) -> Spliced {
+    rewrite_ddl(message, patch).unwrap_or_default()
+}
+
+fn rewrite_ddl(ddl: &DdlMessage, patch: &Patch<'_>) -> Result<Spliced, DecodeError> {
+    let mut base = crate::fields::header(&ddl.raw)?;
+    let layout = DdlLayout::of(base.msg_type).ok_or(DecodeError::OutOfRange {
+        what: "the message type of a DDL",
+        value: base.msg_type.into(),
+    })?;
+    if let Some(stamp) = patch.stamp {
+        base.timestamp = stamp.0;
+    }
+    let mut partition = ddl.partition_id.0;
+    let mut tail = Tail::of(&ddl.raw);
+    for field in Fields::of(layout.message, &ddl.raw) {
+        let field = field?;
+        match field.number {
+            1 => {}
+            n if n == layout.database || n == layout.collection || n == layout.collection_id => {}
+            n if n == layout.partition_id => partition = field.int64()?,
+            _ => tail.keep(&field),
+        }
+    }
+    if let Some(id) = patch.partition_id {
+        partition = id.0;
+    }
+    Ok(tail.behind(ddl_head(layout, &base, patch, partition)))
+}
+
+fn ddl_head(layout: &DdlLayout, base: &MsgBase, patch: &Patch<'_>, partition: i64) -> Vec<u8> {
+    let mut head = Vec::new();
+    message::encode(1, base, &mut head);
+    string::encode(layout.database, &patch.database.to_owned(), &mut head);
+    string::encode(layout.collection, &patch.collection.to_owned(), &mut head);
+    int64::encode(layout.collection_id, &patch.collection_id.0, &mut head);
+    if layout.partition_id != 0 {
+        int64::encode(layout.partition_id, &partition, &mut head);
+    }
+    head
+}
+
+/// The fields of a message that stay as they are, as few slices as possible.
+struct Tail<'a> {
+    raw: &'a Bytes,
+    open: Range<usize>,
+    parts: Vec<Bytes>,
+    copied: BytesMut,
+}
+
+impl<'a> Tail<'a> {
+    fn of(raw: &'a Bytes) -> Self {
+        // The head's place is taken from the start: nothing is moved when it is known.
+        Self {
+            raw,
+            open: 0..0,
+            parts: vec![Bytes::new()],
+            copied: BytesMut::new(),
+        }
+    }
+
+    fn keep(&mut self, field: &Field<'_>) {
+        if self.open.end == field.span.start {
+            self.open.end = field.span.end;
+        } else {
+            self.close();
+            self.open = field.span.clone();
+        }
+    }
+
+    fn close(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        if self.parts.len() <= SLICES_MAX {
+            self.parts.push(self.raw.slice(self.open.clone()));
+        } else {
+            self.copied.extend_from_slice(&self.raw[self.open.clone()]);
+        }
+    }
+
+    fn behind(mut self, head: Vec<u8>) -> Spliced {
+        self.close();
+        self.parts[0] = head.into();
+        if !self.copied.is_empty() {
+            self.parts.push(self.copied.freeze());
+        }
+        Spliced { parts: self.parts }
     }
 }

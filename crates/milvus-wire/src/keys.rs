@@ -1,0 +1,145 @@
+//! The keys under which Milvus's root coordinator keeps its records in etcd (2.3 to 2.5).
+//! Never talks to etcd.
+
+use crate::ids::{CollectionId, DatabaseId, PartitionId};
+
+/// The keys of one cluster. A prefix ends in a slash, so that no other id begins with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    root: String,
+}
+
+impl Keys {
+    /// From the cluster's `etcd.rootPath` and `etcd.metaSubPath`.
+    pub fn new(root_path: &str, meta_sub_path: &str) -> Self {
+        let parts = [
+            root_path.trim_end_matches('/'),
+            meta_sub_path.trim_matches('/'),
+        ];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Self {
+            root: parts.join("/"),
+        }
+    }
+
+    /// The prefix of all databases.
+    pub fn databases(&self) -> String {
+        self.under("database/db-info/")
+    }
+
+    /// The prefix of all collections, of every database.
+    pub fn collections(&self) -> String {
+        self.under("database/collection-info/")
+    }
+
+    /// The key of one collection.
+    pub fn collection(&self, database: DatabaseId, collection: CollectionId) -> String {
+        format!("{}{database}/{collection}", self.collections())
+    }
+
+    /// The prefix of all partitions, of every collection.
+    pub fn all_partitions(&self) -> String {
+        self.under("partitions/")
+    }
+
+    /// The prefix of a collection's partitions.
+    pub fn partitions(&self, collection: CollectionId) -> String {
+        format!("{}{collection}/", self.all_partitions())
+    }
+
+    /// The prefix of a collection's fields.
+    pub fn fields(&self, collection: CollectionId) -> String {
+        format!("{}{collection}/", self.under("fields/"))
+    }
+
+    /// The prefix of a collection's functions; nothing lies there before 2.5.
+    pub fn functions(&self, collection: CollectionId) -> String {
+        format!("{}{collection}/", self.under("functions/"))
+    }
+
+    /// The database of a database's key.
+    pub fn parse_database_key(&self, key: &str) -> Option<DatabaseId> {
+        key.strip_prefix(&self.databases())?
+            .parse()
+            .ok()
+            .map(DatabaseId)
+    }
+
+    /// The database and the collection of a collection's key.
+    pub fn parse_collection_key(&self, key: &str) -> Option<(DatabaseId, CollectionId)> {
+        let (database, collection) = key.strip_prefix(&self.collections())?.split_once('/')?;
+        Some((
+            DatabaseId(database.parse().ok()?),
+            CollectionId(collection.parse().ok()?),
+        ))
+    }
+
+    /// The collection and the partition of a partition's key.
+    pub fn parse_partition_key(&self, key: &str) -> Option<(CollectionId, PartitionId)> {
+        let (collection, partition) = key.strip_prefix(&self.all_partitions())?.split_once('/')?;
+        Some((
+            CollectionId(collection.parse().ok()?),
+            PartitionId(partition.parse().ok()?),
+        ))
+    }
+
+    fn under(&self, path: &str) -> String {
+        if self.root.is_empty() {
+            return format!("root-coord/{path}");
+        }
+        format!("{}/root-coord/{path}", self.root)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_back_and_a_prefix_ends_in_a_slash() {
+        let keys = Keys::new("by-dev/", "/meta");
+        assert_eq!(keys.databases(), "by-dev/meta/root-coord/database/db-info/");
+        let key = keys.collection(DatabaseId(1), CollectionId(449));
+        assert_eq!(key, "by-dev/meta/root-coord/database/collection-info/1/449");
+        assert_eq!(
+            keys.parse_collection_key(&key),
+            Some((DatabaseId(1), CollectionId(449)))
+        );
+        assert_eq!(
+            keys.fields(CollectionId(449)),
+            "by-dev/meta/root-coord/fields/449/"
+        );
+        assert_eq!(
+            keys.functions(CollectionId(449)),
+            "by-dev/meta/root-coord/functions/449/"
+        );
+        let partition = format!("{}450", keys.partitions(CollectionId(449)));
+        assert_eq!(
+            keys.parse_partition_key(&partition),
+            Some((CollectionId(449), PartitionId(450)))
+        );
+        let database = format!("{}7", keys.databases());
+        assert_eq!(keys.parse_database_key(&database), Some(DatabaseId(7)));
+    }
+
+    #[test]
+    fn a_key_of_another_kind_or_depth_is_not_read() {
+        let keys = Keys::new("by-dev", "meta");
+        for key in [
+            "",
+            "by-dev/meta/root-coord/database/collection-info/1/2/3",
+            "x/1/2",
+        ] {
+            assert_eq!(keys.parse_collection_key(key), None, "{key}");
+        }
+        assert_eq!(
+            keys.parse_collection_key(&format!("{}1", keys.collections())),
+            None
+        );
+        assert_eq!(keys.parse_database_key(&keys.databases()), None);
+        assert_eq!(
+            Keys::new("", "").databases(),
+            "root-coord/database/db-info/"
+        );
+    }
+}
