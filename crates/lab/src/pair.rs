@@ -46,7 +46,7 @@ pub struct Pair {
     pub target: Milvus,
     /// The source's queue.
     pub kafka: Kafka,
-    /// The source's metadata.
+    /// The source's metadata. Without it a Milvus ends by itself after about a minute.
     pub source_etcd: Etcd,
     /// The target's metadata.
     pub target_etcd: Etcd,
