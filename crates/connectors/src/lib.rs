@@ -8,6 +8,7 @@
 //pub mod etcd;
 pub mod kafka;
 //pub mod milvus;
+mod partition_count;
 mod secret;
 pub mod store;
 

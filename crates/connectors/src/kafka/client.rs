@@ -17,15 +17,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 use replication::error::{Error, Result};
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
-
-/// Refused logins or failed TLS handshakes in a row that end the patience: a broker that restarts
-/// may refuse a few.
-const REFUSALS_MAX: u32 = 5;
 
 /// How long the thread of events waits at a time; how late it notices that its client is gone.
 const EVENTS_WAIT: Duration = Duration::from_secs(1);
@@ -118,27 +114,28 @@ pub(super) fn refused_options(error: &KafkaError) -> Error {
     Error::permanent(what)
 }
 
-/// What is known about the connection, and who is told of what does not heal.
+/// What is known about the connection.
 pub(super) struct Health {
     down: AtomicBool,
-    refusals: AtomicU32,
-    fault: watch::Sender<Option<String>>,
+    refused: AtomicBool,
+    refusal: watch::Sender<Option<String>>,
 }
 
 impl Health {
-    /// A message came: all is well.
-    pub(super) fn received(&self) {
+    /// The broker serves us: all is well.
+    pub(super) fn served(&self) {
         if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
             info!("kafka answers again");
         }
-        if self.refusals.load(Ordering::Relaxed) != 0 {
-            self.refusals.store(0, Ordering::Relaxed);
+        if self.refused.load(Ordering::Relaxed) && self.refused.swap(false, Ordering::Relaxed) {
+            self.refusal.send_replace(None);
         }
     }
 
-    /// Becomes a text when the broker has refused us for good.
-    pub(super) fn fault(&self) -> watch::Receiver<Option<String>> {
-        self.fault.subscribe()
+    /// A text since the broker has refused the login or the TLS handshake; a broker that restarts
+    /// may do that for a moment.
+    pub(super) fn refusal(&self) -> watch::Receiver<Option<String>> {
+        self.refusal.subscribe()
     }
 
     fn lost(&self, reason: &str) {
@@ -148,9 +145,8 @@ impl Health {
     }
 
     fn refused(&self, reason: &str) {
-        if self.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX {
-            self.fault.send_replace(Some(reason.to_owned()));
-        }
+        self.refusal.send_replace(Some(reason.to_owned()));
+        self.refused.store(true, Ordering::Relaxed);
     }
 }
 
@@ -158,10 +154,18 @@ impl Default for Health {
     fn default() -> Self {
         Self {
             down: AtomicBool::new(false),
-            refusals: AtomicU32::new(0),
-            fault: watch::Sender::new(None),
+            refused: AtomicBool::new(false),
+            refusal: watch::Sender::new(None),
         }
     }
+}
+
+/// The sentence about a refusal.
+pub(super) fn refused(reason: &str) -> Error {
+    Error::permanent(format!(
+        "Kafka refuses the connection: {reason}. Check user name, password, mechanism, security \
+         protocol and certificates"
+    ))
 }
 
 /// Takes librdkafka's errors and logs.

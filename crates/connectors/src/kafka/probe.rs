@@ -2,7 +2,7 @@
 //! has a client of its own, made when it is needed first, that keeps nothing between two calls.
 
 use super::PARTITION;
-use super::client::{Context, refused_options};
+use super::client::{Context, refused, refused_options};
 use super::id_of;
 use super::options::KafkaOptions;
 use bytes::Bytes;
@@ -64,7 +64,7 @@ impl Probe {
         let assigned = list
             .add_partition_offset(channel, PARTITION, Offset::Offset(from))
             .and_then(|()| consumer.assign(&list));
-        assigned.map_err(|error| unanswered(channel).because(error))?;
+        assigned.map_err(|error| unanswered(&consumer, channel).because(error))?;
         let records = read(&consumer, channel, end);
         if let Err(error) = consumer.unassign() {
             tracing::debug!(channel, %error, "can't stop looking at a kafka topic");
@@ -91,7 +91,8 @@ fn held(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Held>>
     // Asking for the watermarks of a topic that does not exist takes the whole time given.
     let metadata = consumer
         .fetch_metadata(Some(channel), ANSWER_WITHIN)
-        .map_err(|error| unanswered(channel).because(error))?;
+        .map_err(|error| unanswered(consumer, channel).because(error))?;
+    consumer.context().health.served();
     let exists = metadata.topics().iter().any(|topic| {
         topic.name() == channel && topic.error().is_none() && !topic.partitions().is_empty()
     });
@@ -101,7 +102,7 @@ fn held(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Held>>
     match consumer.fetch_watermarks(channel, PARTITION, ANSWER_WITHIN) {
         Ok((start, end)) => Ok(Some(Held { start, end })),
         Err(error) if is_unknown(&error) => Ok(None),
-        Err(error) => Err(unanswered(channel).because(error)),
+        Err(error) => Err(unanswered(consumer, channel).because(error)),
     }
 }
 
@@ -113,7 +114,7 @@ fn read(consumer: &BaseConsumer<Context>, channel: &str, end: i64) -> Result<Vec
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(unanswered(channel));
+            return Err(unanswered(consumer, channel));
         }
         match consumer.poll(left) {
             Some(Ok(message)) if message.topic() == channel => {
@@ -149,6 +150,12 @@ fn is_unknown(error: &KafkaError) -> bool {
     )
 }
 
-fn unanswered(channel: &str) -> Error {
+/// Transient, unless the broker has told why it does not serve us.
+fn unanswered(consumer: &BaseConsumer<Context>, channel: &str) -> Error {
+    let _ = consumer.poll(Duration::ZERO);
+    let refusal = consumer.context().health.refusal();
+    if let Some(reason) = &*refusal.borrow() {
+        return refused(reason);
+    }
     Error::transient(format!("Kafka does not answer about the channel {channel}"))
 }

@@ -1,6 +1,6 @@
 //! Reads one channel from its queue inside the shared client. Never blocks a thread.
 
-use super::client::{Client, Context};
+use super::client::{Client, Context, refused};
 use super::probe::Probe;
 use super::{id_of, panicked};
 use async_trait::async_trait;
@@ -15,11 +15,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 use tracing::debug;
 
 /// librdkafka tells when a queue is no longer empty. Should that ever be missed, this is how late
 /// the message is.
 const LOOK_ANYWAY: Duration = Duration::from_secs(5);
+
+/// How long a refused login is hoped to be a passing state of the broker.
+const REFUSED_FOR: Duration = Duration::from_secs(8);
 
 /// An open channel.
 pub(super) struct Reader {
@@ -28,7 +32,8 @@ pub(super) struct Reader {
     probe: Arc<Probe>,
     queue: PartitionQueue<Context>,
     filled: Arc<Notify>,
-    fault: watch::Receiver<Option<String>>,
+    refusal: watch::Receiver<Option<String>>,
+    refused_since: Option<Instant>,
     /// The offset that is read next at the earliest.
     next: i64,
     /// The queue does not hold `next`.
@@ -49,8 +54,18 @@ impl Reader {
         queue.set_nonempty_callback(move || notify.notify_one());
         // What came before the callback was set is not announced.
         filled.notify_one();
-        let fault = client.health().fault();
-        Ok(Self { channel, client, probe, queue, filled, fault, next: from, out_of_range: false })
+        let refusal = client.health().refusal();
+        Ok(Self {
+            channel,
+            client,
+            probe,
+            queue,
+            filled,
+            refusal,
+            refused_since: None,
+            next: from,
+            out_of_range: false,
+        })
     }
 
     /// Tells what was asked for and what there is.
@@ -81,14 +96,26 @@ impl Reader {
         }
     }
 
-    fn refused(&self) -> Option<Error> {
-        let reason = self.fault.borrow();
-        reason.as_ref().map(|reason| {
-            Error::permanent(format!(
-                "Kafka refuses the connection: {reason}. Check user name, password, mechanism, \
-                 security protocol and certificates"
-            ))
-        })
+    /// Becomes an error once a refusal has lasted, and a second connection is not served either.
+    async fn refused(&mut self) -> Option<Error> {
+        let reason = self.refusal.borrow_and_update().clone();
+        let Some(reason) = reason else {
+            self.refused_since = None;
+            return None;
+        };
+        let since = *self.refused_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < REFUSED_FOR {
+            return None;
+        }
+        let (probe, channel) = (self.probe.clone(), self.channel.clone());
+        match spawn_blocking(move || probe.held(&channel)).await {
+            Ok(Ok(_)) => {
+                self.client.health().served();
+                self.refused_since = None;
+                None
+            }
+            _ => Some(refused(&reason)),
+        }
     }
 }
 
@@ -112,12 +139,12 @@ impl ChannelReader for Reader {
             if self.out_of_range {
                 return Err(self.loss().await);
             }
-            if let Some(error) = self.refused() {
+            if let Some(error) = self.refused().await {
                 return Err(error);
             }
             tokio::select! {
                 () = self.filled.notified() => {}
-                _ = self.fault.changed() => {}
+                _ = self.refusal.changed() => {}
                 () = tokio::time::sleep(LOOK_ANYWAY) => {}
             }
         }
@@ -129,7 +156,7 @@ impl ChannelReader for Reader {
                 Ok(message) if message.offset() < self.next => {}
                 Ok(message) => {
                     self.next = message.offset() + 1;
-                    self.client.health().received();
+                    self.client.health().served();
                     let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
                     return Ok(Some(Record { id: id_of(message.offset()), payload }));
                 }

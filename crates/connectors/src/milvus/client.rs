@@ -1,0 +1,130 @@
+//! The connections to a target, and how a request on metadata is asked. Never repeats one.
+
+use super::fault::{Answer, Fault};
+use super::options::MilvusOptions;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use milvus_wire::ids::DEFAULT_DATABASE;
+use milvus_wire::proto::milvus::milvus_service_client::MilvusServiceClient;
+use replication::error::{Error, Result};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::Channel;
+use tonic::{Request, Response};
+
+/// Metadata is read and changed within seconds, or something is wrong.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// A target may hold many collections, and a schema is not small.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Milvus's generated client.
+pub(super) type Stub = MilvusServiceClient<Channel>;
+
+/// Connections, made when they are first needed and again when they are lost.
+pub(super) struct Client {
+    uri: String,
+    metadata: Stub,
+    rows: Vec<Channel>,
+    authorization: Option<MetadataValue<Ascii>>,
+}
+
+impl Client {
+    pub(super) fn new(options: &MilvusOptions) -> Result<Self> {
+        let endpoint = options.endpoint()?;
+        let authorization = match options.token.expose() {
+            // Milvus-CDC makes ":" of an empty user and password.
+            "" | ":" => None,
+            token => STANDARD.encode(token).parse().ok().map(|mut value: MetadataValue<Ascii>| {
+                value.set_sensitive(true);
+                value
+            }),
+        };
+        let connect = |_| endpoint.connect_lazy();
+        Ok(Self {
+            uri: options.uri.clone(),
+            metadata: Stub::new(connect(0)).max_decoding_message_size(ANSWER_BYTES_MAX),
+            rows: (0..options.connections.max(1)).map(connect).collect(),
+            authorization,
+        })
+    }
+
+    /// The connection of a physical channel: always the same one, different ones for different
+    /// channels as far as there are enough.
+    pub(super) fn connection(&self, pchannel: &str) -> Channel {
+        let number = pchannel.rsplit_once('_').and_then(|(_, number)| number.parse().ok());
+        let number: usize = number.unwrap_or_else(|| {
+            let mut hasher = DefaultHasher::new();
+            pchannel.hash(&mut hasher);
+            hasher.finish() as usize
+        });
+        self.rows[number % self.rows.len()].clone()
+    }
+
+    /// Adds who we are.
+    pub(super) fn sign<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        request
+    }
+
+    /// One request in a database; an empty name is the default one.
+    pub(super) async fn ask<Q, A: Answer>(
+        &self,
+        database: &str,
+        message: Q,
+        call: impl AsyncFnOnce(Stub, Request<Q>) -> std::result::Result<Response<A>, tonic::Status>,
+    ) -> std::result::Result<A, Fault> {
+        let mut request = self.sign(message);
+        // The server gives up as well, so that nothing piles up there.
+        request.set_timeout(ANSWER_WITHIN);
+        let database = if database.is_empty() { DEFAULT_DATABASE } else { database };
+        // A name that is no header text can't be that of a database.
+        let database = database.parse().map_err(|_| Fault::Name)?;
+        request.metadata_mut().insert("dbname", database);
+        let answer = tokio::time::timeout(ANSWER_WITHIN, call(self.metadata.clone(), request))
+            .await
+            .map_err(|_| Fault::Deadline)??
+            .into_inner();
+        match answer.status() {
+            Some(status) => Fault::of(status).map_or(Ok(answer), Err),
+            None => Ok(answer),
+        }
+    }
+
+    /// The sentence for a user: what was tried, at which target, and what it means.
+    pub(super) fn error(&self, tried: &str, fault: Fault) -> Error {
+        fault.error(&format!("can't {tried} at the target {}", self.uri))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Secret;
+
+    #[tokio::test]
+    async fn a_token_becomes_base64_in_a_sensitive_header() {
+        let options =
+            MilvusOptions { token: Secret::new("root:Milvus"), ..MilvusOptions::new("h:1") };
+        let request = Client::new(&options).unwrap().sign(());
+        let header = request.metadata().get("authorization").unwrap();
+        assert_eq!(header, "cm9vdDpNaWx2dXM=");
+        assert!(header.is_sensitive());
+        let nobody = MilvusOptions { token: Secret::new(":"), ..MilvusOptions::new("h:1") };
+        assert!(Client::new(&nobody).unwrap().sign(()).metadata().is_empty());
+    }
+
+    #[tokio::test]
+    async fn unreachable_is_transient() {
+        let client = Client::new(&MilvusOptions::new("127.0.0.1:1")).unwrap();
+        let request = milvus_wire::proto::milvus::ListDatabasesRequest::default();
+        let asked = client.ask("", request, async |mut c, r| c.list_databases(r).await).await;
+        let error = client.error("list databases", asked.unwrap_err());
+        assert_eq!(error.kind, replication::error::Kind::Transient, "{error:?}");
+        assert!(error.what.contains("127.0.0.1:1"), "{error}");
+    }
+}

@@ -1,0 +1,184 @@
+//! Reads the metadata of a target. Never changes it.
+
+use super::client::Client;
+use super::fault::Fault;
+use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
+use milvus_wire::proto::milvus as pb;
+use milvus_wire::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use milvus_wire::timestamp::Timestamp;
+use replication::error::Result;
+use replication::ports::TargetCollection;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+/// A collection; `None` if it or its database is not there.
+pub(super) async fn collection(
+    client: &Client,
+    database: &str,
+    name: &str,
+) -> Result<Option<TargetCollection>> {
+    match described(client, database, name).await {
+        Ok(described) => Ok(Some(target_collection(described))),
+        Err(fault) if fault.no_collection() => Ok(None),
+        Err(fault) => Err(client.error(&format!("describe collection {database}.{name}"), fault)),
+    }
+}
+
+async fn described(
+    client: &Client,
+    database: &str,
+    name: &str,
+) -> std::result::Result<pb::DescribeCollectionResponse, Fault> {
+    let request = pb::DescribeCollectionRequest {
+        db_name: database.to_owned(),
+        collection_name: name.to_owned(),
+        ..Default::default()
+    };
+    client.ask(database, request, async |mut c, r| c.describe_collection(r).await).await
+}
+
+fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollection {
+    let mut vchannels = described.virtual_channel_names;
+    // The place is the shard index, whatever order the answer has (invariant I4).
+    vchannels.sort_by_key(|name| split_vchannel(name).map(|(_, _, shard)| shard));
+    TargetCollection {
+        id: CollectionId(described.collection_id),
+        created: Timestamp(described.created_timestamp),
+        vchannels,
+        fields: described.schema.as_ref().map(fields).unwrap_or_default(),
+    }
+}
+
+/// The fields of a schema as texts that can be compared between source and target:
+/// `name type(dimension)`, sorted, without system fields and the dynamic field.
+pub fn fields(schema: &CollectionSchema) -> Vec<String> {
+    let text = |field: &FieldSchema| {
+        let kind = DataType::try_from(field.data_type)
+            .map_or_else(|_| field.data_type.to_string(), |kind| kind.as_str_name().to_owned());
+        let dimension = field.type_params.iter().find(|param| param.key == "dim");
+        match dimension {
+            Some(dimension) => format!("{} {kind}({})", field.name, dimension.value),
+            None => format!("{} {kind}", field.name),
+        }
+    };
+    let mut fields: Vec<_> =
+        schema.fields.iter().filter(|field| !field.is_dynamic).map(text).collect();
+    fields.sort();
+    fields
+}
+
+/// Names and ids of the partitions.
+pub(super) async fn partitions(
+    client: &Client,
+    database: &str,
+    name: &str,
+) -> Result<BTreeMap<String, PartitionId>> {
+    let request = pb::ShowPartitionsRequest {
+        db_name: database.to_owned(),
+        collection_name: name.to_owned(),
+        ..Default::default()
+    };
+    let shown = client.ask(database, request, async |mut c, r| c.show_partitions(r).await).await;
+    let shown = shown
+        .map_err(|fault| client.error(&format!("list partitions of {database}.{name}"), fault))?;
+    let ids = shown.partition_i_ds.into_iter().map(PartitionId);
+    Ok(shown.partition_names.into_iter().zip(ids).collect())
+}
+
+/// The names of the databases.
+pub(super) async fn databases(client: &Client) -> Result<Vec<String>> {
+    let request = pb::ListDatabasesRequest::default();
+    let listed = client.ask("", request, async |mut c, r| c.list_databases(r).await).await;
+    Ok(listed.map_err(|fault| client.error("list databases", fault))?.db_names)
+}
+
+/// Names and ids of the collections of a database; none if it is gone.
+async fn collections(client: &Client, database: &str) -> Result<Vec<(String, CollectionId)>> {
+    let request =
+        pb::ShowCollectionsRequest { db_name: database.to_owned(), ..Default::default() };
+    let shown = client.ask(database, request, async |mut c, r| c.show_collections(r).await).await;
+    let shown = match shown {
+        Err(fault) if fault.no_database() => return Ok(vec![]),
+        shown => shown.map_err(|f| client.error(&format!("list collections of {database}"), f))?,
+    };
+    let ids = shown.collection_ids.into_iter().map(CollectionId);
+    Ok(shown.collection_names.into_iter().zip(ids).collect())
+}
+
+/// The physical channels of collections: they never change, so each is described once.
+#[derive(Default)]
+pub(super) struct ChannelCache(Mutex<HashMap<CollectionId, Vec<String>>>);
+
+impl ChannelCache {
+    /// The channels that carry any collection of the target, sorted.
+    pub(super) async fn pchannels(&self, client: &Client) -> Result<Vec<String>> {
+        let mut live = HashMap::new();
+        for database in databases(client).await? {
+            for (name, id) in collections(client, &database).await? {
+                if let Some(channels) = self.channels(client, &database, &name, id).await? {
+                    live.insert(id, channels);
+                }
+            }
+        }
+        let channels: BTreeSet<_> = live.values().flatten().cloned().collect();
+        // Dropped collections are forgotten, so the cache is as large as the target.
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = live;
+        Ok(channels.into_iter().collect())
+    }
+
+    async fn channels(
+        &self,
+        client: &Client,
+        database: &str,
+        name: &str,
+        id: CollectionId,
+    ) -> Result<Option<Vec<String>>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        match described(client, database, name).await {
+            Ok(described) => Ok(Some(described.physical_channel_names)),
+            // Dropped in between.
+            Err(fault) if fault.no_collection() => Ok(None),
+            Err(fault) => {
+                Err(client.error(&format!("describe collection {database}.{name}"), fault))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milvus_wire::proto::common::KeyValuePair;
+
+    #[test]
+    fn vchannels_are_ordered_by_shard_and_not_by_name() {
+        let described = pb::DescribeCollectionResponse {
+            virtual_channel_names: vec!["dst-rootcoord-dml_9_7v1".into(), "dst-rootcoord-dml_10_7v0".into()],
+            ..Default::default()
+        };
+        let vchannels = target_collection(described).vchannels;
+        assert_eq!(vchannels, ["dst-rootcoord-dml_10_7v0", "dst-rootcoord-dml_9_7v1"]);
+    }
+
+    #[test]
+    fn fields_are_told_with_type_and_dimension() {
+        let dim = KeyValuePair { key: "dim".into(), value: "128".into() };
+        let schema = CollectionSchema {
+            fields: vec![
+                FieldSchema {
+                    name: "vec".into(),
+                    data_type: DataType::FloatVector as i32,
+                    type_params: vec![dim],
+                    ..Default::default()
+                },
+                FieldSchema { name: "id".into(), data_type: DataType::Int64 as i32, ..Default::default() },
+                FieldSchema { name: "$meta".into(), is_dynamic: true, ..Default::default() },
+            ],
+            ..Default::default()
+        };
+        assert_eq!(fields(&schema), ["id Int64", "vec FloatVector(128)"]);
+    }
+}

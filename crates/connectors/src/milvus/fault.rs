@@ -1,0 +1,299 @@
+//! What a target's refusal means: gone already, not now, or never. Never hides an unknown one.
+
+#![allow(deprecated)] // 2.3 fills `error_code` and `code`; later versions only the latter.
+
+use milvus_wire::proto::common::{ErrorCode, Status};
+use milvus_wire::proto::milvus as pb;
+use replication::error::Error;
+use tonic::Code;
+
+/// Why a request was not carried out, as far as is known.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// The target answered with a status.
+    Status {
+        /// `status.code`.
+        code: i32,
+        /// `status.error_code`.
+        old: i32,
+        /// Its words.
+        reason: String,
+    },
+    /// The transport or the server's gRPC layer failed.
+    Grpc(Box<tonic::Status>),
+    /// No answer in time.
+    Deadline,
+    /// The name of the database can't be one.
+    Name,
+}
+
+/// Error codes of Milvus, `pkg/util/merr/errors.go`.
+mod code {
+    pub(super) const COLLECTION_NOT_FOUND: i32 = 100;
+    pub(super) const PARTITION_NOT_FOUND: i32 = 200;
+    pub(super) const INDEX_NOT_FOUND: i32 = 700;
+    pub(super) const DATABASE_NOT_FOUND: i32 = 800;
+    pub(super) const DATABASE_NOT_EMPTY: i32 = 802;
+    pub(super) const NOT_A_REPLICA: i32 = 1900;
+    /// Not ready, unavailable, out of memory, too many requests, internal, other cluster, disk
+    /// full, rate limit: all of the service, none of the request.
+    pub(super) const OF_THE_SERVICE: std::ops::RangeInclusive<i32> = 1..=8;
+    /// Cancelled, timed out.
+    pub(super) const OF_THE_CALL: [i32; 2] = [10000, 10001];
+    pub(super) const UNEXPECTED: i32 = 65535;
+}
+
+const LOGIN_ADVICE: &str = "check the token (user:password) of the target";
+
+impl Fault {
+    /// `None` if the status is success.
+    pub(super) fn of(status: &Status) -> Option<Self> {
+        let (code, old) = (status.code, status.error_code);
+        (code != 0 || old != ErrorCode::Success as i32).then(|| Self::Status {
+            code,
+            old,
+            reason: status.reason.clone(),
+        })
+    }
+
+    fn is(&self, wanted: i32, olds: &[ErrorCode], words: &[&str]) -> bool {
+        let Self::Status { code, old, reason } = self else { return false };
+        // 2.3 wraps many errors into "unexpected": then only their words tell.
+        let reason = reason.to_lowercase();
+        *code == wanted
+            || olds.iter().any(|o| *o as i32 == *old)
+            || words.iter().any(|words| reason.contains(words))
+    }
+
+    /// The collection or its database is not there.
+    pub(super) fn no_collection(&self) -> bool {
+        self.no_database()
+            || self.is(
+                code::COLLECTION_NOT_FOUND,
+                &[ErrorCode::CollectionNotExists, ErrorCode::CollectionNameNotFound],
+                &["can't find collection", "collection not found"],
+            )
+    }
+
+    /// The database is not there.
+    pub(super) fn no_database(&self) -> bool {
+        self.is(code::DATABASE_NOT_FOUND, &[], &["database not found"])
+    }
+
+    /// The partition is not there.
+    pub(super) fn no_partition(&self) -> bool {
+        self.is(code::PARTITION_NOT_FOUND, &[], &["partition not found", "partition not exist"])
+    }
+
+    /// The index is not there.
+    pub(super) fn no_index(&self) -> bool {
+        self.is(code::INDEX_NOT_FOUND, &[ErrorCode::IndexNotExist], &["index not found"])
+    }
+
+    /// A partition must be released before.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.is(i32::MIN, &[], &["partition is loaded"])
+    }
+
+    /// Whether the request has certainly had no effect and will have none.
+    pub(super) fn proves_nothing_happened(&self) -> bool {
+        match self {
+            Self::Status { code, .. } => {
+                // These come from producing as well, of which a part may have been done.
+                let producing = 1300..=1303;
+                *code != code::UNEXPECTED
+                    && !code::OF_THE_CALL.contains(code)
+                    && !producing.contains(code)
+                    && *code != 0
+            }
+            Self::Grpc(status) => never_sent(status) || refused_before_work(status),
+            Self::Deadline => false,
+            Self::Name => true,
+        }
+    }
+
+    /// The sentence and who can mend it.
+    pub(super) fn error(self, tried: &str) -> Error {
+        match self {
+            Self::Status { code: code::NOT_A_REPLICA, .. } => Error::permanent(format!(
+                "{tried}: it is not in replica mode. Set common.ttMsgEnabled: false on the target \
+                 and restart it"
+            )),
+            Self::Status { code, old, ref reason } => {
+                let what = format!("{tried}: {reason} (code {code}, {old})");
+                match self.heals() {
+                    true => Error::transient(what),
+                    false => Error::permanent(what),
+                }
+            }
+            Self::Grpc(status) => of_grpc(tried, *status),
+            Self::Deadline => Error::transient(format!("{tried}: no answer in time")),
+            Self::Name => Error::permanent(format!("{tried}: not a name of a database")),
+        }
+    }
+
+    fn heals(&self) -> bool {
+        let Self::Status { code, old, reason } = self else { return false };
+        let olds = [
+            ErrorCode::RateLimit,
+            ErrorCode::NotReadyServe,
+            ErrorCode::NotReadyCoordActivating,
+            ErrorCode::DataCoordNa,
+            ErrorCode::DdRequestRace,
+            ErrorCode::TimeTickLongDelay,
+            ErrorCode::MemoryQuotaExhausted,
+            ErrorCode::DiskQuotaExhausted,
+            ErrorCode::NodeIdNotMatch,
+        ];
+        let words = ["not ready", "rate limit", "not healthy", "unavailable", "deadline exceeded"];
+        let reason = reason.to_lowercase();
+        code::OF_THE_SERVICE.contains(code)
+            || code::OF_THE_CALL.contains(code)
+            // Producing to its queue failed, or the last collection is not yet dropped.
+            || [1302, code::DATABASE_NOT_EMPTY].contains(code)
+            || olds.iter().any(|o| *o as i32 == *old)
+            || words.iter().any(|words| reason.contains(words))
+    }
+}
+
+impl From<tonic::Status> for Fault {
+    fn from(status: tonic::Status) -> Self {
+        Self::Grpc(Box::new(status))
+    }
+}
+
+/// Whether no connection could be made, so that nothing was sent.
+fn never_sent(status: &tonic::Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if error.is::<tonic::ConnectError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// Codes that a server gives instead of carrying a request out.
+fn refused_before_work(status: &tonic::Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unauthenticated
+            | Code::PermissionDenied
+            | Code::Unimplemented
+            | Code::InvalidArgument
+            // A message above the server's limit is refused before it is decoded.
+            | Code::ResourceExhausted
+            | Code::OutOfRange
+    )
+}
+
+fn of_grpc(tried: &str, status: tonic::Status) -> Error {
+    let reason = status.message();
+    let error = match status.code() {
+        Code::Unauthenticated => {
+            Error::permanent(format!("{tried}: the login was refused; {LOGIN_ADVICE}"))
+        }
+        Code::PermissionDenied => Error::permanent(format!("{tried}: {reason}; {LOGIN_ADVICE}")),
+        Code::Unimplemented => Error::permanent(format!(
+            "{tried}: it does not know this request; a Milvus 2.3.2 to 2.5 is needed"
+        )),
+        Code::InvalidArgument | Code::OutOfRange => Error::permanent(format!("{tried}: {reason}")),
+        Code::ResourceExhausted if reason.contains("larger than max") => Error::permanent(format!(
+            "{tried}: a message is above its limit ({reason}); raise \
+             proxy.grpc.serverMaxRecvSize on the target"
+        )),
+        _ if never_sent(&status) => Error::transient(format!("{tried}: it can't be reached")),
+        _ => Error::transient(format!("{tried}: {reason}")),
+    };
+    error.because(status)
+}
+
+/// An answer that carries a status, or is one.
+pub(super) trait Answer {
+    /// The status.
+    fn status(&self) -> Option<&Status>;
+}
+
+impl Answer for Status {
+    fn status(&self) -> Option<&Status> {
+        Some(self)
+    }
+}
+
+macro_rules! answers {
+    ($($name:ident),*) => {
+        $(impl Answer for pb::$name {
+            fn status(&self) -> Option<&Status> {
+                self.status.as_ref()
+            }
+        })*
+    };
+}
+
+answers!(
+    AllocTimestampResponse,
+    DescribeCollectionResponse,
+    FlushResponse,
+    ListDatabasesResponse,
+    ReplicateMessageResponse,
+    ShowCollectionsResponse,
+    ShowPartitionsResponse
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use replication::error::Kind;
+
+    fn status(code: i32, old: ErrorCode, reason: &str) -> Fault {
+        let status = Status { code, error_code: old as i32, reason: reason.into(), ..Status::default() };
+        Fault::of(&status).unwrap()
+    }
+
+    #[test]
+    fn a_missing_collection_is_recognized_in_every_dialect() {
+        let unexpected = ErrorCode::UnexpectedError;
+        assert!(status(100, unexpected, "x").no_collection());
+        assert!(status(0, ErrorCode::CollectionNotExists, "x").no_collection());
+        assert!(status(65535, unexpected, "DescribeCollection failed: can't find collection: c").no_collection());
+        assert!(status(800, unexpected, "x").no_collection(), "its database is missing");
+        assert!(!status(200, unexpected, "partition not found").no_collection());
+        assert!(Fault::of(&Status::default()).is_none());
+    }
+
+    #[test]
+    fn a_target_that_is_no_replica_is_permanent_and_says_what_to_set() {
+        let error = status(1900, ErrorCode::UnexpectedError, "deny").error("can't write");
+        assert_eq!(error.kind, Kind::Permanent);
+        assert!(error.what.contains("common.ttMsgEnabled: false"), "{error}");
+    }
+
+    #[test]
+    fn limits_and_readiness_heal_and_the_rest_does_not() {
+        for (code, old) in [(1, ErrorCode::NotReadyServe), (8, ErrorCode::RateLimit)] {
+            assert_eq!(status(code, old, "x").error("t").kind, Kind::Transient, "{code}");
+        }
+        let error = status(65535, ErrorCode::UnexpectedError, "no such type").error("t");
+        assert_eq!(error.kind, Kind::Permanent);
+    }
+
+    #[test]
+    fn only_what_comes_before_the_work_proves_that_nothing_happened() {
+        let proves = |code| status(code, ErrorCode::UnexpectedError, "x").proves_nothing_happened();
+        assert!(proves(1900) && proves(100) && proves(8));
+        assert!(!proves(65535) && !proves(1302) && !proves(10001));
+        for (code, proven) in [
+            (Code::Unauthenticated, true),
+            (Code::ResourceExhausted, true),
+            (Code::Unavailable, false),
+            (Code::Cancelled, false),
+            (Code::DeadlineExceeded, false),
+            (Code::Unknown, false),
+        ] {
+            let fault = Fault::from(tonic::Status::new(code, "x"));
+            assert_eq!(fault.proves_nothing_happened(), proven, "{code:?}");
+        }
+        assert!(!Fault::Deadline.proves_nothing_happened());
+    }
+}

@@ -1,0 +1,77 @@
+//! A target Milvus (2.3.2 to 2.5 in replica mode). Never retries: whoever calls knows whether a
+//! repetition is safe.
+//!
+//! [`options`] say how to reach it, `client` holds the connections, `fault` says what an answer
+//! means; `describe` reads, `ddl` and `op` change metadata, `replicate` appends to its log.
+
+mod client;
+mod ddl;
+mod describe;
+mod fault;
+mod op;
+mod options;
+mod replicate;
+
+pub use options::{DialTls, MilvusOptions};
+
+use async_trait::async_trait;
+use client::Client;
+use describe::ChannelCache;
+use milvus_wire::ids::PartitionId;
+use milvus_wire::proto::milvus as pb;
+use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::timestamp::Timestamp;
+use replication::error::Result;
+use replication::ports::{CallError, Ddl, Target, TargetCollection};
+use std::collections::BTreeMap;
+
+/// A target.
+pub struct Milvus {
+    client: Client,
+    channels: ChannelCache,
+}
+
+impl Milvus {
+    /// Checks the options and reads the certificates; connects when it is first needed.
+    pub fn new(options: &MilvusOptions) -> Result<Self> {
+        Ok(Self { client: Client::new(options)?, channels: ChannelCache::default() })
+    }
+}
+
+#[async_trait]
+impl Target for Milvus {
+    async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>> {
+        describe::collection(&self.client, database, name).await
+    }
+
+    async fn partitions(
+        &self,
+        database: &str,
+        name: &str,
+    ) -> Result<BTreeMap<String, PartitionId>> {
+        describe::partitions(&self.client, database, name).await
+    }
+
+    async fn databases(&self) -> Result<Vec<String>> {
+        describe::databases(&self.client).await
+    }
+
+    async fn pchannels(&self) -> Result<Vec<String>> {
+        self.channels.pchannels(&self.client).await
+    }
+
+    async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
+        ddl::apply(&self.client, ddl, at).await
+    }
+
+    async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError> {
+        replicate::send(&self.client, call).await
+    }
+
+    async fn clock(&self) -> Result<Timestamp> {
+        let request = pb::AllocTimestampRequest::default();
+        let asked = self.client.ask("", request, async |mut c, r| c.alloc_timestamp(r).await);
+        let answer = asked.await.map_err(|fault| self.client.error("read the clock", fault))?;
+        Ok(Timestamp(answer.timestamp))
+    }
+}

@@ -1,0 +1,8 @@
+//! The connectors against real servers of the lab. Each test has topics, prefixes or collections of
+//! its own; those that restart a server have a server of their own.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
+
+mod kafka;
+mod measure;
+mod support;
