@@ -1,0 +1,152 @@
+//! Judges whether a target holds what its source holds: row by row, count for count, and all that
+//! is said about a collection. Never trusts a side to be quiet: it looks again before it says that
+//! two sides are equal.
+//!
+//! [`Comparison`] is the judge, `table` reads a side, `report` says what differs, `doubled` finds
+//! keys that occur more than once, `metadata` compares what is not rows.
+
+mod doubled;
+mod metadata;
+mod report;
+mod table;
+
+pub use metadata::{Metadata, metadata_differences};
+pub use report::{Difference, RowReport};
+pub use table::Table;
+
+use crate::milvus::{Milvus, Query, Reading};
+use crate::rows::Columns;
+use anyhow::{Result, anyhow, ensure};
+use std::future::Future;
+use std::panic::Location;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Between two looks at a target that is not equal yet.
+const LOOK_PAUSE: Duration = Duration::from_millis(300);
+
+/// How long one look at a target may wait for its ticks.
+const LOOK_WITHIN: Duration = Duration::from_secs(30);
+
+/// A collection of a source and what is to be its equal on a target. Nothing may be writing to the
+/// source while they are compared.
+#[derive(Clone, Debug)]
+pub struct Comparison {
+    source: Milvus,
+    target: Milvus,
+    source_name: String,
+    target_name: String,
+    target_reading: Option<Reading>,
+}
+
+impl Comparison {
+    /// The same name on both sides.
+    pub fn new(source: &Milvus, target: &Milvus, collection: &str) -> Self {
+        Self {
+            source: source.clone(),
+            target: target.patient_for(LOOK_WITHIN),
+            source_name: collection.to_owned(),
+            target_name: collection.to_owned(),
+            target_reading: None,
+        }
+    }
+
+    /// The collection is called so on the target.
+    #[must_use]
+    pub fn target_named(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.target_name);
+        self
+    }
+
+    /// Reads the target so, instead of waiting until it has all that the source has now. `Now` is
+    /// for a target that nobody ticks.
+    #[must_use]
+    pub fn target_reading(mut self, reading: Reading) -> Self {
+        self.target_reading = Some(reading);
+        self
+    }
+
+    /// Looks once at both sides.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub async fn look(&self) -> Result<RowReport> {
+        let source = self.read_source().await?;
+        self.look_at_target(&source).await
+    }
+
+    /// Looks until both sides are equal, then once more at both. Returns what was equal.
+    ///
+    /// # Errors
+    /// If they are not equal at the deadline: the message says in what.
+    #[track_caller]
+    pub fn equal_within(&self, deadline: Duration) -> impl Future<Output = Result<RowReport>> {
+        let (caller, deadline) = (Location::caller(), Instant::now() + deadline);
+        async move {
+            let source = self.read_source().await?;
+            loop {
+                let looked = self.look_at_target(&source).await;
+                let unequal = match looked {
+                    Ok(report) if report.is_equal() => break,
+                    Ok(report) => report.to_string(),
+                    Err(error) => format!("{error:#}"),
+                };
+                let at = &self.target_name;
+                ensure!(
+                    Instant::now() + LOOK_PAUSE < deadline,
+                    "{at} on the target does not become equal (awaited at {caller}): {unequal}"
+                );
+                tokio::time::sleep(LOOK_PAUSE).await;
+            }
+            let again = self.look().await?;
+            ensure!(
+                again.is_equal(),
+                "equal for a moment only (awaited at {caller}): {again}"
+            );
+            Ok(again)
+        }
+    }
+
+    async fn read_source(&self) -> Result<Table> {
+        Table::read(&self.source, &self.source_name, Reading::Strong)
+            .await
+            .map_err(|error| anyhow!("reading {} on the source: {error:#}", self.source_name))
+    }
+
+    async fn look_at_target(&self, source: &Table) -> Result<RowReport> {
+        let reading = match self.target_reading {
+            Some(reading) => reading,
+            // Whatever the source has acknowledged lies below; the target's own clock would do as
+            // well, but it may run ahead of the ticks it gets.
+            None => Reading::AtLeast(self.source.clock().await?),
+        };
+        let target = Table::read(&self.target, &self.target_name, reading)
+            .await
+            .map_err(|error| anyhow!("reading {} on the target: {error:#}", self.target_name))?;
+        let mut report = RowReport::of(source, &target);
+        if report.doubled_rows > 0 {
+            report.doubled = doubled::examples(&self.target, &target, reading).await?;
+        }
+        for difference in &mut report.differing {
+            let key = difference.key.clone();
+            let source = row(&self.source, source, &key, Reading::Strong).await?;
+            difference.explain(&source, &row(&self.target, &target, &key, reading).await?);
+        }
+        Ok(report)
+    }
+}
+
+/// One row again, to show in what it differs.
+async fn row(
+    milvus: &Milvus,
+    table: &Table,
+    key: &crate::rows::Key,
+    reading: Reading,
+) -> Result<Columns> {
+    let expression = crate::rows::Key::any_of(&table.key_field, [key]);
+    let query = Query {
+        reading,
+        ..Query::of(&table.collection, &expression)
+    };
+    Columns::new(milvus.query(&query).await?)
+}
