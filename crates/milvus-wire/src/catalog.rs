@@ -111,10 +111,9 @@ pub fn decode_collection(
             value: info.id,
         });
     }
-    let schema = info.schema.ok_or(DecodeError::Missing {
-        message: "a collection's record",
-        what: "schema",
-    })?;
+    let schema = info
+        .schema
+        .ok_or(DecodeError::Missing { message: "a collection's record", what: "schema" })?;
     check_shards(&info.virtual_channel_names, &info.physical_channel_names)?;
     let positions = info.start_positions.into_iter();
     Ok(Some(Collection {
@@ -126,9 +125,7 @@ pub fn decode_collection(
         created: Timestamp(info.create_time),
         vchannels: info.virtual_channel_names,
         pchannels: info.physical_channel_names,
-        start_positions: positions
-            .map(|pair| (pair.key, MessageId(pair.data.into())))
-            .collect(),
+        start_positions: positions.map(|pair| (pair.key, MessageId(pair.data.into()))).collect(),
         consistency_level: info.consistency_level,
         properties: info.properties,
     }))
@@ -138,15 +135,10 @@ pub fn decode_collection(
 fn check_shards(vchannels: &[String], pchannels: &[String]) -> Result<(), DecodeError> {
     for (place, vchannel) in vchannels.iter().enumerate() {
         let Some((named, _, index)) = split_vchannel(vchannel) else {
-            return Err(DecodeError::Vchannel {
-                vchannel: vchannel.clone(),
-            });
+            return Err(DecodeError::Vchannel { vchannel: vchannel.clone() });
         };
         if index != place {
-            return Err(DecodeError::ShardOrder {
-                place,
-                vchannel: vchannel.clone(),
-            });
+            return Err(DecodeError::ShardOrder { place, vchannel: vchannel.clone() });
         }
         let pchannel = pchannels.get(place).map(String::as_str).unwrap_or_default();
         if named != pchannel {
@@ -177,10 +169,7 @@ pub fn assemble(
     schema.enable_dynamic_field |= fields.iter().any(|field| field.name == DYNAMIC_FIELD);
     fields.retain(|field| field.field_id >= FIRST_USER_FIELD && field.name != DYNAMIC_FIELD);
     if fields.is_empty() {
-        return Err(DecodeError::Missing {
-            message: "a collection",
-            what: "fields",
-        });
+        return Err(DecodeError::Missing { message: "a collection", what: "fields" });
     }
     fields.sort_by_key(|field| field.field_id);
     functions.sort_by_key(|function| function.id);
@@ -220,9 +209,7 @@ fn record<M: Message + Default>(
     if bytes == TOMBSTONE {
         return Ok(None);
     }
-    M::decode(bytes)
-        .map(Some)
-        .map_err(DecodeError::protobuf(message))
+    M::decode(bytes).map(Some).map_err(DecodeError::protobuf(message))
 }
 
 impl State {
@@ -232,10 +219,7 @@ impl State {
             1 => Ok(Self::Creating),
             2 => Ok(Self::Dropping),
             3 => Ok(Self::Dropped),
-            _ => Err(DecodeError::OutOfRange {
-                what: "a state",
-                value: number.into(),
-            }),
+            _ => Err(DecodeError::OutOfRange { what: "a state", value: number.into() }),
         }
     }
 }

@@ -31,18 +31,12 @@ pub fn primary_keys(insert: &RowMessage, field_id: i64) -> Result<IDs, DecodeErr
             let keys = keys_in(scalars)?;
             let count = count(&keys);
             if count != insert.rows {
-                return Err(DecodeError::KeyCount {
-                    keys: count,
-                    rows: insert.rows,
-                });
+                return Err(DecodeError::KeyCount { keys: count, rows: insert.rows });
             }
             return Ok(keys);
         }
     }
-    Err(DecodeError::Missing {
-        message: "an insert",
-        what: "primary key column",
-    })
+    Err(DecodeError::Missing { message: "an insert", what: "primary key column" })
 }
 
 /// A delete of `keys` on the shard, in the database and in the collection that `patch` names, at
@@ -97,10 +91,7 @@ fn scalars_of(column: &[u8], field_id: i64) -> Result<Option<&[u8]>, DecodeError
     if id != field_id {
         return Ok(None);
     }
-    scalars.map(Some).ok_or(DecodeError::Missing {
-        message: "the primary key",
-        what: "scalars",
-    })
+    scalars.map(Some).ok_or(DecodeError::Missing { message: "the primary key", what: "scalars" })
 }
 
 /// The keys in a `ScalarField`: `long_data` or `string_data`, nothing else can be a key.
@@ -112,14 +103,9 @@ fn keys_in(scalars: &[u8]) -> Result<IDs, DecodeError> {
             6 => IdField::StrId(array(field.bytes()?)?),
             _ => continue,
         };
-        return Ok(IDs {
-            id_field: Some(id_field),
-        });
+        return Ok(IDs { id_field: Some(id_field) });
     }
-    Err(DecodeError::Missing {
-        message: "the primary key",
-        what: "integers or strings",
-    })
+    Err(DecodeError::Missing { message: "the primary key", what: "integers or strings" })
 }
 
 fn array<M: Message + Default>(bytes: &[u8]) -> Result<M, DecodeError> {

@@ -85,9 +85,7 @@ impl<'a> Field<'a> {
         if bytes.len() > HEADER_BYTES_MAX {
             return Err(DecodeError::HeaderTooLarge { bytes: bytes.len() });
         }
-        header
-            .merge(bytes)
-            .map_err(DecodeError::protobuf("the header"))
+        header.merge(bytes).map_err(DecodeError::protobuf("the header"))
     }
 
     fn mistyped(&self) -> DecodeError {
@@ -97,10 +95,7 @@ impl<'a> Field<'a> {
             Value::Bytes(_) => 2,
             Value::Fixed32 => 5,
         };
-        DecodeError::WireType {
-            field: self.number,
-            wire_type,
-        }
+        DecodeError::WireType { field: self.number, wire_type }
     }
 }
 
@@ -115,19 +110,12 @@ pub(crate) struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Walks over `raw`; `message` is its name in errors.
     pub(crate) fn of(message: &'static str, raw: &'a [u8]) -> Self {
-        Self {
-            message,
-            raw,
-            rest: raw,
-        }
+        Self { message, raw, rest: raw }
     }
 
     fn read(&mut self) -> Result<Field<'a>, DecodeError> {
         let start = self.raw.len() - self.rest.len();
-        let malformed = DecodeError::Malformed {
-            message: self.message,
-            at: start,
-        };
+        let malformed = DecodeError::Malformed { message: self.message, at: start };
         let tag = decode_varint(&mut self.rest).map_err(|_| malformed.clone())?;
         let Some(number @ 1..) = u32::try_from(tag).ok().map(|tag| tag >> 3) else {
             return Err(malformed);
@@ -143,21 +131,12 @@ impl<'a> Fields<'a> {
             // Groups (3 and 4) are not in proto3, the language of all Milvus messages.
             _ => return Err(malformed),
         };
-        Ok(Field {
-            number,
-            value,
-            span: start..self.raw.len() - self.rest.len(),
-        })
+        Ok(Field { number, value, span: start..self.raw.len() - self.rest.len() })
     }
 
     fn take(&mut self, len: u64, start: usize) -> Result<&'a [u8], DecodeError> {
-        let cut = usize::try_from(len)
-            .ok()
-            .and_then(|len| self.rest.split_at_checked(len));
-        let (taken, rest) = cut.ok_or(DecodeError::CutOff {
-            message: self.message,
-            at: start,
-        })?;
+        let cut = usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len));
+        let (taken, rest) = cut.ok_or(DecodeError::CutOff { message: self.message, at: start })?;
         self.rest = rest;
         Ok(taken)
     }
@@ -187,8 +166,5 @@ pub(crate) fn header(raw: &[u8]) -> Result<MsgBase, DecodeError> {
             field.merge_header(header.get_or_insert_default())?;
         }
     }
-    header.ok_or(DecodeError::Missing {
-        message: "a message",
-        what: "header",
-    })
+    header.ok_or(DecodeError::Missing { message: "a message", what: "header" })
 }

@@ -45,11 +45,7 @@ pub const DEFAULT_DATABASE: &str = "default";
 pub fn split_vchannel(vchannel: &str) -> Option<(&str, CollectionId, usize)> {
     let (pchannel, shard) = vchannel.rsplit_once('_')?;
     let (collection, index) = shard.split_once('v')?;
-    Some((
-        pchannel,
-        CollectionId(collection.parse().ok()?),
-        index.parse().ok()?,
-    ))
+    Some((pchannel, CollectionId(collection.parse().ok()?), index.parse().ok()?))
 }
 
 #[cfg(test)]

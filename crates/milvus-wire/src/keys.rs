@@ -12,14 +12,9 @@ pub struct Keys {
 impl Keys {
     /// From the cluster's `etcd.rootPath` and `etcd.metaSubPath`.
     pub fn new(root_path: &str, meta_sub_path: &str) -> Self {
-        let parts = [
-            root_path.trim_end_matches('/'),
-            meta_sub_path.trim_matches('/'),
-        ];
+        let parts = [root_path.trim_end_matches('/'), meta_sub_path.trim_matches('/')];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
-        Self {
-            root: parts.join("/"),
-        }
+        Self { root: parts.join("/") }
     }
 
     /// The prefix of all databases.
@@ -59,28 +54,19 @@ impl Keys {
 
     /// The database of a database's key.
     pub fn parse_database_key(&self, key: &str) -> Option<DatabaseId> {
-        key.strip_prefix(&self.databases())?
-            .parse()
-            .ok()
-            .map(DatabaseId)
+        key.strip_prefix(&self.databases())?.parse().ok().map(DatabaseId)
     }
 
     /// The database and the collection of a collection's key.
     pub fn parse_collection_key(&self, key: &str) -> Option<(DatabaseId, CollectionId)> {
         let (database, collection) = key.strip_prefix(&self.collections())?.split_once('/')?;
-        Some((
-            DatabaseId(database.parse().ok()?),
-            CollectionId(collection.parse().ok()?),
-        ))
+        Some((DatabaseId(database.parse().ok()?), CollectionId(collection.parse().ok()?)))
     }
 
     /// The collection and the partition of a partition's key.
     pub fn parse_partition_key(&self, key: &str) -> Option<(CollectionId, PartitionId)> {
         let (collection, partition) = key.strip_prefix(&self.all_partitions())?.split_once('/')?;
-        Some((
-            CollectionId(collection.parse().ok()?),
-            PartitionId(partition.parse().ok()?),
-        ))
+        Some((CollectionId(collection.parse().ok()?), PartitionId(partition.parse().ok()?)))
     }
 
     fn under(&self, path: &str) -> String {
@@ -101,18 +87,9 @@ mod tests {
         assert_eq!(keys.databases(), "by-dev/meta/root-coord/database/db-info/");
         let key = keys.collection(DatabaseId(1), CollectionId(449));
         assert_eq!(key, "by-dev/meta/root-coord/database/collection-info/1/449");
-        assert_eq!(
-            keys.parse_collection_key(&key),
-            Some((DatabaseId(1), CollectionId(449)))
-        );
-        assert_eq!(
-            keys.fields(CollectionId(449)),
-            "by-dev/meta/root-coord/fields/449/"
-        );
-        assert_eq!(
-            keys.functions(CollectionId(449)),
-            "by-dev/meta/root-coord/functions/449/"
-        );
+        assert_eq!(keys.parse_collection_key(&key), Some((DatabaseId(1), CollectionId(449))));
+        assert_eq!(keys.fields(CollectionId(449)), "by-dev/meta/root-coord/fields/449/");
+        assert_eq!(keys.functions(CollectionId(449)), "by-dev/meta/root-coord/functions/449/");
         let partition = format!("{}450", keys.partitions(CollectionId(449)));
         assert_eq!(
             keys.parse_partition_key(&partition),
@@ -125,21 +102,11 @@ mod tests {
     #[test]
     fn a_key_of_another_kind_or_depth_is_not_read() {
         let keys = Keys::new("by-dev", "meta");
-        for key in [
-            "",
-            "by-dev/meta/root-coord/database/collection-info/1/2/3",
-            "x/1/2",
-        ] {
+        for key in ["", "by-dev/meta/root-coord/database/collection-info/1/2/3", "x/1/2"] {
             assert_eq!(keys.parse_collection_key(key), None, "{key}");
         }
-        assert_eq!(
-            keys.parse_collection_key(&format!("{}1", keys.collections())),
-            None
-        );
+        assert_eq!(keys.parse_collection_key(&format!("{}1", keys.collections())), None);
         assert_eq!(keys.parse_database_key(&keys.databases()), None);
-        assert_eq!(
-            Keys::new("", "").databases(),
-            "root-coord/database/db-info/"
-        );
+        assert_eq!(Keys::new("", "").databases(), "root-coord/database/db-info/");
     }
 }

@@ -161,24 +161,17 @@ fn row(kind: RowKind, header: &MsgBase, raw: Bytes) -> Result<RowMessage, Decode
             })?,
             number if number == rows_field => {
                 let rows = field.int64()?;
-                message.rows = u64::try_from(rows).map_err(|_| DecodeError::OutOfRange {
-                    what: "num_rows",
-                    value: rows,
-                })?;
+                message.rows = u64::try_from(rows)
+                    .map_err(|_| DecodeError::OutOfRange { what: "num_rows", value: rows })?;
             }
             _ => {}
         }
     }
     if stamps == 0 {
-        return Err(DecodeError::Missing {
-            message: name,
-            what: "timestamps",
-        });
+        return Err(DecodeError::Missing { message: name, what: "timestamps" });
     }
     if split_vchannel(&message.vchannel).is_none() {
-        return Err(DecodeError::Vchannel {
-            vchannel: message.vchannel,
-        });
+        return Err(DecodeError::Vchannel { vchannel: message.vchannel });
     }
     if message.rows == 0 {
         // Writers before column-based inserts did not count their rows.

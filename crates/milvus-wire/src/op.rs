@@ -59,16 +59,10 @@ pub fn decode(raw: &[u8]) -> Result<OpMessage, DecodeError> {
         Ok(MsgType::Flush) => OpRequest::Flush(body("a Flush", raw)?),
         _ => {
             let request = Err(header.msg_type);
-            return Ok(OpMessage {
-                timestamp: Timestamp(header.timestamp),
-                request,
-            });
+            return Ok(OpMessage { timestamp: Timestamp(header.timestamp), request });
         }
     };
-    Ok(OpMessage {
-        timestamp: Timestamp(header.timestamp),
-        request: Ok(request),
-    })
+    Ok(OpMessage { timestamp: Timestamp(header.timestamp), request: Ok(request) })
 }
 
 fn body<M: Message + Default>(message: &'static str, raw: &[u8]) -> Result<M, DecodeError> {
@@ -116,11 +110,7 @@ impl OpRequest {
             Self::ReleaseCollection(request) => vec![&request.collection_name],
             Self::LoadPartitions(request) => vec![&request.collection_name],
             Self::ReleasePartitions(request) => vec![&request.collection_name],
-            Self::Flush(request) => request
-                .collection_names
-                .iter()
-                .map(String::as_str)
-                .collect(),
+            Self::Flush(request) => request.collection_names.iter().map(String::as_str).collect(),
         }
     }
 

@@ -31,8 +31,6 @@ pub fn encode_position(channel: &str, id: &MessageId) -> String {
 
 /// Reads the text form of a position; the error says what is wrong with it.
 pub fn decode_position(text: &str) -> Result<MsgPosition, String> {
-    let bytes = STANDARD
-        .decode(text)
-        .map_err(|e| format!("not base64: {e}"))?;
+    let bytes = STANDARD.decode(text).map_err(|e| format!("not base64: {e}"))?;
     MsgPosition::decode(bytes.as_slice()).map_err(|e| format!("not a MsgPosition: {e}"))
 }

@@ -2,7 +2,7 @@
 //! public `.proto` files. Source: Milvus 2.3 `etcd_meta.proto`; later versions only add fields.
 //! Never used outside the catalog: nothing here is checked.
 
-use crate::proto::common::KeyValuePair;
+use crate::proto::common::{KeyDataPair, KeyValuePair};
 use crate::proto::schema::CollectionSchema;
 
 /// `etcdpb.DatabaseInfo`.
@@ -37,15 +37,6 @@ pub(crate) struct CollectionInfo {
     pub(crate) state: i32,
     #[prost(message, repeated, tag = "14")]
     pub(crate) properties: Vec<KeyValuePair>,
-}
-
-/// `commonpb.KeyDataPair`.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(crate) struct KeyDataPair {
-    #[prost(string, tag = "1")]
-    pub(crate) key: String,
-    #[prost(bytes = "vec", tag = "2")]
-    pub(crate) data: Vec<u8>,
 }
 
 /// `etcdpb.PartitionInfo`.

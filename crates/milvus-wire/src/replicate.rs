@@ -72,15 +72,9 @@ impl ReplicateCall {
 
     /// The fields before the messages.
     fn head(&self) -> ReplicateMessageRequest {
-        let replicate_info = Some(ReplicateInfo {
-            is_replicate: true,
-            ..Default::default()
-        });
+        let replicate_info = Some(ReplicateInfo { is_replicate: true, ..Default::default() });
         ReplicateMessageRequest {
-            base: Some(MsgBase {
-                replicate_info,
-                ..Default::default()
-            }),
+            base: Some(MsgBase { replicate_info, ..Default::default() }),
             channel_name: self.pchannel.clone(),
             begin_ts: self.begin.0,
             end_ts: self.end.0,

@@ -60,9 +60,7 @@ impl Spliced {
 
     /// A message of which nothing is an original's slice.
     pub(crate) fn whole(message: &impl Message) -> Self {
-        Self {
-            parts: vec![message.encode_to_vec().into()],
-        }
+        Self { parts: vec![message.encode_to_vec().into()] }
     }
 }
 
@@ -163,12 +161,7 @@ struct Tail<'a> {
 impl<'a> Tail<'a> {
     fn of(raw: &'a Bytes) -> Self {
         // The head's place is taken from the start: nothing is moved when it is known.
-        Self {
-            raw,
-            open: 0..0,
-            parts: vec![Bytes::new()],
-            copied: BytesMut::new(),
-        }
+        Self { raw, open: 0..0, parts: vec![Bytes::new()], copied: BytesMut::new() }
     }
 
     fn keep(&mut self, field: &Field<'_>) {

@@ -1,0 +1,58 @@
+//! Hands bytes to every decoder of the crate, and what they read on to every function behind
+//! them; for the hostile tests and for the fuzz target. Never expects them to be well-formed.
+
+use bytes::Bytes;
+use milvus_wire::fence::{delete_of, primary_keys};
+use milvus_wire::ids::{CollectionId, DatabaseId, PartitionId};
+use milvus_wire::message::{Message, RowMessage, decode};
+use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::splice::{Patch, splice, splice_ddl};
+use milvus_wire::timestamp::Timestamp;
+use milvus_wire::{catalog, op};
+
+/// Fails by a panic only.
+pub(crate) fn read(bytes: &[u8]) {
+    let patch = Patch {
+        vchannel: "by-dev-rootcoord-dml_3_7v0",
+        database: "database",
+        collection: "collection",
+        collection_id: CollectionId(7),
+        partition_id: Some(PartitionId(8)),
+        stamp: Some(Timestamp(9)),
+    };
+    match decode(Bytes::copy_from_slice(bytes)) {
+        Ok(Message::Row(row)) => rewrite(&row, &patch),
+        Ok(
+            Message::CreateCollection(ddl)
+            | Message::DropCollection(ddl)
+            | Message::CreatePartition(ddl)
+            | Message::DropPartition(ddl),
+        ) => assert!(!splice_ddl(&ddl, &patch).is_empty(), "what is decoded can be rewritten"),
+        Ok(Message::Tick(_) | Message::Import { .. } | Message::Other(..)) | Err(_) => {}
+    }
+    let _ = op::decode(bytes);
+    let _ = catalog::decode_collection(DatabaseId(1), CollectionId(7), bytes);
+    let _ = catalog::decode_partition(bytes);
+    let _ = catalog::decode_database(bytes);
+    let _ = catalog::decode_field(bytes);
+    let _ = catalog::decode_function(bytes);
+}
+
+fn rewrite(row: &RowMessage, patch: &Patch<'_>) {
+    let kept = Patch { stamp: None, partition_id: None, ..patch.clone() };
+    let kept = splice(row, &kept).expect("what is decoded can be rewritten");
+    let moved = splice(row, patch).expect("what is decoded can be rewritten");
+    let again = decode(moved.to_bytes()).expect("what is rewritten can be decoded");
+    assert!(matches!(again, Message::Row(again) if again.timestamp == Timestamp(9)));
+    let mut messages = vec![kept, moved];
+    for field_id in [0, 100] {
+        if let Ok(keys) = primary_keys(row, field_id) {
+            messages.push(delete_of(row, keys, 1, Timestamp(8), patch));
+        }
+    }
+    let (begin, end) = (Timestamp(8), Timestamp(9));
+    let call = ReplicateCall { pchannel: "by-dev-rootcoord-dml_3".into(), begin, end, messages };
+    let mut buf = Vec::new();
+    call.encode(&mut buf);
+    assert_eq!(buf.len(), call.encoded_len());
+}

@@ -1,0 +1,16 @@
+//! What the crate promises, checked against prost's own reading of the same bytes.
+//! Never needs a server.
+
+#![allow(deprecated)] // ReplicateMessage and the header's replicateInfo are, since 3.0.
+#![allow(clippy::unwrap_used)] // The helpers of tests are not in tests, for clippy.
+
+mod everything;
+mod hostile;
+mod rows;
+mod samples;
+
+mod calls;
+mod ddl;
+mod fences;
+mod operations;
+mod records;
