@@ -1,1 +1,21 @@
-//! The service: HTTP, configuration, supervisor, command line.
+//! The service: configuration, HTTP API, supervisor, metrics and the command line.
+//! Never looks into a row; that is `replication`'s, and clients are `connectors`'.
+//!
+//! In reading order: [`config`] says what is wanted, [`compose`] makes the clients, [`service`]
+//! puts the parts together; [`http`] takes requests and writes [`tasks`], [`supervisor`] makes what
+//! runs equal to what is stored; [`observer`], [`live`], [`lag`] and [`metrics`] say how it goes.
+
+pub mod cli;
+pub mod compose;
+pub mod config;
+pub mod http;
+pub mod lag;
+pub mod live;
+pub mod metrics;
+pub mod observer;
+pub mod secret;
+pub mod service;
+pub mod supervisor;
+pub mod tasks;
+pub mod telemetry;
+pub mod world;

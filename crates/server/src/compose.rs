@@ -1,0 +1,79 @@
+//! The only place where concrete clients are made. A second queue is one more arm in [`source`], a
+//! second target one more arm in [`MilvusTargets::open`], a second store one more arm in [`store`].
+//! Never connects to a source or target: a client connects when it is used.
+
+use crate::config::{Config, EtcdConfig, KafkaConfig, QueueConfig, StoreConfig};
+use crate::tasks::TaskRecord;
+use crate::world::{RealPath, Targets, World};
+use connectors::kafka::{Kafka, KafkaOptions};
+use connectors::milvus::{DialTls, Milvus, MilvusOptions};
+use connectors::store::{MemoryStore, SqliteStore};
+use replication::error::{Error, Result};
+use replication::ports::{Catalog, Source, Store, Target};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything outside, as configured.
+pub async fn world(config: &Config) -> Result<World> {
+    Ok(World {
+        store: store(&config.store).await?,
+        source: source(&config.source.queue, config.source.channels)?,
+        catalog: catalog(&config.source.catalog)?,
+        targets: Arc::new(MilvusTargets),
+        path: Arc::new(RealPath),
+    })
+}
+
+async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
+    Ok(match config {
+        StoreConfig::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        StoreConfig::Memory => Arc::new(MemoryStore::new()),
+    })
+}
+
+fn source(queue: &QueueConfig, channels: usize) -> Result<Arc<dyn Source>> {
+    Ok(match queue {
+        QueueConfig::Kafka(kafka) => Arc::new(Kafka::new(kafka_options(kafka, channels))?),
+    })
+}
+
+fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
+    KafkaOptions {
+        brokers: kafka.brokers.clone(),
+        sasl_username: kafka.sasl_username.clone(),
+        sasl_password: kafka.sasl_password.clone(),
+        sasl_mechanisms: kafka.sasl_mechanisms.clone(),
+        security_protocol: kafka.security_protocol.clone(),
+        consumer: kafka.consumer.clone(),
+        // The op channel is one more.
+        channels: channels + 1,
+    }
+}
+
+fn catalog(_etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
+    Err(Error::permanent("no catalog yet"))
+}
+
+/// Targets that are a Milvus.
+struct MilvusTargets;
+
+impl Targets for MilvusTargets {
+    fn open(&self, task: &TaskRecord) -> Result<Arc<dyn Target>> {
+        let param = &task.milvus_connect_param;
+        let address = task.target().map_err(Error::permanent)?;
+        let dial = &param.dial_config;
+        let mut options = MilvusOptions::new(address.uri());
+        options.token = param.login();
+        if let Ok(seconds @ 1..) = u64::try_from(param.connect_timeout) {
+            options.connect_timeout = Duration::from_secs(seconds);
+        }
+        options.tls = DialTls {
+            server_name: dial.server_name.clone(),
+            server_pem_path: (&dial.server_pem_path).into(),
+            ca_pem_path: (&dial.ca_pem_path).into(),
+            client_pem_path: (&dial.client_pem_path).into(),
+            client_key_path: (&dial.client_key_path).into(),
+        };
+        Ok(Arc::new(Milvus::new(&options)?))
+    }
+}

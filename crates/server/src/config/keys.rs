@@ -1,0 +1,189 @@
+//! Every key that a configuration may hold, and what becomes of it. The documentation is checked
+//! against this table; a key that is not in it is unknown. Never reads a value.
+
+/// What a value looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Text; numbers and booleans are taken as they are written.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// A whole number.
+    Number,
+    /// `true` or `false`.
+    Flag,
+    /// Several texts; one text is split at commas.
+    List,
+    /// A time with its unit: `500ms`, `30s`, `2m`.
+    Time,
+    /// Keys and texts that are handed on; the keys are not ours.
+    Map,
+}
+
+/// What becomes of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is used.
+    Used,
+    /// It is used, but another key is to be preferred.
+    Deprecated(&'static str),
+    /// It is accepted and changes nothing; says why.
+    Idle(&'static str),
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its path, segments separated by dots, spelled as documented.
+    pub path: &'static str,
+    /// What its value looks like.
+    pub form: Form,
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+const fn used(path: &'static str, form: Form) -> Key {
+    Key { path, form, fate: Fate::Used }
+}
+
+const fn deprecated(path: &'static str, form: Form, instead: &'static str) -> Key {
+    Key { path, form, fate: Fate::Deprecated(instead) }
+}
+
+const fn idle(path: &'static str, form: Form, why: &'static str) -> Key {
+    Key { path, form, fate: Fate::Idle(why) }
+}
+
+const NO_PACKER: &str =
+    "calls and positions follow the source's ticks, nothing is packed by time or count";
+const NO_REVERSE: &str = "it never had an effect";
+const STORE_LATER: &str = "only stores that this version does not have would use it";
+
+/// All of them, in the order of the documentation.
+pub const KEYS: &[Key] = &[
+    used("address", Form::Text),
+    used("maxTaskNum", Form::Number),
+    used("maxNameLength", Form::Number),
+    used("logLevel", Form::Text),
+    used("logFormat", Form::Text),
+    used("metaStoreConfig.storeType", Form::Text),
+    used("metaStoreConfig.sqlite.path", Form::Text),
+    idle("metaStoreConfig.rootPath", Form::Text, STORE_LATER),
+    idle("metaStoreConfig.etcd", Form::Map, STORE_LATER),
+    idle("metaStoreConfig.etcdEndpoints", Form::List, STORE_LATER),
+    idle("metaStoreConfig.mysqlSourceUrl", Form::Secret, STORE_LATER),
+    used("sourceConfig.etcd.address", Form::List),
+    used("sourceConfig.etcd.rootPath", Form::Text),
+    used("sourceConfig.etcd.metaSubPath", Form::Text),
+    used("sourceConfig.etcd.enableAuth", Form::Flag),
+    used("sourceConfig.etcd.username", Form::Text),
+    used("sourceConfig.etcd.password", Form::Secret),
+    used("sourceConfig.etcd.enableTLS", Form::Flag),
+    used("sourceConfig.etcd.tlsCertPath", Form::Text),
+    used("sourceConfig.etcd.tlsKeyPath", Form::Text),
+    used("sourceConfig.etcd.tlsCACertPath", Form::Text),
+    used("sourceConfig.etcd.tlsMinVersion", Form::Text),
+    deprecated("sourceConfig.etcdAddress", Form::List, "sourceConfig.etcd.address"),
+    deprecated("sourceConfig.etcdRootPath", Form::Text, "sourceConfig.etcd.rootPath"),
+    deprecated("sourceConfig.etcdMetaSubPath", Form::Text, "sourceConfig.etcd.metaSubPath"),
+    used("sourceConfig.kafka.address", Form::Text),
+    used("sourceConfig.kafka.saslUsername", Form::Text),
+    used("sourceConfig.kafka.saslPassword", Form::Secret),
+    used("sourceConfig.kafka.saslMechanisms", Form::Text),
+    used("sourceConfig.kafka.securityProtocol", Form::Text),
+    used("sourceConfig.kafka.consumer", Form::Map),
+    idle("sourceConfig.kafka.producer", Form::Map, "nothing is ever produced to the source"),
+    used("sourceConfig.pulsar.address", Form::Text),
+    idle("sourceConfig.pulsar.webAddress", Form::Text, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.webPort", Form::Text, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.maxMessageSize", Form::Text, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.tenant", Form::Text, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.namespace", Form::Text, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.authPlugin", Form::Text, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.authParams", Form::Secret, "Pulsar is not supported yet"),
+    used("sourceConfig.replicateChan", Form::Text),
+    used("sourceConfig.timeTickInterval", Form::Number),
+    used("sourceConfig.channelNum", Form::Number),
+    used("sourceConfig.defaultPartitionName", Form::Text),
+    idle(
+        "sourceConfig.readChanLen",
+        Form::Number,
+        "queues inside are bounded in bytes, see limits",
+    ),
+    used("retry.initBackOff", Form::Number),
+    used("retry.maxBackOff", Form::Number),
+    idle("retry.retryTimes", Form::Number, "what can heal is tried again until it does"),
+    used("packer.memoryLimit", Form::Number),
+    idle("packer.timerInterval", Form::Number, NO_PACKER),
+    idle("packer.maxCount", Form::Number, NO_PACKER),
+    idle("packer.maxMsgSize", Form::Number, NO_PACKER),
+    used("target.settleTime", Form::Time),
+    used("target.laneWaitMax", Form::Time),
+    used("target.keepAlive", Form::Text),
+    used("limits.roundSize", Form::Number),
+    used("limits.callSize", Form::Number),
+    used("limits.finishMax", Form::Time),
+    used("limits.requests", Form::Number),
+    used("dryRun", Form::Flag),
+    used("replicateID", Form::Text),
+    idle("batchMode", Form::Flag, "a task that lags always reads in batches"),
+    idle("detectDeadLock", Form::Flag, "there is nothing to detect"),
+    idle("enableReverse", Form::Flag, NO_REVERSE),
+    idle("reverseMilvus", Form::Map, NO_REVERSE),
+    idle("currentMilvus", Form::Map, NO_REVERSE),
+];
+
+/// The key of a path, whatever its case.
+pub fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|k| k.path.eq_ignore_ascii_case(path))
+}
+
+/// The map that a path lies in, and the rest of the path behind it.
+pub fn map_around(path: &str) -> Option<(&'static Key, &str)> {
+    KEYS.iter().filter(|k| k.form == Form::Map).find_map(|k| {
+        let (head, rest) = path.split_at_checked(k.path.len())?;
+        let rest = rest.strip_prefix('.')?;
+        head.eq_ignore_ascii_case(k.path).then_some((k, rest))
+    })
+}
+
+/// Whether keys lie below a path.
+pub fn is_section(path: &str) -> bool {
+    KEYS.iter().any(|k| {
+        k.path
+            .split_at_checked(path.len())
+            .is_some_and(|(head, rest)| head.eq_ignore_ascii_case(path) && rest.starts_with('.'))
+    })
+}
+
+/// The known key that looks most like an unknown one, if any does.
+pub fn nearest(path: &str) -> Option<&'static str> {
+    // Below this the two have little in common but their section.
+    const ALIKE_MIN: f64 = 0.75;
+    let path = path.to_ascii_lowercase();
+    KEYS.iter()
+        .map(|k| (strsim::jaro_winkler(&k.path.to_ascii_lowercase(), &path), k.path))
+        .filter(|(alike, _)| *alike >= ALIKE_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, path)| path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_is_listed_twice_and_none_is_also_a_section() {
+        for (i, key) in KEYS.iter().enumerate() {
+            assert!(!KEYS[..i].iter().any(|k| k.path.eq_ignore_ascii_case(key.path)), "{key:?}");
+            assert!(!is_section(key.path), "{key:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_inside_a_map_finds_its_map() {
+        let (key, rest) = map_around("sourceconfig.kafka.CONSUMER.ssl.ca.location").unwrap();
+        assert_eq!((key.path, rest), ("sourceConfig.kafka.consumer", "ssl.ca.location"));
+        assert!(map_around("sourceConfig.kafka.address").is_none());
+    }
+}

@@ -1,0 +1,66 @@
+//! The configuration: file and environment in, one checked value out. Nothing outside this module
+//! reads a configuration file or an environment variable of the service.
+//!
+//! [`raw`] holds what was written, [`keys`] what may be written, [`resolved`] what is meant.
+
+mod fault;
+pub mod keys;
+mod raw;
+mod resolve;
+mod resolved;
+mod source;
+mod time;
+
+pub use fault::{Fault, Faults};
+pub use raw::ENV_PREFIX;
+pub use resolve::level;
+pub use resolved::{
+    Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig, TlsFiles,
+};
+
+use raw::Raw;
+use std::path::{Path, PathBuf};
+
+/// Where a file is looked for when none is named: here, and where the Go tool has it.
+const DEFAULT_FILES: [&str; 2] = ["cdc.yaml", "configs/cdc.yaml"];
+
+/// A configuration as it was found, and everything there is to say about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// `None` if there are errors.
+    pub config: Option<Config>,
+    /// Errors and warnings.
+    pub faults: Faults,
+}
+
+/// Reads the file (one that was named must exist) and lays the environment over it.
+pub fn load(named: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Loaded {
+    let file = match named {
+        Some(path) => Some(path.to_owned()),
+        None => DEFAULT_FILES.iter().map(PathBuf::from).find(|p| p.exists()),
+    };
+    let mut faults = Faults::default();
+    let text = match &file {
+        None => String::new(),
+        Some(path) => std::fs::read_to_string(path).unwrap_or_else(|e| {
+            let what = format!("the configuration file {} can't be read: {e}", path.display());
+            faults.error("", "", &what, "name a file that this user may read with --config");
+            String::new()
+        }),
+    };
+    let config = if faults.errors.is_empty() { parse(&text, env, &mut faults) } else { None };
+    Loaded { file, config, faults }
+}
+
+/// Reads a configuration's text and lays the environment over it.
+pub fn parse(
+    text: &str,
+    env: impl Iterator<Item = (String, String)>,
+    faults: &mut Faults,
+) -> Option<Config> {
+    let mut raw = Raw::read(text, faults);
+    raw.overlay(env, faults);
+    resolve::resolve(&raw, faults)
+}

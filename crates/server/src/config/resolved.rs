@@ -1,0 +1,255 @@
+//! The configuration as the program sees it: complete, checked, with its defaults.
+//! Never reads a file or the environment.
+
+use crate::secret::{MASK, Secret};
+use replication::task::Limits;
+use serde_yaml_ng::{Mapping, Value};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that was configured.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the HTTP API listens, `host:port`.
+    pub address: String,
+    /// How many tasks there may be.
+    pub max_task_num: usize,
+    /// The longest name of a database or collection, in bytes.
+    pub max_name_length: usize,
+    /// How many requests are worked on at a time.
+    pub requests_max: usize,
+    /// What is logged and how.
+    pub log: Log,
+    /// Where tasks and checkpoints are kept.
+    pub store: StoreConfig,
+    /// The Milvus that is read.
+    pub source: SourceConfig,
+    /// The pause after the first failure of a task; it doubles up to `limits.backoff_max`.
+    pub backoff_first: Duration,
+    /// Bounds of every task.
+    pub limits: Limits,
+}
+
+/// Logging.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `trace`, `debug`, `info`, `warn` or `error`.
+    pub level: String,
+    /// One JSON object per line instead of text.
+    pub json: bool,
+}
+
+/// The kind of store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreConfig {
+    /// A file; relative to the working directory.
+    Sqlite(PathBuf),
+    /// Gone with the process.
+    Memory,
+}
+
+/// The source Milvus.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    /// Its metadata.
+    pub catalog: EtcdConfig,
+    /// Its message queue.
+    pub queue: QueueConfig,
+    /// The topic of its op channel, `<prefix>-replicate-msg`.
+    pub op_channel: String,
+    /// `rootCoord.dmlChannelNum` of the source; sizes the reading buffers.
+    pub channels: usize,
+}
+
+/// The etcd of the source.
+#[derive(Clone, Debug)]
+pub struct EtcdConfig {
+    /// `host:port` or URLs.
+    pub endpoints: Vec<String>,
+    /// Milvus's `etcd.rootPath`.
+    pub root_path: String,
+    /// Milvus's `etcd.metaSubPath`.
+    pub meta_sub_path: String,
+    /// User and password, if it asks for them.
+    pub login: Option<(String, Secret)>,
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsFiles>,
+}
+
+/// Files of a TLS connection; empty ones are not used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Our certificate.
+    pub cert: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+    /// Who may sign the server's certificate; none: the system's authorities.
+    pub ca: Option<PathBuf>,
+    /// `1.2` or `1.3`.
+    pub version_min: String,
+}
+
+/// The queue of the source. A second kind gets its variant here, its keys in `keys` and its
+/// constructor in `compose`.
+#[derive(Clone, Debug)]
+pub enum QueueConfig {
+    /// Apache Kafka.
+    Kafka(KafkaConfig),
+}
+
+/// A Kafka.
+#[derive(Clone)]
+pub struct KafkaConfig {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Empty: no SASL.
+    pub sasl_username: String,
+    /// Its password.
+    pub sasl_password: Secret,
+    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`; empty: the client's default.
+    pub sasl_mechanisms: String,
+    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`; empty: the client's default.
+    pub security_protocol: String,
+    /// Handed on to librdkafka.
+    pub consumer: BTreeMap<String, String>,
+}
+
+impl std::fmt::Debug for KafkaConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The values of `consumer` may be secrets.
+        f.debug_struct("KafkaConfig").field("brokers", &self.brokers).finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The effective configuration as YAML that can be read again, secrets masked.
+    pub fn dump(&self) -> String {
+        let mut tree = Mapping::new();
+        let mut put = |path: &str, value: Value| place(&mut tree, path, value);
+        put("address", text(&self.address));
+        put("maxTaskNum", number(self.max_task_num));
+        put("maxNameLength", number(self.max_name_length));
+        put("logLevel", text(&self.log.level));
+        put("logFormat", text(if self.log.json { "json" } else { "text" }));
+        match &self.store {
+            StoreConfig::Sqlite(path) => {
+                put("metaStoreConfig.storeType", text("sqlite"));
+                put("metaStoreConfig.sqlite.path", text(&path.to_string_lossy()));
+            }
+            StoreConfig::Memory => put("metaStoreConfig.storeType", text("memory")),
+        }
+        self.source.dump(&mut put);
+        put("retry.initBackOff", number(secs(self.backoff_first)));
+        put("retry.maxBackOff", number(secs(self.limits.backoff_max)));
+        put("packer.memoryLimit", number(self.limits.held_bytes_max >> 10));
+        put("target.settleTime", text(&super::time::write(self.limits.settle)));
+        put("target.laneWaitMax", text(&super::time::write(self.limits.lane_wait_max)));
+        let keep_alive = self.limits.keep_alive_after.map_or("off".into(), super::time::write);
+        put("target.keepAlive", text(&keep_alive));
+        put("limits.roundSize", number(self.limits.round_bytes >> 10));
+        put("limits.callSize", number(self.limits.call_bytes >> 10));
+        put("limits.finishMax", text(&super::time::write(self.limits.finish_max)));
+        put("limits.requests", number(self.requests_max));
+        put("sourceConfig.timeTickInterval", number(millis(self.limits.idle_tick)));
+        serde_yaml_ng::to_string(&Value::Mapping(tree)).unwrap_or_else(|e| format!("# {e}\n"))
+    }
+}
+
+impl SourceConfig {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        let etcd = &self.catalog;
+        put("sourceConfig.etcd.address", list(&etcd.endpoints));
+        put("sourceConfig.etcd.rootPath", text(&etcd.root_path));
+        put("sourceConfig.etcd.metaSubPath", text(&etcd.meta_sub_path));
+        put("sourceConfig.etcd.enableAuth", Value::Bool(etcd.login.is_some()));
+        if let Some((user, _)) = &etcd.login {
+            put("sourceConfig.etcd.username", text(user));
+            put("sourceConfig.etcd.password", text(MASK));
+        }
+        put("sourceConfig.etcd.enableTLS", Value::Bool(etcd.tls.is_some()));
+        if let Some(tls) = &etcd.tls {
+            for (name, file) in
+                [("tlsCertPath", &tls.cert), ("tlsKeyPath", &tls.key), ("tlsCACertPath", &tls.ca)]
+            {
+                if let Some(file) = file {
+                    put(&format!("sourceConfig.etcd.{name}"), text(&file.to_string_lossy()));
+                }
+            }
+            put("sourceConfig.etcd.tlsMinVersion", text(&tls.version_min));
+        }
+        match &self.queue {
+            QueueConfig::Kafka(kafka) => kafka.dump(put),
+        }
+        put("sourceConfig.replicateChan", text(&self.op_channel));
+        put("sourceConfig.channelNum", number(self.channels));
+    }
+}
+
+impl KafkaConfig {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        put("sourceConfig.kafka.address", text(&self.brokers));
+        if !self.sasl_username.is_empty() {
+            put("sourceConfig.kafka.saslUsername", text(&self.sasl_username));
+            put("sourceConfig.kafka.saslPassword", text(MASK));
+        }
+        for (name, value) in [
+            ("saslMechanisms", &self.sasl_mechanisms),
+            ("securityProtocol", &self.security_protocol),
+        ] {
+            if !value.is_empty() {
+                put(&format!("sourceConfig.kafka.{name}"), text(value));
+            }
+        }
+        let shown = self
+            .consumer
+            .iter()
+            .map(|(k, v)| (text(k), if is_secret(k) { text(MASK) } else { text(v) }));
+        let shown: Mapping = shown.collect();
+        if !shown.is_empty() {
+            put("sourceConfig.kafka.consumer", Value::Mapping(shown));
+        }
+    }
+}
+
+/// Whether a setting of librdkafka holds something that must not be seen.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "secret", "jaas", "key.pem", "token", "oauthbearer.config"]
+        .iter()
+        .any(|part| name.contains(part))
+}
+
+fn place(tree: &mut Mapping, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            tree.insert(text(path), value);
+        }
+        Some((head, rest)) => {
+            let below = tree.entry(text(head)).or_insert_with(|| Value::Mapping(Mapping::new()));
+            if let Value::Mapping(below) = below {
+                place(below, rest, value);
+            }
+        }
+    }
+}
+
+fn text(text: &str) -> Value {
+    Value::String(text.into())
+}
+
+fn list(items: &[String]) -> Value {
+    Value::Sequence(items.iter().map(|i| text(i)).collect())
+}
+
+fn number(n: usize) -> Value {
+    Value::Number(n.into())
+}
+
+fn secs(time: Duration) -> usize {
+    usize::try_from(time.as_secs()).unwrap_or(usize::MAX)
+}
+
+fn millis(time: Duration) -> usize {
+    usize::try_from(time.as_millis()).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,119 @@
+//! One `POST /cdc`: the envelope, the kinds of request, and how each is answered, counted and
+//! timed. Never logs what a request carries.
+
+use super::answer::{Answer, Data, Refusal};
+use super::fields::{Fields, Mismatches};
+use super::state::ApiState;
+use super::{create, maintenance, positions, show, tasks};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Every kind of request; also the only values of the metrics' label, besides `unknown`.
+pub const KINDS: [&str; 8] =
+    ["create", "delete", "pause", "resume", "get", "position", "list", "maintenance"];
+
+/// Answers a body.
+pub(super) async fn answer(api: Arc<ApiState>, body: &[u8]) -> Answer {
+    let begun = Instant::now();
+    let envelope: Value = match serde_json::from_slice(body) {
+        Ok(value @ Value::Object(_)) => value,
+        Ok(_) => return unreadable(&api, "it is not an object"),
+        Err(error) => {
+            // The parser's own words may quote the body.
+            let place = format!("line {} column {}", error.line(), error.column());
+            return unreadable(&api, &format!("it is not JSON at {place}"));
+        }
+    };
+    let mut wrong = Mismatches::default();
+    let fields = Fields::new("", Some(&envelope), &mut wrong);
+    let kind = fields.text("request_type", &mut wrong);
+    if let Some(wrong) = wrong.text() {
+        return unreadable(&api, &wrong);
+    }
+    let Some(kind) = KINDS.into_iter().find(|k| *k == kind) else {
+        count(&api, "unknown", "invalid_type");
+        let known = KINDS.join(" ");
+        let message = format!("invalid 'request_type' param, can be set [{known}]");
+        return Answer::error(400, message);
+    };
+    count(&api, kind, "total");
+    let data = fields.object("request_data", &mut wrong);
+    let result = handle(&api, kind, &data, &mut wrong).await;
+    match result {
+        Ok(data) => {
+            count(&api, kind, "success");
+            let ms = begun.elapsed().as_secs_f64() * 1000.0;
+            api.metrics.request_latency.with_label_values(&[kind]).observe(ms);
+            Answer::done(data)
+        }
+        Err(Failure::Types(wrong)) => {
+            Answer::error(500, format!("fail to decode the {kind} request, error: {wrong}"))
+        }
+        Err(Failure::Handler(refusal)) => {
+            tracing::warn!(kind, code = refusal.code, detail = refusal.detail, "request failed");
+            let message = format!("fail to handle the {kind} request, error: {}", refusal.detail);
+            Answer::error(refusal.code, message)
+        }
+    }
+}
+
+/// Counts a request that had no kind.
+pub(super) fn count(api: &ApiState, kind: &str, status: &str) {
+    api.metrics.request_total.with_label_values(&[kind, status]).inc();
+}
+
+enum Failure {
+    Types(String),
+    Handler(Refusal),
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self::Handler(refusal)
+    }
+}
+
+async fn handle(
+    api: &ApiState,
+    kind: &str,
+    data: &Fields<'_>,
+    wrong: &mut Mismatches,
+) -> Result<Data, Failure> {
+    let checked = |wrong: &Mismatches| wrong.text().map_or(Ok(()), |w| Err(Failure::Types(w)));
+    let answered = match kind {
+        "create" => {
+            let record = create::read(data, wrong);
+            checked(wrong)?;
+            create::create(api, record).await?
+        }
+        "list" => {
+            checked(wrong)?;
+            show::list(api).await?
+        }
+        "maintenance" => {
+            let operation = data.text("operation", wrong);
+            let params = data.object("params", wrong);
+            checked(wrong)?;
+            maintenance::maintenance(api, &operation, &params)
+        }
+        kind => {
+            let id = data.text("task_id", wrong);
+            let ignore_not_found = data.flag("ignore_not_found", wrong);
+            checked(wrong)?;
+            match kind {
+                "delete" => tasks::delete(api, &id, ignore_not_found).await?,
+                "pause" => tasks::pause(api, &id).await?,
+                "resume" => tasks::resume(api, &id).await?,
+                "get" => show::get(api, &id).await?,
+                _ => positions::position(api, &id).await?,
+            }
+        }
+    };
+    Ok(answered)
+}
+
+fn unreadable(api: &ApiState, what: &str) -> Answer {
+    count(api, "unknown", "unmarshal_error");
+    Answer::error(500, format!("fail to unmarshal the request, error: {what}"))
+}

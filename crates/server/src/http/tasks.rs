@@ -1,0 +1,80 @@
+//! `delete`, `pause`, `resume`: changes of a stored task, each answered once the task has followed
+//! or its time is up. Never touches a running task itself.
+
+use super::answer::{Data, Refusal};
+use super::state::ApiState;
+use crate::supervisor::Settled;
+use crate::tasks::{Change, PAUSED_BY_USER, State};
+use std::time::Duration;
+
+/// How long a resume waits for the supervisor to have seen it; it is stored anyway.
+const START_WITHIN: Duration = Duration::from_secs(2);
+
+/// Stops a task, finishing its window, and removes it and all that is stored of it.
+pub(super) async fn delete(
+    api: &ApiState,
+    id: &str,
+    ignore_not_found: bool,
+) -> Result<Data, Refusal> {
+    let begun = api.book.begin_delete(id).await.map_err(|e| Refusal::store(&e))?;
+    if begun == Change::Unknown {
+        return if ignore_not_found { Ok(Data::new()) } else { Err(not_found(id)) };
+    }
+    if api.desk.stopped(id, api.limits.stop_within).await == Settled::NotInTime {
+        return Err(Refusal::failed(format!(
+            "the task does not stop in time, task_id: {id}; it is paused, delete it again"
+        )));
+    }
+    match api.book.delete(id).await.map_err(|e| Refusal::store(&e))? {
+        Change::Made | Change::Unknown => {}
+        Change::From(state) => {
+            return Err(Refusal::failed(format!(
+                "the task was set to {state} while it was being deleted, task_id: {id}; delete it again"
+            )));
+        }
+    }
+    tracing::info!(task = id, "task deleted");
+    // Its metrics go with the next look; the answer means that they are gone.
+    api.desk.poke(api.limits.stop_within).await;
+    Ok(Data::new())
+}
+
+/// Stops a task, finishing its window; it stays stopped until it is resumed.
+pub(super) async fn pause(api: &ApiState, id: &str) -> Result<Data, Refusal> {
+    match api.book.pause(id, PAUSED_BY_USER).await.map_err(|e| Refusal::store(&e))? {
+        Change::Made => {}
+        Change::Unknown => return Err(not_found(id)),
+        Change::From(State::Paused) => {
+            return Err(Refusal::bad(format!("the task has paused, task_id: {id}")));
+        }
+        Change::From(state) => {
+            return Err(Refusal::failed(format!(
+                "fail to update the task state, task_id: {id}: it is {state}, not Running"
+            )));
+        }
+    }
+    tracing::info!(task = id, "task paused by a user");
+    if api.desk.stopped(id, api.limits.stop_within).await == Settled::NotInTime {
+        // Paused it is, and it will stop: that is no reason to call the request failed.
+        tracing::warn!(task = id, "task is paused and still stopping");
+    }
+    Ok(Data::new())
+}
+
+/// Sets a task to run.
+pub(super) async fn resume(api: &ApiState, id: &str) -> Result<Data, Refusal> {
+    match api.book.resume(id).await.map_err(|e| Refusal::store(&e))? {
+        Change::Made => {}
+        Change::Unknown => return Err(not_found(id)),
+        Change::From(_) => {
+            return Err(Refusal::bad(format!("the task has running, task_id: {id}")));
+        }
+    }
+    tracing::info!(task = id, "task resumed by a user");
+    api.desk.poke(START_WITHIN).await;
+    Ok(Data::new())
+}
+
+fn not_found(id: &str) -> Refusal {
+    Refusal::bad(format!("not found the task, task_id: {id}"))
+}

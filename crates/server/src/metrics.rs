@@ -1,0 +1,222 @@
+//! Every metric of the service: names, labels, and the only place where they are registered.
+//! Names and labels of the first group are those of the Go tool, so that its dashboard works.
+//! Never grows with what clients send: a label value is one of ours, or belongs to a stored task.
+
+use crate::tasks::State;
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+use std::collections::HashMap;
+
+/// Before every name.
+const NAMESPACE: &str = "milvus_cdc";
+
+/// Milliseconds; the Go tool's buckets.
+const LATENCY_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
+
+/// The metrics.
+pub struct Metrics {
+    registry: Registry,
+    process: Registry,
+    /// Tasks by `task_state`.
+    pub task_num: IntGaugeVec,
+    /// 0, 1 or 2 by `task_id`.
+    pub task_state: IntGaugeVec,
+    /// Requests by `request_type` and `request_status`.
+    pub request_total: IntCounterVec,
+    /// Milliseconds of successful requests by `request_type`.
+    pub request_latency: HistogramVec,
+    /// Unix milliseconds of the last tick by `task_id`, `vchannel_name`, `op_type`.
+    pub replicate_tt: IntGaugeVec,
+    /// Bytes by `task_id`, `vchannel_name`, `op_type`, `msg_type`.
+    pub replicate_data_size: IntCounterVec,
+    /// Rows by `task_id`, `collection_id`, `collection_name`, `op_type`, `api_type`.
+    pub replicate_data_cnt: IntCounterVec,
+    /// Calls to the target by `task_id`, `api_type`.
+    pub api_execute_total: IntCounterVec,
+    /// Unix milliseconds of the last tick sent by target `channel_name`.
+    pub center_tt: IntGaugeVec,
+    /// Seconds behind the source by `task_id`, `channel_name`.
+    pub lag_seconds: GaugeVec,
+    /// Noteworthy occurrences by `task_id`, `event`.
+    pub replicate_events_total: IntCounterVec,
+    /// Restarts after a fault by `task_id`.
+    pub task_restarts_total: IntCounterVec,
+    /// 1 while a task waits for something that should heal, by `task_id`.
+    pub task_waiting: IntGaugeVec,
+    /// 1 if the newest entries of a source channel could be read, by `channel_name`.
+    pub source_readable: IntGaugeVec,
+    /// Records in the store that can't be read.
+    pub broken_records: IntGauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let registry = Registry::new();
+        let process = Registry::new();
+        register(&process, ProcessCollector::for_self());
+        let counter = |name, help, labels: &[&str]| {
+            built(&registry, IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
+        };
+        let gauge = |name, help, labels: &[&str]| {
+            built(&registry, IntGaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
+        };
+        let latency = HistogramOpts::new("request_latency", "milliseconds of successful requests")
+            .namespace(NAMESPACE)
+            .buckets(LATENCY_BUCKETS.to_vec());
+        let lag = Opts::new(
+            "lag_seconds",
+            "newest tick at the end of the source's queue minus last tick acknowledged by the target",
+        );
+        let broken = Opts::new("broken_records", "task records in the store that can't be read");
+        let task_channel = ["task_id", "vchannel_name", "op_type"];
+        Self {
+            task_num: gauge("task_num", "tasks", &["task_state"]),
+            task_state: gauge("task_state", "0 initial, 1 running, 2 paused", &["task_id"]),
+            request_total: counter(
+                "request_total",
+                "requests",
+                &["request_type", "request_status"],
+            ),
+            request_latency: built(&registry, HistogramVec::new(latency, &["request_type"])),
+            replicate_tt: gauge(
+                "replicate_tt",
+                "unix milliseconds of the last tick",
+                &task_channel,
+            ),
+            replicate_data_size: counter(
+                "replicate_data_size",
+                "bytes of messages",
+                &["task_id", "vchannel_name", "op_type", "msg_type"],
+            ),
+            replicate_data_cnt: counter(
+                "replicate_data_cnt",
+                "rows",
+                &["task_id", "collection_id", "collection_name", "op_type", "api_type"],
+            ),
+            api_execute_total: counter(
+                "api_execute_total",
+                "successful calls to the target",
+                &["task_id", "api_type"],
+            ),
+            center_tt: gauge(
+                "center_tt",
+                "unix milliseconds of the last tick sent",
+                &["channel_name"],
+            ),
+            lag_seconds: built(
+                &registry,
+                GaugeVec::new(lag.namespace(NAMESPACE), &["task_id", "channel_name"]),
+            ),
+            replicate_events_total: counter(
+                "replicate_events_total",
+                "noteworthy occurrences",
+                &["task_id", "event"],
+            ),
+            task_restarts_total: counter(
+                "task_restarts_total",
+                "restarts after a fault",
+                &["task_id"],
+            ),
+            task_waiting: gauge(
+                "task_waiting",
+                "1 while a task waits for something that should heal",
+                &["task_id"],
+            ),
+            source_readable: gauge(
+                "source_readable",
+                "1 if the end of a source channel could be read",
+                &["channel_name"],
+            ),
+            broken_records: built(&registry, IntGauge::with_opts(broken.namespace(NAMESPACE))),
+            registry,
+            process,
+        }
+    }
+}
+
+impl Metrics {
+    /// The service's metrics in the text format.
+    pub fn text(&self) -> String {
+        encode(&self.registry)
+    }
+
+    /// Those of the process: memory, processor, files.
+    pub fn process_text(&self) -> String {
+        encode(&self.process)
+    }
+
+    /// Sets the number of tasks per state, zeros included.
+    pub fn show_tasks(&self, tasks: &HashMap<String, State>) {
+        for state in [State::Initial, State::Running, State::Paused] {
+            let number = tasks.values().filter(|s| **s == state).count();
+            self.task_num.with_label_values(&[&state.to_string()]).set(number as i64);
+        }
+        for (id, state) in tasks {
+            self.task_state.with_label_values(&[id]).set(i64::from(state.number()));
+        }
+    }
+
+    /// Removes every series of a task that was deleted.
+    pub fn forget_task(&self, id: &str) {
+        let by_task: [&dyn Forget; 9] = [
+            &self.task_state,
+            &self.replicate_tt,
+            &self.replicate_data_size,
+            &self.replicate_data_cnt,
+            &self.api_execute_total,
+            &self.lag_seconds,
+            &self.replicate_events_total,
+            &self.task_restarts_total,
+            &self.task_waiting,
+        ];
+        for metric in by_task {
+            metric.forget("task_id", id);
+        }
+    }
+}
+
+/// Removes the series that carry a label value.
+pub trait Forget {
+    /// Of all series of the metric, those whose `label` is `value`.
+    fn forget(&self, label: &str, value: &str);
+}
+
+impl<T: prometheus::core::MetricVecBuilder> Forget for prometheus::core::MetricVec<T>
+where
+    prometheus::core::MetricVec<T>: Collector,
+{
+    fn forget(&self, label: &str, value: &str) {
+        for family in self.collect() {
+            for metric in family.get_metric() {
+                let pairs = metric.get_label();
+                if pairs.iter().any(|p| p.name() == label && p.value() == value) {
+                    let labels: HashMap<&str, &str> =
+                        pairs.iter().map(|p| (p.name(), p.value())).collect();
+                    // It may have been removed by somebody else in between.
+                    let _ = self.remove(&labels);
+                }
+            }
+        }
+    }
+}
+
+fn built<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus::Result<C>) -> C {
+    let metric = metric.expect("names and labels are constants of this file");
+    register(registry, metric.clone());
+    metric
+}
+
+fn register(registry: &Registry, metric: impl Collector + 'static) {
+    registry.register(Box::new(metric)).expect("no name in this file stands twice");
+}
+
+fn encode(registry: &Registry) -> String {
+    let mut text = Vec::new();
+    // Only a writer that fails makes this fail, and a vector does not.
+    let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}

@@ -1,0 +1,183 @@
+//! Listens to one task's way of a row and turns events into metrics and live facts.
+//! Never waits and never decides: it is called on the path itself.
+
+use crate::live::LiveTask;
+use crate::metrics::Metrics;
+use milvus_wire::timestamp::Timestamp;
+use prometheus::{IntCounter, IntGauge};
+use replication::observer::{Event, Observer};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+const READ: &str = "read";
+const WRITE: &str = "write";
+
+/// The observer of one run of a task.
+pub struct TaskObserver {
+    task: String,
+    metrics: Arc<Metrics>,
+    live: Arc<LiveTask>,
+    series: Mutex<Series>,
+}
+
+/// Handles of the series that this task has touched: looking one up by its labels hashes them all.
+#[derive(Default)]
+struct Series {
+    ticks: BTreeMap<String, [Option<IntGauge>; 2]>,
+    bytes: BTreeMap<String, HashMap<(&'static str, &'static str), IntCounter>>,
+    rows: HashMap<i64, HashMap<(&'static str, &'static str), IntCounter>>,
+    calls: HashMap<&'static str, IntCounter>,
+    lanes: HashMap<String, IntGauge>,
+}
+
+impl TaskObserver {
+    /// Listens to `task`.
+    pub fn new(task: &str, metrics: Arc<Metrics>, live: Arc<LiveTask>) -> Self {
+        Self { task: task.to_owned(), metrics, live, series: Mutex::default() }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Series) -> T) -> T {
+        change(&mut self.series.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn tick(&self, channel: &str, op: &'static str, tick: Timestamp) {
+        let place = usize::from(op == WRITE);
+        self.with(|s| {
+            let gauges = at(&mut s.ticks, channel);
+            let gauge = gauges[place].get_or_insert_with(|| {
+                self.metrics.replicate_tt.with_label_values(&[self.task.as_str(), channel, op])
+            });
+            gauge.set(tick.ms() as i64);
+        });
+    }
+
+    fn bytes(&self, channel: &str, op: &'static str, kind: &'static str, bytes: u64) {
+        self.with(|s| {
+            let counters = at(&mut s.bytes, channel);
+            let counter = counters.entry((op, kind)).or_insert_with(|| {
+                let labels = [self.task.as_str(), channel, op, kind];
+                self.metrics.replicate_data_size.with_label_values(&labels)
+            });
+            counter.inc_by(bytes);
+        });
+    }
+
+    fn rows(&self, id: i64, name: &str, op: &'static str, kind: &'static str, rows: u64) {
+        self.with(|s| {
+            let counter = s.rows.entry(id).or_default().entry((op, kind)).or_insert_with(|| {
+                let id = id.to_string();
+                let labels = [self.task.as_str(), id.as_str(), name, op, kind];
+                self.metrics.replicate_data_cnt.with_label_values(&labels)
+            });
+            counter.inc_by(rows);
+        });
+    }
+
+    fn read(&self, channel: &str, tick: Timestamp) {
+        self.live.with(|facts| {
+            if let Some(ticks) = facts.channels.get_mut(channel) {
+                ticks.read = ticks.read.max(tick);
+                ticks.confirmed = true;
+                // Until the target has acknowledged something, the task is where it began to read.
+                if ticks.acknowledged == Timestamp::ZERO {
+                    ticks.acknowledged = tick;
+                }
+            }
+        });
+    }
+
+    fn acknowledged(&self, channel: &str, tick: Timestamp) {
+        self.live.with(|facts| {
+            let ticks = at(&mut facts.channels, channel);
+            ticks.confirmed = true;
+            if tick > ticks.acknowledged {
+                ticks.acknowledged = tick;
+                facts.progress += 1;
+            }
+        });
+    }
+
+    fn waiting(&self, reason: Option<&str>) {
+        self.metrics
+            .task_waiting
+            .with_label_values(&[self.task.as_str()])
+            .set(i64::from(reason.is_some()));
+        let changed = self.live.with(|facts| {
+            let changed = facts.waiting.as_deref() != reason;
+            facts.waiting = reason.map(str::to_owned);
+            changed
+        });
+        match reason {
+            Some(reason) if changed => tracing::warn!(task = %self.task, reason, "task waits"),
+            None if changed => tracing::info!(task = %self.task, "task goes on"),
+            _ => {}
+        }
+    }
+
+    fn left(&self, channel: &str) {
+        self.live.with(|facts| facts.channels.remove(channel));
+        self.with(|s| {
+            s.ticks.remove(channel);
+        });
+        for op in [READ, WRITE] {
+            // A channel that was never read has none.
+            let _ =
+                self.metrics.replicate_tt.remove_label_values(&[self.task.as_str(), channel, op]);
+        }
+        let _ = self.metrics.lag_seconds.remove_label_values(&[self.task.as_str(), channel]);
+    }
+}
+
+impl Observer for TaskObserver {
+    fn event(&self, event: Event<'_>) {
+        match event {
+            Event::Read { channel, tick, kind, bytes } => {
+                self.tick(channel, READ, tick);
+                self.bytes(channel, READ, kind, bytes);
+                self.read(channel, tick);
+            }
+            Event::Acknowledged { channel, tick } => {
+                self.tick(channel, WRITE, tick);
+                self.acknowledged(channel, tick);
+            }
+            Event::Written { channel, collection_id, collection, kind, rows, bytes } => {
+                self.rows(collection_id.0, collection, WRITE, kind, rows);
+                self.bytes(channel, WRITE, kind, bytes);
+                self.live.with(|facts| facts.progress += 1);
+            }
+            Event::RowsRead { collection_id, collection, kind, rows } => {
+                self.rows(collection_id.0, collection, READ, kind, rows);
+            }
+            Event::Called(api) => self.with(|s| {
+                let counter = s.calls.entry(api).or_insert_with(|| {
+                    self.metrics.api_execute_total.with_label_values(&[self.task.as_str(), api])
+                });
+                counter.inc();
+            }),
+            Event::Tick { pchannel, tick } => self.with(|s| {
+                if !s.lanes.contains_key(pchannel) {
+                    let gauge = self.metrics.center_tt.with_label_values(&[pchannel]);
+                    s.lanes.insert(pchannel.to_owned(), gauge);
+                }
+                s.lanes[pchannel].set(tick.ms() as i64);
+            }),
+            Event::Counted(name, number) => {
+                let labels = [self.task.as_str(), name];
+                self.metrics.replicate_events_total.with_label_values(&labels).inc_by(number);
+            }
+            Event::Waiting(reason) => self.waiting(reason),
+            Event::Joined(channel) => self.live.with(|facts| {
+                at(&mut facts.channels, channel).confirmed = true;
+            }),
+            Event::Left(channel) => self.left(channel),
+        }
+    }
+}
+
+/// The entry of a key, without copying the key if it is there.
+fn at<'a, V: Default>(map: &'a mut BTreeMap<String, V>, key: &str) -> &'a mut V {
+    if !map.contains_key(key) {
+        map.insert(key.to_owned(), V::default());
+    }
+    map.get_mut(key).expect("it was inserted above")
+}

@@ -1,0 +1,365 @@
+//! Makes what runs equal to what is stored: one runner per task that is to run, one link per target
+//! that any stored task has. Handlers write the store and poke; nothing else starts or stops a task.
+//! Never changes a task's record, save that a runner pauses its own after a permanent fault.
+//!
+//! `desk` is what handlers hold, `links` keeps the targets, `runner` is the life of one task.
+
+mod backoff;
+mod desk;
+mod links;
+mod runner;
+
+pub use desk::{Desk, Settled};
+
+use crate::lag::Lag;
+use crate::live::{Live, Stage};
+use crate::metrics::Metrics;
+use crate::observer::TaskObserver;
+use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
+use crate::world::World;
+use links::Links;
+use replication::checkpoint;
+use replication::error::Result;
+use replication::path::Ports;
+use replication::task::Limits;
+use runner::Runner;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// The stored tasks are looked at this often without a poke: somebody else may have changed them,
+/// or the store may have been away.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// The same after a look that failed.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How much longer than its own limit a runner may take to stop before it is aborted.
+pub const STOP_MARGIN: Duration = Duration::from_secs(5);
+
+/// What the supervisor is told once.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The topic of the source's op channel.
+    pub op_channel: String,
+    /// Bounds of every task.
+    pub limits: Limits,
+    /// The pause after a task's first failure.
+    pub backoff_first: Duration,
+}
+
+/// Runs the tasks.
+pub struct Supervisor {
+    world: World,
+    book: Book,
+    settings: Settings,
+    metrics: Arc<Metrics>,
+    live: Arc<Live>,
+    lag: Arc<Lag>,
+    desk: Desk,
+    links: Links,
+    running: HashMap<String, Running>,
+    runners: JoinSet<()>,
+    booted: bool,
+}
+
+/// A task that runs or is about to end.
+struct Running {
+    id: Id,
+    target: String,
+    stop: CancellationToken,
+    abort: tokio::task::AbortHandle,
+    /// Set when it was told to stop; aborted after that.
+    stop_by: Option<Instant>,
+}
+
+impl Supervisor {
+    /// Starts nothing before [`Self::run`].
+    pub fn new(world: World, settings: Settings, metrics: Arc<Metrics>) -> Self {
+        let live = Arc::new(Live::default());
+        let lag = Lag::new(Arc::clone(&world.source), Arc::clone(&live), Arc::clone(&metrics));
+        Self {
+            book: Book::new(Arc::clone(&world.store)),
+            links: Links::default(),
+            running: HashMap::new(),
+            runners: JoinSet::new(),
+            desk: Desk::default(),
+            booted: false,
+            lag: Arc::new(lag),
+            world,
+            settings,
+            metrics,
+            live,
+        }
+    }
+
+    /// What handlers hold.
+    pub fn desk(&self) -> Desk {
+        self.desk.clone()
+    }
+
+    /// What is known of the running tasks.
+    pub fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live)
+    }
+
+    /// How far they are behind.
+    pub fn lag(&self) -> Arc<Lag> {
+        Arc::clone(&self.lag)
+    }
+
+    /// Runs tasks until `stop`, then stops them all, each within its limit.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let lag = Arc::clone(&self.lag);
+        let lag_stop = stop.child_token();
+        let lag = tokio::spawn(async move { lag.watch(lag_stop).await });
+        while !stop.is_cancelled() {
+            let asked = self.desk.asked();
+            match self.look().await {
+                Ok(()) => self.desk.looked(asked, self.running_ids(), None),
+                Err(error) => {
+                    tracing::error!(error = ?error, "the stored tasks can't be read");
+                    self.desk.looked(0, self.running_ids(), Some(error.what));
+                }
+            }
+            self.wait(&stop).await;
+        }
+        self.stop_all().await;
+        if let Err(error) = lag.await {
+            tracing::error!(%error, "the lag was no longer measured");
+        }
+    }
+
+    /// Waits for the next reason to look.
+    async fn wait(&mut self, stop: &CancellationToken) {
+        let overdue = self.running.values().filter_map(|r| r.stop_by).min();
+        let pause = if self.desk.failing().is_some() { LOOK_AGAIN } else { LOOK_EVERY };
+        let next = Instant::now() + pause;
+        let next = overdue.map_or(next, |overdue| overdue.min(next));
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            Some(ended) = self.runners.join_next_with_id() => self.ended(ended),
+            () = self.links.closed() => {}
+            () = self.desk.poked() => {}
+            () = tokio::time::sleep_until(next) => self.abort_overdue(),
+        }
+    }
+
+    /// Reads what is stored and makes what runs equal to it.
+    async fn look(&mut self) -> Result<()> {
+        if !self.booted {
+            self.book.boot().await?;
+            self.booted = true;
+        }
+        let Listing { records, broken } = self.book.list().await?;
+        for error in &broken {
+            tracing::error!(error = ?error, "a stored task can't be read");
+        }
+        self.metrics.broken_records.set(broken.len() as i64);
+        self.show(&records);
+        self.stop_unwanted(&records);
+        self.forget_deleted(&records);
+        self.keep_links(&records);
+        for record in &records {
+            self.enter(record).await;
+            let wanted = record.state == State::Running;
+            if wanted && !self.running.contains_key(&record.task_id) {
+                self.start(record).await;
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&self, records: &[TaskRecord]) {
+        let states = records.iter().map(|r| (r.task_id.clone(), r.state)).collect();
+        self.metrics.show_tasks(&states);
+    }
+
+    fn stop_unwanted(&mut self, records: &[TaskRecord]) {
+        let wanted: BTreeSet<&str> = records
+            .iter()
+            .filter(|r| r.state == State::Running)
+            .map(|r| r.task_id.as_str())
+            .collect();
+        let limit = self.settings.limits.finish_max + STOP_MARGIN;
+        for (id, running) in &mut self.running {
+            if !wanted.contains(id.as_str()) && running.stop_by.is_none() {
+                running.tell_to_stop(limit);
+                if let Some(task) = self.live.get(id) {
+                    task.with(|facts| facts.stage = Stage::Stopping);
+                }
+            }
+        }
+    }
+
+    /// Removes what is known of tasks that are no longer stored and no longer run.
+    fn forget_deleted(&self, records: &[TaskRecord]) {
+        for (id, _) in self.live.all() {
+            let stored = records.iter().any(|r| r.task_id == id);
+            if !stored && !self.running.contains_key(&id) {
+                self.live.forget(&id);
+                self.metrics.forget_task(&id);
+            }
+        }
+    }
+
+    /// One link per target of any stored task: a target whose tasks are all paused needs ticks too,
+    /// or nobody can read it.
+    fn keep_links(&mut self, records: &[TaskRecord]) {
+        let mut wanted: BTreeSet<String> =
+            records.iter().filter_map(|r| r.target().ok()).map(|t| t.to_string()).collect();
+        wanted.extend(self.running.values().map(|r| r.target.clone()));
+        self.links.close_all_but(&wanted);
+        for record in records {
+            if let Err(error) = self.links.ensure(record, &self.world, &self.settings.limits) {
+                // A task that is to run says so itself, as its reason, when it starts.
+                tracing::debug!(task = %record.task_id, error = ?error, "no client for the target");
+            }
+        }
+    }
+
+    /// Begins to know a stored task: how far it is comes from its checkpoint, so that the lag of a
+    /// paused or just started task is honest too.
+    async fn enter(&self, record: &TaskRecord) {
+        let (task, new) = self.live.enter(&record.task_id);
+        if !new {
+            return;
+        }
+        match checkpoint::show(self.world.store.as_ref(), &record.task_id).await {
+            Ok(shown) => task.with(|facts| {
+                for position in shown.positions {
+                    let ticks = facts.channels.entry(position.channel).or_default();
+                    ticks.acknowledged = ticks.acknowledged.max(position.tick);
+                }
+            }),
+            Err(error) => {
+                tracing::warn!(task = %record.task_id, error = ?error, "the checkpoint can't be read for showing the lag");
+            }
+        }
+    }
+
+    async fn start(&mut self, record: &TaskRecord) {
+        let id = record.task_id.as_str();
+        let prepared = self.prepare(record);
+        let (task, ports, target) = match prepared {
+            Ok(Some(prepared)) => prepared,
+            // The link to this target is still closing; its end is a reason to look again.
+            Ok(None) => return,
+            Err(reason) => {
+                tracing::error!(task = id, reason, "task can't start and is paused");
+                if let Err(error) = self.book.pause(id, &reason).await {
+                    tracing::error!(task = id, error = ?error, "the pause can't be stored");
+                }
+                return;
+            }
+        };
+        let (live, _) = self.live.enter(id);
+        let stop = CancellationToken::new();
+        let runner = Runner {
+            task,
+            ports,
+            path: Arc::clone(&self.world.path),
+            book: self.book.clone(),
+            live,
+            metrics: Arc::clone(&self.metrics),
+            backoff_first: self.settings.backoff_first,
+        };
+        let abort = self.runners.spawn(runner.run(stop.clone()));
+        tracing::info!(task = id, target, "task starts");
+        let running = Running { id: abort.id(), target, stop, abort, stop_by: None };
+        self.running.insert(id.to_owned(), running);
+    }
+
+    /// What a runner needs; `None` if its link is not there yet. The error is the pause reason.
+    fn prepare(
+        &mut self,
+        record: &TaskRecord,
+    ) -> std::result::Result<Option<(replication::task::Task, Ports, String)>, String> {
+        let failed = |what: &str| format!("fail to start task, err: {what}");
+        let task = to_task(record, &self.settings.op_channel, &self.settings.limits)
+            .map_err(|what| failed(&what))?;
+        let target = record.target().map_err(|what| failed(&what))?.to_string();
+        let link = self.links.ensure(record, &self.world, &self.settings.limits);
+        let Some(link) = link.map_err(|error| failed(&error.what))? else { return Ok(None) };
+        let (live, _) = self.live.enter(&record.task_id);
+        let observer = TaskObserver::new(&record.task_id, Arc::clone(&self.metrics), live);
+        let ports = Ports {
+            source: Arc::clone(&self.world.source),
+            catalog: Arc::clone(&self.world.catalog),
+            store: Arc::clone(&self.world.store),
+            link,
+            observer: Arc::new(observer),
+        };
+        Ok(Some((task, ports, target)))
+    }
+
+    fn ended(&mut self, ended: std::result::Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let task = self.running.iter().find(|(_, r)| r.id == id).map(|(task, _)| task.clone());
+        let Some(task) = task else { return };
+        self.running.remove(&task);
+        if let Some(live) = self.live.get(&task) {
+            live.with(|facts| {
+                facts.stage = Stage::Stopped;
+                facts.waiting = None;
+            });
+        }
+        match ended {
+            Ok(_) => tracing::info!(task, "task stopped"),
+            Err(error) => tracing::error!(task, %error, "task was cut off; its checkpoint holds"),
+        }
+        self.desk.running(self.running_ids());
+    }
+
+    fn abort_overdue(&mut self) {
+        let now = Instant::now();
+        for (task, running) in &mut self.running {
+            if running.stop_by.is_some_and(|by| by <= now) {
+                tracing::warn!(task, "task does not stop in time and is cut off");
+                running.abort.abort();
+                // Its end is reported by the join; until then there is nothing more to do.
+                running.stop_by = Some(now + LOOK_EVERY);
+            }
+        }
+    }
+
+    async fn stop_all(&mut self) {
+        let limit = self.settings.limits.finish_max + STOP_MARGIN;
+        tracing::info!(tasks = self.running.len(), "stopping all tasks");
+        for running in self.running.values_mut() {
+            running.tell_to_stop(limit);
+        }
+        let by = Instant::now() + limit;
+        loop {
+            match tokio::time::timeout_at(by, self.runners.join_next_with_id()).await {
+                Ok(Some(ended)) => self.ended(ended),
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::warn!(tasks = self.running.len(), "tasks are cut off");
+                    self.runners.shutdown().await;
+                    break;
+                }
+            }
+        }
+        self.links.close_all().await;
+        self.desk.looked(0, BTreeSet::new(), Some("the service stops".into()));
+    }
+
+    fn running_ids(&self) -> BTreeSet<String> {
+        self.running.keys().cloned().collect()
+    }
+}
+
+impl Running {
+    fn tell_to_stop(&mut self, limit: Duration) {
+        self.stop.cancel();
+        self.stop_by = Some(Instant::now() + limit);
+    }
+}

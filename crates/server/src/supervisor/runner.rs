@@ -1,0 +1,113 @@
+//! The life of one task: run it, start it again after a fault that heals, pause it after one that
+//! doesn't. Never runs a task twice at a time.
+
+use super::backoff::Backoff;
+use crate::live::{LiveTask, Stage};
+use crate::metrics::Metrics;
+use crate::tasks::{Book, Change};
+use crate::world::DataPath;
+use futures::FutureExt;
+use replication::error::{Error, Kind};
+use replication::observer::Event;
+use replication::path::Ports;
+use replication::task::Task;
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// One task and all it needs.
+pub(super) struct Runner {
+    pub(super) task: Task,
+    pub(super) ports: Ports,
+    pub(super) path: Arc<dyn DataPath>,
+    pub(super) book: Book,
+    pub(super) live: Arc<LiveTask>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) backoff_first: Duration,
+}
+
+impl Runner {
+    /// Runs until `stop` or until the task is paused.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
+        loop {
+            let progress = self.live.with(|facts| facts.progress);
+            let error = self.once(&stop).await;
+            if stop.is_cancelled() {
+                return;
+            }
+            if self.live.with(|facts| facts.progress) > progress {
+                backoff.reset();
+            }
+            match error.kind {
+                // Nobody told it to stop, yet it did.
+                Kind::Stopped | Kind::Transient => {
+                    if !self.pause_before_retry(&error, backoff.next(), &stop).await {
+                        return;
+                    }
+                }
+                Kind::Permanent => return self.park(&error, &stop).await,
+            }
+        }
+    }
+
+    async fn once(&self, stop: &CancellationToken) -> Error {
+        self.live.begin_run();
+        let run = self.path.run(self.task.clone(), self.ports.clone(), stop.child_token());
+        match AssertUnwindSafe(run).catch_unwind().await {
+            Ok(error) => error,
+            Err(panic) => Error::permanent(format!(
+                "internal fault: {}; the log tells where. Resume the task to try again, and report it",
+                words(panic.as_ref())
+            )),
+        }
+    }
+
+    /// Says why and waits; `false`: told to stop meanwhile.
+    async fn pause_before_retry(
+        &self,
+        error: &Error,
+        pause: Duration,
+        stop: &CancellationToken,
+    ) -> bool {
+        let id = self.task.id.as_str();
+        tracing::warn!(task = id, error = ?error, pause_ms = pause.as_millis() as u64, "task failed and is started again");
+        self.live.with(|facts| {
+            facts.stage = Stage::Retrying;
+            facts.restarts += 1;
+        });
+        self.metrics.task_restarts_total.with_label_values(&[id]).inc();
+        self.ports.observer.event(Event::Waiting(Some(&error.what)));
+        let waited = tokio::select! {
+            () = stop.cancelled() => false,
+            () = tokio::time::sleep(pause) => true,
+        };
+        self.ports.observer.event(Event::Waiting(None));
+        waited
+    }
+
+    /// Stores that the task is paused and why; tries until that is done.
+    async fn park(&self, error: &Error, stop: &CancellationToken) {
+        let id = self.task.id.as_str();
+        tracing::error!(task = id, error = ?error, "task is paused");
+        let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
+        loop {
+            match self.book.pause(id, &error.what).await {
+                Ok(Change::Made | Change::Unknown | Change::From(_)) => return,
+                Err(error) => {
+                    if !self.pause_before_retry(&error, backoff.next(), stop).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a panic said.
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
+}

@@ -1,0 +1,346 @@
+//! The book of tasks in the store: reads records and changes them, each change one conditional
+//! transaction that is tried again when somebody else was faster. Never waits for a running task.
+
+use super::overlap::{self, Name, Overlap, in_brackets};
+use super::record::{State, TaskRecord, VERSION};
+use replication::checkpoint;
+use replication::error::{Error, Result};
+use replication::ports::{Committed, Store, Stored, Transaction};
+use std::sync::Arc;
+
+/// Before every task's key.
+const PREFIX: &str = "task/";
+
+/// Rewritten by every creation and deletion: whoever decides by the whole list of tasks makes
+/// this key's version a condition. Outside of [`PREFIX`], so that it is not listed.
+const ROSTER: &str = "task-roster";
+
+/// More lost races in a row mean that something is wrong.
+const CONFLICTS_MAX: usize = 16;
+
+/// Stored when a user pauses a task. The Go tool's words.
+pub const PAUSED_BY_USER: &str = "manually pause through http interface";
+
+/// Stored when the service starts and a task does not want to start with it. The Go tool's words.
+pub const PAUSED_BY_RESTART: &str = "the task is disabled auto start";
+
+/// Stored while a task that is to be deleted stops.
+pub const PAUSED_BY_DELETE: &str = "being deleted; if this stays, delete the task again";
+
+/// The tasks of this installation.
+#[derive(Clone)]
+pub struct Book {
+    store: Arc<dyn Store>,
+}
+
+/// All that is stored.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// By id.
+    pub records: Vec<TaskRecord>,
+    /// What could not be read, each naming its key.
+    pub broken: Vec<Error>,
+}
+
+/// How a change of state went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is stored.
+    Made,
+    /// There is no such task.
+    Unknown,
+    /// It has another state than the change starts from.
+    From(State),
+}
+
+/// Why a task was not created.
+#[derive(Debug)]
+pub enum CreateError {
+    /// The user has to change the request; the sentence says what.
+    Refused(String),
+    /// There are as many as there may be.
+    Full(usize),
+    /// The store failed.
+    Store(Error),
+}
+
+impl From<Error> for CreateError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Book {
+    /// The book in a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self { store }
+    }
+
+    /// The store it lies in.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// One task.
+    pub async fn get(&self, id: &str) -> Result<Option<TaskRecord>> {
+        Ok(self.read(id).await?.map(|(record, _)| record))
+    }
+
+    /// All tasks, by id. A record that can't be read does not hide the others.
+    pub async fn list(&self) -> Result<Listing> {
+        let mut listing = Listing::default();
+        for (key, value) in &self.store.list(PREFIX).await? {
+            match decode(key, value) {
+                Ok(record) => listing.records.push(record),
+                Err(error) => listing.broken.push(error),
+            }
+        }
+        Ok(listing)
+    }
+
+    /// Stores a new task, with what it has to leave to others. Checks and write are one step:
+    /// of two creations at the same time the second sees the first.
+    pub async fn create(
+        &self,
+        mut record: TaskRecord,
+        tasks_max: usize,
+    ) -> std::result::Result<(), CreateError> {
+        for _ in 0..CONFLICTS_MAX {
+            let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
+            let listing = self.list().await?;
+            let others = listing.records;
+            // What an unreadable task covers is unknown, so nothing can be told from it.
+            if let Some(broken) = listing.broken.into_iter().next() {
+                return Err(CreateError::Store(broken));
+            }
+            let excludes = admit(&record, &others)?;
+            if others.len() >= tasks_max {
+                return Err(CreateError::Full(tasks_max));
+            }
+            record.exclude_collections = (!excludes.is_empty())
+                .then(|| excludes.iter().map(|(d, c)| format!("{d}.{c}")).collect());
+            let transaction = Transaction {
+                conditions: vec![(ROSTER.into(), roster), (key(&record.task_id), 0)],
+                puts: vec![(key(&record.task_id), encode(&record)?), roster_entry()],
+                deletes: Vec::new(),
+            };
+            if self.store.commit(transaction).await? == Committed::Yes {
+                return Ok(());
+            }
+        }
+        Err(too_many_conflicts(&record.task_id).into())
+    }
+
+    /// Pauses a running task.
+    pub async fn pause(&self, id: &str, reason: &str) -> Result<Change> {
+        self.change(id, |record| {
+            let from = record.state;
+            (from == State::Running).then(|| {
+                record.state = State::Paused;
+                record.reason = reason.into();
+            })
+        })
+        .await
+    }
+
+    /// Sets a task that is not running to run.
+    pub async fn resume(&self, id: &str) -> Result<Change> {
+        self.change(id, |record| {
+            (record.state != State::Running).then(|| {
+                record.state = State::Running;
+                record.reason = String::new();
+            })
+        })
+        .await
+    }
+
+    /// Marks a task as being deleted, whatever its state: it stops, and a crash in between leaves
+    /// a task that says so.
+    pub async fn begin_delete(&self, id: &str) -> Result<Change> {
+        self.change(id, |record| {
+            record.state = State::Paused;
+            record.reason = PAUSED_BY_DELETE.into();
+            Some(())
+        })
+        .await
+    }
+
+    /// Removes a task that has stopped, and all that is stored of it.
+    pub async fn delete(&self, id: &str) -> Result<Change> {
+        for _ in 0..CONFLICTS_MAX {
+            let Some((record, version)) = self.read(id).await? else { return Ok(Change::Unknown) };
+            if record.state != State::Paused {
+                return Ok(Change::From(record.state));
+            }
+            let mut deletes = checkpoint::keys(self.store.as_ref(), id).await?;
+            deletes.push(key(id));
+            let transaction = Transaction {
+                conditions: vec![(key(id), version)],
+                puts: vec![roster_entry()],
+                deletes,
+            };
+            if self.store.commit(transaction).await? == Committed::Yes {
+                return Ok(Change::Made);
+            }
+        }
+        Err(too_many_conflicts(id))
+    }
+
+    /// What a start of the service changes: tasks that do not want to start with it are paused,
+    /// tasks that were stored and never started are started. Paused tasks stay paused.
+    pub async fn boot(&self) -> Result<()> {
+        for record in self.list().await?.records {
+            let id = record.task_id.as_str();
+            match record.state {
+                State::Paused => continue,
+                _ if record.disable_auto_start => {
+                    self.change(id, |r| {
+                        r.state = State::Paused;
+                        r.reason = PAUSED_BY_RESTART.into();
+                        Some(())
+                    })
+                    .await?;
+                }
+                State::Initial => {
+                    self.resume(id).await?;
+                }
+                State::Running => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes a record; `edit` answers `None` if the change does not start from its state.
+    async fn change(
+        &self,
+        id: &str,
+        edit: impl Fn(&mut TaskRecord) -> Option<()>,
+    ) -> Result<Change> {
+        for _ in 0..CONFLICTS_MAX {
+            let Some((mut record, version)) = self.read(id).await? else {
+                return Ok(Change::Unknown);
+            };
+            let from = record.state;
+            if edit(&mut record).is_none() {
+                return Ok(Change::From(from));
+            }
+            let transaction = Transaction {
+                conditions: vec![(key(id), version)],
+                puts: vec![(key(id), encode(&record)?)],
+                deletes: Vec::new(),
+            };
+            if self.store.commit(transaction).await? == Committed::Yes {
+                return Ok(Change::Made);
+            }
+        }
+        Err(too_many_conflicts(id))
+    }
+
+    async fn read(&self, id: &str) -> Result<Option<(TaskRecord, u64)>> {
+        // An id that could not have been stored is not looked up.
+        if id.is_empty() {
+            return Ok(None);
+        }
+        let key = key(id);
+        match self.store.get(&key).await? {
+            None => Ok(None),
+            Some(stored) => Ok(Some((decode(&key, &stored)?, stored.version))),
+        }
+    }
+}
+
+/// Checks a new task against the stored ones of its target; answers what it has to leave to them.
+fn admit(
+    record: &TaskRecord,
+    others: &[TaskRecord],
+) -> std::result::Result<Vec<Name>, CreateError> {
+    let target = record.target().map_err(CreateError::Refused)?;
+    let here = |other: &&TaskRecord| {
+        other.target().is_ok_and(|theirs| theirs.to_string() == target.to_string())
+    };
+    let others: Vec<&TaskRecord> = others.iter().filter(here).collect();
+    let refused = |what: String| Err(CreateError::Refused(what));
+    let user_role = |r: &TaskRecord| r.extra_info.enable_user_role;
+    if user_role(record) && others.iter().any(|o| user_role(o)) {
+        return refused("the enable user role param is duplicate".into());
+    }
+    let theirs: Vec<_> = others.iter().map(|o| (o.names(), o.excludes())).collect();
+    let names = record.names();
+    let Overlap { duplicates, excludes } = overlap::check(&names, &theirs);
+    if !duplicates.is_empty() {
+        return refused(format!(
+            "the collection name is duplicate with existing task, {}",
+            in_brackets(duplicates.iter().map(|(d, c)| format!("{d}.{c}")))
+        ));
+    }
+    let covered = |name: &Name| names.iter().any(|n| overlap::covers(n, name));
+    if !record.mapped_names().iter().all(covered) {
+        return refused(
+            "the collection name in the name mapping is not in the collection info, checkout it"
+                .into(),
+        );
+    }
+    // One link serves all tasks of a target, so a wrong password of one would stop the others.
+    let login = |r: &TaskRecord| {
+        let param = &r.milvus_connect_param;
+        (param.login(), param.dial_config.clone(), r.target().is_ok_and(|t| t.tls()))
+    };
+    if let Some(other) = others.iter().find(|o| login(o) != login(record)) {
+        return refused(format!(
+            "token and TLS settings differ from those of task {} on the same target, give the same or delete that task first",
+            other.task_id
+        ));
+    }
+    Ok(excludes)
+}
+
+impl TaskRecord {
+    /// The source names of the name mapping; `*` where a rule is for a whole database.
+    fn mapped_names(&self) -> Vec<Name> {
+        let rules = self.name_mapping.iter().flatten();
+        let names = rules.flat_map(|rule| {
+            let db = replication::selection::named(&rule.source_db).to_owned();
+            let mut collections: Vec<String> = rule.collection_mapping.keys().cloned().collect();
+            if collections.is_empty() {
+                collections.push(replication::selection::ANY.into());
+            }
+            collections.into_iter().map(move |c| (db.clone(), c))
+        });
+        names.collect()
+    }
+}
+
+fn key(id: &str) -> String {
+    format!("{PREFIX}{id}")
+}
+
+fn roster_entry() -> (String, Vec<u8>) {
+    (ROSTER.into(), b"{}".to_vec())
+}
+
+fn encode(record: &TaskRecord) -> Result<Vec<u8>> {
+    serde_json::to_vec(record)
+        .map_err(|e| Error::permanent("a task's record can't be written as JSON").because(e))
+}
+
+fn decode(key: &str, stored: &Stored) -> Result<TaskRecord> {
+    let broken = || Error::permanent(format!("the stored record {key} can't be read"));
+    let record: TaskRecord =
+        // The parser's message may quote the record, and that holds secrets.
+        serde_json::from_slice(&stored.value).map_err(|e| {
+            broken().because(format!("at line {} column {}", e.line(), e.column()))
+        })?;
+    if record.version > VERSION {
+        return Err(Error::permanent(format!(
+            "the stored record {key} has version {}, written by a newer milvus-cdc; run that one, or a newer",
+            record.version
+        )));
+    }
+    Ok(record)
+}
+
+fn too_many_conflicts(id: &str) -> Error {
+    Error::transient(format!(
+        "the record of task {id} is changed by others all the time, try again"
+    ))
+}

@@ -1,0 +1,19 @@
+//! Tasks as they are stored: what a user asked for, the state, and the rules for changing it.
+//! Never touches a running task; the supervisor reads what stands here and acts on it.
+
+mod address;
+mod book;
+mod overlap;
+mod record;
+mod spec;
+
+pub use address::TargetAddress;
+pub use book::{
+    Book, Change, CreateError, Listing, PAUSED_BY_DELETE, PAUSED_BY_RESTART, PAUSED_BY_USER,
+};
+pub use overlap::in_brackets;
+pub use record::{
+    BufferConfig, CollectionInfo, DialConfig, ExtraInfo, KafkaParam, KafkaSasl, MilvusParam,
+    RpcChannel, State, TaskRecord, VERSION,
+};
+pub use spec::to_task;

@@ -1,0 +1,38 @@
+//! From a stored task to what the data path runs. Never hands a secret on.
+
+use super::record::TaskRecord;
+use milvus_wire::position::{MessageId, decode_position};
+use replication::selection::{Names, Selection, Selector};
+use replication::task::{Limits, Task};
+
+/// The data path's view of a stored task; the error says what is wrong with the record.
+pub fn to_task(record: &TaskRecord, op_channel: &str, limits: &Limits) -> Result<Task, String> {
+    let selectors = record.selectors().map(|(database, info)| {
+        let positions = info.positions.iter().flatten();
+        let positions = positions.map(|(channel, text)| Ok((channel.clone(), id(text)?)));
+        Ok(Selector {
+            database: database.to_owned(),
+            collection: info.name.clone(),
+            use_start_position: info.use_start_position,
+            positions: positions.collect::<Result<_, String>>()?,
+        })
+    });
+    let selectors = selectors.collect::<Result<Vec<_>, String>>()?;
+    let op_position = match record.rpc_channel.position.as_str() {
+        "" => None,
+        text => Some(id(text)?),
+    };
+    Ok(Task {
+        id: record.task_id.clone(),
+        selection: Selection { selectors, excluded: record.excludes() },
+        names: Names { rules: record.name_mapping.clone().unwrap_or_default() },
+        op_channel: op_channel.to_owned(),
+        op_position,
+        ignore_partition: record.milvus_connect_param.ignore_partition,
+        limits: limits.clone(),
+    })
+}
+
+fn id(text: &str) -> Result<MessageId, String> {
+    Ok(MessageId(decode_position(text)?.msg_id.into()))
+}

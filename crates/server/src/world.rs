@@ -1,0 +1,50 @@
+//! What the service needs from outside, as traits: made for real in `compose`, scripted in tests.
+//! Never names a concrete client.
+
+use crate::tasks::TaskRecord;
+use async_trait::async_trait;
+use replication::error::{Error, Result};
+use replication::path::{self, Ports};
+use replication::ports::{Catalog, Source, Store, Target};
+use replication::task::Task;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Everything outside.
+#[derive(Clone)]
+pub struct World {
+    /// Tasks, checkpoints, lanes.
+    pub store: Arc<dyn Store>,
+    /// The queue of the source.
+    pub source: Arc<dyn Source>,
+    /// The metadata of the source.
+    pub catalog: Arc<dyn Catalog>,
+    /// Makes clients of targets.
+    pub targets: Arc<dyn Targets>,
+    /// Runs a task.
+    pub path: Arc<dyn DataPath>,
+}
+
+/// Makes the client of a task's target. A second kind of target is chosen here by what the record
+/// says.
+pub trait Targets: Send + Sync {
+    /// A client; connects when it is used, not here.
+    fn open(&self, task: &TaskRecord) -> Result<Arc<dyn Target>>;
+}
+
+/// The way of a row.
+#[async_trait]
+pub trait DataPath: Send + Sync {
+    /// See [`replication::path::run`].
+    async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error;
+}
+
+/// The real one.
+pub struct RealPath;
+
+#[async_trait]
+impl DataPath for RealPath {
+    async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error {
+        path::run(task, ports, stop).await
+    }
+}
