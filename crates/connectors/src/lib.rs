@@ -5,9 +5,9 @@
 //! [`kafka`] is a `Source`, [`etcd`] a `Catalog`, [`milvus`] a `Target`, [`store`] holds the
 //! `Store`s. Each has an options struct and one constructor.
 
-//pub mod etcd;
+pub mod etcd;
 pub mod kafka;
-//pub mod milvus;
+pub mod milvus;
 mod partition_count;
 mod secret;
 pub mod store;

@@ -16,9 +16,7 @@ pub(crate) fn has_partition_key(collection: &Collection) -> bool {
 /// Notes the number for [`split`].
 pub(crate) fn note(collection: &mut Collection, count: usize) {
     collection.properties.retain(|property| property.key != PROPERTY);
-    collection
-        .properties
-        .push(KeyValuePair { key: PROPERTY.to_owned(), value: count.to_string() });
+    collection.properties.push(KeyValuePair { key: PROPERTY.to_owned(), value: count.to_string() });
 }
 
 /// The noted number, zero for "as the target likes", and the collection's real properties.

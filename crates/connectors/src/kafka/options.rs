@@ -182,8 +182,8 @@ mod tests {
             let options = KafkaOptions { channels, ..KafkaOptions::new("b:9092") };
             let config = options.reading();
             let number = |key| config.get(key).unwrap().parse::<usize>().unwrap();
-            let share = number("queued.max.messages.kbytes") * 1024
-                + number("max.partition.fetch.bytes");
+            let share =
+                number("queued.max.messages.kbytes") * 1024 + number("max.partition.fetch.bytes");
             assert!(share * channels <= PREFETCH_BYTES_MAX, "{channels}");
         }
     }

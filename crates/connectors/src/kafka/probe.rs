@@ -45,13 +45,13 @@ impl Probe {
 
     /// What a topic holds; `None` if it does not exist. Blocks.
     pub(super) fn held(&self, channel: &str) -> Result<Option<Held>> {
-        held(&*self.consumer()?, channel)
+        held(&self.consumer()?, channel)
     }
 
     /// The last entries below the end. Blocks.
     pub(super) fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
         let consumer = self.consumer()?;
-        let Some(Held { start, end }) = held(&*consumer, channel)? else {
+        let Some(Held { start, end }) = held(&consumer, channel)? else {
             return Ok(vec![]);
         };
         let from = start.max(end - count.min(NEWEST_MAX) as i64);

@@ -94,8 +94,7 @@ pub(super) async fn databases(client: &Client) -> Result<Vec<String>> {
 
 /// Names and ids of the collections of a database; none if it is gone.
 async fn collections(client: &Client, database: &str) -> Result<Vec<(String, CollectionId)>> {
-    let request =
-        pb::ShowCollectionsRequest { db_name: database.to_owned(), ..Default::default() };
+    let request = pb::ShowCollectionsRequest { db_name: database.to_owned(), ..Default::default() };
     let shown = client.ask(database, request, async |mut c, r| c.show_collections(r).await).await;
     let shown = match shown {
         Err(fault) if fault.no_database() => return Ok(vec![]),
@@ -156,7 +155,10 @@ mod tests {
     #[test]
     fn vchannels_are_ordered_by_shard_and_not_by_name() {
         let described = pb::DescribeCollectionResponse {
-            virtual_channel_names: vec!["dst-rootcoord-dml_9_7v1".into(), "dst-rootcoord-dml_10_7v0".into()],
+            virtual_channel_names: vec![
+                "dst-rootcoord-dml_9_7v1".into(),
+                "dst-rootcoord-dml_10_7v0".into(),
+            ],
             ..Default::default()
         };
         let vchannels = target_collection(described).vchannels;
@@ -174,7 +176,11 @@ mod tests {
                     type_params: vec![dim],
                     ..Default::default()
                 },
-                FieldSchema { name: "id".into(), data_type: DataType::Int64 as i32, ..Default::default() },
+                FieldSchema {
+                    name: "id".into(),
+                    data_type: DataType::Int64 as i32,
+                    ..Default::default()
+                },
                 FieldSchema { name: "$meta".into(), is_dynamic: true, ..Default::default() },
             ],
             ..Default::default()

@@ -247,7 +247,8 @@ mod tests {
     use replication::error::Kind;
 
     fn status(code: i32, old: ErrorCode, reason: &str) -> Fault {
-        let status = Status { code, error_code: old as i32, reason: reason.into(), ..Status::default() };
+        let status =
+            Status { code, error_code: old as i32, reason: reason.into(), ..Status::default() };
         Fault::of(&status).unwrap()
     }
 
@@ -256,7 +257,10 @@ mod tests {
         let unexpected = ErrorCode::UnexpectedError;
         assert!(status(100, unexpected, "x").no_collection());
         assert!(status(0, ErrorCode::CollectionNotExists, "x").no_collection());
-        assert!(status(65535, unexpected, "DescribeCollection failed: can't find collection: c").no_collection());
+        assert!(
+            status(65535, unexpected, "DescribeCollection failed: can't find collection: c")
+                .no_collection()
+        );
         assert!(status(800, unexpected, "x").no_collection(), "its database is missing");
         assert!(!status(200, unexpected, "partition not found").no_collection());
         assert!(Fault::of(&Status::default()).is_none());

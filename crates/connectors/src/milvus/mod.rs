@@ -12,6 +12,7 @@ mod op;
 mod options;
 mod replicate;
 
+pub use describe::fields;
 pub use options::{DialTls, MilvusOptions};
 
 use async_trait::async_trait;

@@ -22,7 +22,11 @@ fn offset(id: &MessageId) -> i64 {
     i64::from_le_bytes(id.0.as_ref().try_into().unwrap())
 }
 
-pub(crate) async fn produce(broker: &str, topic: &str, payloads: impl IntoIterator<Item = Vec<u8>>) {
+pub(crate) async fn produce(
+    broker: &str,
+    topic: &str,
+    payloads: impl IntoIterator<Item = Vec<u8>>,
+) {
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", broker)
         .set("message.max.bytes", "16000000")
@@ -200,7 +204,8 @@ async fn a_broker_that_restarts_is_found_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_lets_in_and_a_wrong_one_is_permanent() {
-    let property = |key: &str, value: &str| (format!("listener.name.closed.{key}"), value.to_owned());
+    let property =
+        |key: &str, value: &str| (format!("listener.name.closed.{key}"), value.to_owned());
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
                  user_cdc=\"right\";";
     let (server, _run) = own_kafka(lab::KafkaOptions {

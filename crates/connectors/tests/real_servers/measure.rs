@@ -47,7 +47,11 @@ async fn measure_reading_and_idling() {
         readers.push(kafka.open(topic, &at(0)).await.unwrap());
     }
     tokio::time::sleep(Duration::from_secs(3)).await;
-    println!("prefetched, nobody reads: {} MiB more, {} threads", resident_mib() - before, own_status("Threads"));
+    println!(
+        "prefetched, nobody reads: {} MiB more, {} threads",
+        resident_mib() - before,
+        own_status("Threads")
+    );
     let busy = ticks();
     tokio::time::sleep(Duration::from_secs(10)).await;
     println!("full queues, nobody reads: {} % of a core", (ticks() - busy) as f64 / 10.0);
@@ -66,7 +70,10 @@ async fn measure_reading_and_idling() {
     }
     let took = begun.elapsed().as_secs_f64();
     let rate = (each / 8 * 8 * CHANNELS * MESSAGE_BYTES) as f64 / took / 1e6;
-    println!("read {rate:.0} MB/s, {peak} MiB at most, {:.0} % of a core", (ticks() - busy) as f64 / took);
+    println!(
+        "read {rate:.0} MB/s, {peak} MiB at most, {:.0} % of a core",
+        (ticks() - busy) as f64 / took
+    );
 
     // Ticks as Milvus sends them; the writer is another process, or its work would be measured.
     println!("idle: {} MiB", resident_mib());

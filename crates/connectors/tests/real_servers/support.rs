@@ -30,7 +30,8 @@ pub(crate) fn logged() {
 
 /// A broker that all tests share; it ends with this process.
 pub(crate) fn shared_kafka() -> &'static Kafka {
-    static SHARED: LazyLock<(Kafka, TempDir)> = LazyLock::new(|| own_kafka(KafkaOptions::default()));
+    static SHARED: LazyLock<(Kafka, TempDir)> =
+        LazyLock::new(|| own_kafka(KafkaOptions::default()));
     &SHARED.0
 }
 

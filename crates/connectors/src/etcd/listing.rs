@@ -1,0 +1,79 @@
+//! Lists what lies below a prefix, page by page, as of one moment. Never asks for an unbounded
+//! answer.
+
+use super::Shared;
+use etcd_client::{Client, GetOptions, KeyValue, KvClient};
+use replication::error::{Error, Result};
+
+/// Records of a page: a schema is some kilobytes at most, so a page stays far below a megabyte.
+const PAGE_RECORDS: i64 = 500;
+
+/// Records of one listing: a page more than Milvus's own limit of 65,536 collections with its
+/// limit of 64 fields.
+const LISTING_RECORDS_MAX: usize = 65_536 * 64 + PAGE_RECORDS as usize;
+
+/// An answer may be larger than the client's default of four megabytes.
+pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// The part of the client that reads, with room for large answers.
+pub(super) fn reader(client: &Client) -> KvClient {
+    client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+
+/// All records of a prefix, sorted by key, and the revision they are of: the one given, or the
+/// newest (then the read is linearizable).
+pub(super) async fn list(
+    shared: &Shared,
+    prefix: &str,
+    revision: Option<i64>,
+) -> Result<(Vec<KeyValue>, i64)> {
+    let mut records: Vec<KeyValue> = Vec::new();
+    let mut revision = revision;
+    loop {
+        // The first key behind the last one read; at the beginning the prefix itself.
+        let from = records.last().map_or(prefix.as_bytes().to_vec(), |last| {
+            let mut key = last.key().to_vec();
+            key.push(0);
+            key
+        });
+        let (page, more, at) = page(shared, prefix, from, revision).await?;
+        let at = *revision.get_or_insert(at);
+        records.extend(page);
+        if !more {
+            return Ok((records, at));
+        }
+        if records.len() >= LISTING_RECORDS_MAX {
+            let what = format!("there are more than {LISTING_RECORDS_MAX} records under {prefix}");
+            return Err(Error::permanent(what));
+        }
+    }
+}
+
+async fn page(
+    shared: &Shared,
+    prefix: &str,
+    from: Vec<u8>,
+    revision: Option<i64>,
+) -> Result<(Vec<KeyValue>, bool, i64)> {
+    let mut options = GetOptions::new().with_range(behind(prefix)).with_limit(PAGE_RECORDS);
+    if let Some(revision) = revision {
+        options = options.with_revision(revision);
+    }
+    let ask = |client: Client| {
+        let (from, options) = (from.clone(), options.clone());
+        async move { reader(&client).get(from, Some(options)).await }
+    };
+    let mut answer = shared.connection.ask(&format!("list {prefix}"), ask).await?;
+    let revision = answer.header().map_or(0, |header| header.revision());
+    let more = answer.more();
+    Ok((answer.take_kvs(), more, revision))
+}
+
+/// The first key behind all that begin with `prefix`, which ends in a slash.
+pub(super) fn behind(prefix: &str) -> Vec<u8> {
+    let mut key = prefix.as_bytes().to_vec();
+    if let Some(last) = key.last_mut() {
+        *last += 1;
+    }
+    key
+}
