@@ -45,7 +45,8 @@ impl Probe {
 
     /// What a topic holds; `None` if it does not exist. Blocks.
     pub(super) fn held(&self, channel: &str) -> Result<Option<Held>> {
-        held(&self.consumer()?, channel)
+        let consumer = self.consumer()?;
+        held(&consumer, channel)
     }
 
     /// The last entries below the end. Blocks.

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+mod etcd;
 mod kafka;
 mod measure;
+mod milvus;
 mod support;

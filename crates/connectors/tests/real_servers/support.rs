@@ -1,10 +1,18 @@
 //! What all tests here need: servers, waiting. Never sleeps where it can wait for something.
 
-use lab::{Kafka, KafkaOptions, READY_WITHIN, Server};
+use lab::{
+    Etcd, EtcdOptions, Kafka, KafkaOptions, Milvus, Pair, PairOptions, READY_WITHIN, Server,
+};
+use milvus_wire::proto::common::{KeyValuePair, Status};
+use milvus_wire::proto::milvus as pb;
+use milvus_wire::proto::milvus::milvus_service_client::MilvusServiceClient;
+use milvus_wire::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use prost::Message as _;
 use std::future::Future;
 use std::sync::{LazyLock, Once};
 use std::time::Duration;
 use tempfile::TempDir;
+use tonic::transport::Channel;
 
 /// Anything that works at all is done by then.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -43,4 +51,128 @@ pub(crate) fn own_kafka(options: KafkaOptions) -> (Kafka, TempDir) {
     let mut kafka = Kafka::start(&installed, &run.path().join("kafka"), options).unwrap();
     kafka.wait_ready(READY_WITHIN).unwrap();
     (kafka, run)
+}
+
+/// A source and a target that all tests share.
+pub(crate) fn shared_pair() -> &'static Pair {
+    static SHARED: LazyLock<(Pair, TempDir)> = LazyLock::new(|| {
+        logged();
+        let installed = lab::install_servers().unwrap();
+        let run = tempfile::tempdir().unwrap();
+        (Pair::start(&installed, run.path(), &PairOptions::default()).unwrap(), run)
+    });
+    &SHARED.0
+}
+
+/// An etcd for one test.
+pub(crate) fn own_etcd(options: EtcdOptions) -> (Etcd, TempDir) {
+    logged();
+    lab::install_servers().unwrap();
+    let run = tempfile::tempdir().unwrap();
+    let mut etcd = Etcd::start(&run.path().join("etcd"), options).unwrap();
+    etcd.wait_ready(READY_WITHIN).unwrap();
+    (etcd, run)
+}
+
+/// A plain client of a Milvus: what a user of it would do.
+pub(crate) struct User(pub(crate) MilvusServiceClient<Channel>);
+
+impl User {
+    pub(crate) async fn of(milvus: &Milvus) -> Self {
+        Self(MilvusServiceClient::connect(format!("http://{}", milvus.address())).await.unwrap())
+    }
+
+    /// A collection with an integer key, a vector and a dynamic field.
+    pub(crate) async fn create(&mut self, database: &str, name: &str, shards: i32) {
+        self.create_with(database, schema(name), shards, 0).await;
+    }
+
+    pub(crate) async fn create_with(
+        &mut self,
+        database: &str,
+        schema: CollectionSchema,
+        shards_num: i32,
+        num_partitions: i64,
+    ) {
+        let request = pb::CreateCollectionRequest {
+            db_name: database.into(),
+            collection_name: schema.name.clone(),
+            schema: schema.encode_to_vec(),
+            shards_num,
+            num_partitions,
+            properties: vec![pair("collection.ttl.seconds", "86400")],
+            ..Default::default()
+        };
+        done(self.0.create_collection(request).await.unwrap().into_inner());
+    }
+
+    pub(crate) async fn create_database(&mut self, name: &str) {
+        let request = pb::CreateDatabaseRequest { db_name: name.into(), ..Default::default() };
+        done(self.0.create_database(request).await.unwrap().into_inner());
+    }
+
+    pub(crate) async fn create_partition(&mut self, collection: &str, partition: &str) {
+        let request = pb::CreatePartitionRequest {
+            collection_name: collection.into(),
+            partition_name: partition.into(),
+            ..Default::default()
+        };
+        done(self.0.create_partition(request).await.unwrap().into_inner());
+    }
+
+    pub(crate) async fn drop(&mut self, database: &str, collection: &str) {
+        let request = pb::DropCollectionRequest {
+            db_name: database.into(),
+            collection_name: collection.into(),
+            ..Default::default()
+        };
+        done(self.0.drop_collection(request).await.unwrap().into_inner());
+    }
+}
+
+#[track_caller]
+fn done(status: Status) {
+    assert_eq!(status.code, 0, "{}", status.reason);
+}
+
+pub(crate) fn pair(key: &str, value: &str) -> KeyValuePair {
+    KeyValuePair { key: key.into(), value: value.into() }
+}
+
+/// An integer key, a vector of 8 dimensions, a dynamic field.
+pub(crate) fn schema(name: &str) -> CollectionSchema {
+    CollectionSchema {
+        name: name.into(),
+        fields: vec![
+            FieldSchema {
+                field_id: 100,
+                name: "id".into(),
+                is_primary_key: true,
+                data_type: DataType::Int64 as i32,
+                ..Default::default()
+            },
+            FieldSchema {
+                field_id: 101,
+                name: "vec".into(),
+                data_type: DataType::FloatVector as i32,
+                type_params: vec![pair("dim", "8")],
+                ..Default::default()
+            },
+        ],
+        enable_dynamic_field: true,
+        ..Default::default()
+    }
+}
+
+/// The same with a partition key.
+pub(crate) fn keyed_schema(name: &str) -> CollectionSchema {
+    let mut schema = schema(name);
+    schema.fields.push(FieldSchema {
+        field_id: 102,
+        name: "tenant".into(),
+        data_type: DataType::Int64 as i32,
+        is_partition_key: true,
+        ..Default::default()
+    });
+    schema
 }

@@ -1,0 +1,242 @@
+//! The etcd catalog against real servers: what a source Milvus writes, and what etcd does to a
+//! watch.
+
+use crate::support::{User, keyed_schema, own_etcd, shared_pair, soon};
+use connectors::Secret;
+use connectors::etcd::{Etcd, EtcdOptions};
+use lab::{EtcdClient, READY_WITHIN, Server};
+use milvus_wire::catalog::{Collection, State};
+use milvus_wire::ids::CollectionId;
+use replication::error::Kind;
+use replication::ports::{Catalog, CatalogEvent, Snapshot};
+use std::path::Path;
+use std::process::Command;
+use tokio::sync::broadcast::Receiver;
+
+fn source() -> Etcd {
+    let pair = shared_pair();
+    Etcd::new(EtcdOptions {
+        endpoints: vec![pair.source_etcd.endpoint()],
+        root_path: pair.source.options.name.clone(),
+        ..EtcdOptions::default()
+    })
+    .unwrap()
+}
+
+fn named<'a>(snapshot: &'a Snapshot, database: &str, name: &str) -> Option<&'a Collection> {
+    let wanted = |c: &&Collection| c.database == database && c.name() == name;
+    snapshot.collections.iter().filter(|c| c.state == State::Created).find(wanted)
+}
+
+async fn event(changes: &mut Receiver<CatalogEvent>, wanted: CatalogEvent) {
+    soon(async { while changes.recv().await.unwrap() != wanted {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_is_what_was_created_on_the_source() {
+    let catalog = source();
+    let mut user = User::of(&shared_pair().source).await;
+    user.create_database("snap_db").await;
+    user.create("default", "snap_a", 2).await;
+    user.create("snap_db", "snap_a", 1).await;
+    user.create_with("default", keyed_schema("snap_keyed"), 1, 7).await;
+    user.create_partition("snap_a", "extra").await;
+
+    let snapshot = soon(catalog.snapshot()).await.unwrap();
+    let databases: Vec<_> = snapshot.databases.iter().map(|d| d.name.as_str()).collect();
+    assert!(databases.contains(&"default") && databases.contains(&"snap_db"), "{databases:?}");
+    let found = named(&snapshot, "default", "snap_a").unwrap();
+    let fields: Vec<_> = found.schema.fields.iter().map(|field| field.name.as_str()).collect();
+    assert_eq!(fields, ["id", "vec"]);
+    assert!(found.schema.enable_dynamic_field);
+    assert_eq!(found.vchannels.len(), 2);
+    assert_eq!(found.start_positions.len(), 2);
+    assert!(found.start_positions.values().all(|id| id.0.len() == 8), "kafka offsets");
+    assert_eq!(found.properties[0].key, "collection.ttl.seconds");
+    assert_eq!(soon(catalog.collection(found.id)).await.unwrap().as_ref(), Some(found));
+
+    let partitions = soon(catalog.partitions(found.id)).await.unwrap();
+    let mut names: Vec<_> = partitions.iter().map(|partition| partition.name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["_default", "extra"]);
+    let keyed = named(&snapshot, "default", "snap_keyed").unwrap();
+    assert_eq!(soon(catalog.partitions(keyed.id)).await.unwrap().len(), 7);
+    assert_eq!(soon(catalog.collection(keyed.id)).await.unwrap().as_ref(), Some(keyed));
+    // A catalog that has seen nothing yet finds it in whichever database.
+    let other = named(&snapshot, "snap_db", "snap_a").unwrap();
+    assert_eq!(soon(source().collection(other.id)).await.unwrap().as_ref(), Some(other));
+
+    let gone = found.id;
+    user.drop("default", "snap_a").await;
+    soon(async {
+        while let Some(found) = catalog.collection(gone).await.unwrap() {
+            assert_ne!(found.state, State::Created);
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let snapshot = soon(catalog.snapshot()).await.unwrap();
+    assert!(named(&snapshot, "default", "snap_a").is_none());
+    assert!(soon(catalog.collection(CollectionId(1))).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_collections_are_listed_in_pages_with_their_fields() {
+    let catalog = source();
+    let mut user = User::of(&shared_pair().source).await;
+    for number in 0..12 {
+        user.create("default", &format!("many_{number}"), 1).await;
+    }
+    let snapshot = soon(catalog.snapshot()).await.unwrap();
+    for number in 0..12 {
+        let found = named(&snapshot, "default", &format!("many_{number}")).unwrap();
+        assert_eq!(found.schema.fields.len(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_tell_of_collections_and_partitions() {
+    let catalog = source();
+    let mut changes = catalog.changes();
+    event(&mut changes, CatalogEvent::Resync).await;
+    let mut user = User::of(&shared_pair().source).await;
+    user.create("default", "told", 1).await;
+    let snapshot = soon(catalog.snapshot()).await.unwrap();
+    let id = named(&snapshot, "default", "told").unwrap().id;
+    event(&mut changes, CatalogEvent::Collection(id)).await;
+    user.create_partition("told", "more").await;
+    event(&mut changes, CatalogEvent::Partition(id)).await;
+    user.drop("default", "told").await;
+    event(&mut changes, CatalogEvent::Collection(id)).await;
+}
+
+/// Something like a collection's record: a watch does not look into it.
+fn put(etcd: &EtcdClient, id: i64) {
+    let key = format!("by-dev/meta/root-coord/database/collection-info/1/{id}");
+    etcd.run(&["put", &key, "x"]).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_survives_a_restart_and_a_compaction() {
+    let (mut server, _run) = own_etcd(lab::EtcdOptions::default());
+    let client = server.client();
+    let options = EtcdOptions { endpoints: vec![server.endpoint()], ..EtcdOptions::default() };
+    let catalog = Etcd::new(options).unwrap();
+    let mut changes = catalog.changes();
+    event(&mut changes, CatalogEvent::Resync).await;
+    put(&client, 7);
+    event(&mut changes, CatalogEvent::Collection(CollectionId(7))).await;
+
+    server.kill().unwrap();
+    let error = soon(catalog.snapshot()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Transient, "{error:?}");
+    server.restart().unwrap();
+    server.wait_ready(READY_WITHIN).unwrap();
+    put(&client, 8);
+    // Whatever came while nobody watched is in the list that this asks for.
+    event(&mut changes, CatalogEvent::Resync).await;
+    put(&client, 9);
+    event(&mut changes, CatalogEvent::Collection(CollectionId(9))).await;
+
+    let (mut etcd, revision) = compaction(&server).await;
+    etcd.compact(revision, None).await.unwrap();
+    put(&client, 10);
+    event(&mut changes, CatalogEvent::Collection(CollectionId(10))).await;
+    // Compacted while it was away.
+    server.kill().unwrap();
+    server.restart().unwrap();
+    server.wait_ready(READY_WITHIN).unwrap();
+    let (mut etcd, revision) = compaction(&server).await;
+    etcd.compact(revision, None).await.unwrap();
+    event(&mut changes, CatalogEvent::Resync).await;
+    put(&client, 11);
+    event(&mut changes, CatalogEvent::Collection(CollectionId(11))).await;
+}
+
+async fn compaction(server: &lab::Etcd) -> (etcd_client::Client, i64) {
+    let mut client = etcd_client::Client::connect([server.endpoint()], None).await.unwrap();
+    let revision = client.get("none", None).await.unwrap().header().unwrap().revision();
+    (client, revision)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_etcd_that_stands_still_is_noticed() {
+    let (mut server, _run) = own_etcd(lab::EtcdOptions::default());
+    let options = EtcdOptions { endpoints: vec![server.endpoint()], ..EtcdOptions::default() };
+    let catalog = Etcd::new(options).unwrap();
+    let mut changes = catalog.changes();
+    event(&mut changes, CatalogEvent::Resync).await;
+    server.freeze().unwrap();
+    // Pings: ten seconds until the next, ten for its answer.
+    tokio::time::sleep(std::time::Duration::from_secs(25)).await;
+    server.thaw().unwrap();
+    event(&mut changes, CatalogEvent::Resync).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_and_certificates_let_in_and_survive_a_restart() {
+    let files = tempfile::tempdir().unwrap();
+    let file = |name: &str| files.path().join(name).display().to_string();
+    make_certificates(files.path());
+    let (mut server, _run) = own_etcd(lab::EtcdOptions {
+        tls: true,
+        server_args: vec![
+            format!("--cert-file={}", file("server.pem")),
+            format!("--key-file={}", file("server.key")),
+            format!("--trusted-ca-file={}", file("ca.pem")),
+            "--client-cert-auth".into(),
+        ],
+        client_args: vec![
+            format!("--cacert={}", file("ca.pem")),
+            format!("--cert={}", file("client.pem")),
+            format!("--key={}", file("client.key")),
+        ],
+    });
+    let client = server.client();
+    put(&client, 7);
+    for command in ["user add root:right", "user grant-role root root", "auth enable"] {
+        client.run(&command.split(' ').collect::<Vec<_>>()).unwrap();
+    }
+    let with = |password: &str| EtcdOptions {
+        endpoints: vec![server.endpoint()],
+        username: "root".into(),
+        password: Secret::new(password),
+        tls: true,
+        tls_ca_path: file("ca.pem").into(),
+        tls_cert_path: file("client.pem").into(),
+        tls_key_path: file("client.key").into(),
+        ..EtcdOptions::default()
+    };
+    let catalog = Etcd::new(with("right")).unwrap();
+    let mut changes = catalog.changes();
+    event(&mut changes, CatalogEvent::Resync).await;
+    assert!(soon(catalog.partitions(CollectionId(7))).await.unwrap().is_empty());
+    let wrong = Etcd::new(with("wrong")).unwrap();
+    let error = soon(wrong.snapshot()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    // The login's token ends with the process that gave it.
+    server.kill().unwrap();
+    server.restart().unwrap();
+    server.wait_ready(READY_WITHIN).unwrap();
+    event(&mut changes, CatalogEvent::Resync).await;
+    assert!(soon(catalog.partitions(CollectionId(7))).await.unwrap().is_empty());
+}
+
+/// An authority, and certificates of it for a server and a client.
+fn make_certificates(folder: &Path) {
+    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost").unwrap();
+    let openssl = |line: &str| {
+        let mut command = Command::new("openssl");
+        let output = command.current_dir(folder).args(line.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
+    for name in ["server", "client"] {
+        openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=root"));
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile \
+             names -out {name}.pem"
+        ));
+    }
+}
