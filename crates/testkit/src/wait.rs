@@ -65,14 +65,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_message_says_what_was_awaited_where_and_why_it_failed() {
-        let never = until::<(), _>("nothing", Duration::from_secs(1), || async {
-            Err(anyhow!("away"))
-        });
+        let never =
+            until::<(), _>("nothing", Duration::from_secs(1), || async { Err(anyhow!("away")) });
         let message = never.await.unwrap_err().to_string();
-        assert!(
-            message.contains("nothing") && message.contains("away"),
-            "{message}"
-        );
+        assert!(message.contains("nothing") && message.contains("away"), "{message}");
         assert!(message.contains("wait.rs"), "{message}");
     }
 

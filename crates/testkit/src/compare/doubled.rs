@@ -11,11 +11,8 @@ use anyhow::Result;
 pub(super) async fn examples(milvus: &Milvus, table: &Table, reading: Reading) -> Result<Vec<Key>> {
     let mut found = vec![];
     for (name, partition) in &table.partitions {
-        let names: Vec<String> = Some(name)
-            .filter(|name| !name.is_empty())
-            .cloned()
-            .into_iter()
-            .collect();
+        let names: Vec<String> =
+            Some(name).filter(|name| !name.is_empty()).cloned().into_iter().collect();
         let keys: Vec<&Key> = partition.rows.keys().collect();
         let mut ranges = vec![keys.as_slice()];
         while let Some(range) = ranges.pop() {
@@ -41,9 +38,7 @@ pub(super) async fn examples(milvus: &Milvus, table: &Table, reading: Reading) -
             }
             let field = &table.key_field;
             let expression = format!("{field} >= {first} and {field} <= {last}");
-            let counted = milvus
-                .count(&table.collection, &expression, &names, reading)
-                .await?;
+            let counted = milvus.count(&table.collection, &expression, &names, reading).await?;
             if counted > range.len() as u64 {
                 let (low, high) = range.split_at(range.len() / 2);
                 ranges.extend([high, low]);

@@ -21,22 +21,13 @@ impl Metadata {
     /// If Milvus refuses or does not answer.
     pub async fn read(milvus: &Milvus, collection: &str) -> Result<Self> {
         let described = milvus.describe(collection).await?;
-        let schema = described
-            .schema
-            .as_ref()
-            .context("a description without schema")?;
+        let schema = described.schema.as_ref().context("a description without schema")?;
         let mut facts = BTreeMap::new();
         let mut fact = |name: String, value: String| facts.insert(name, value);
         fact("description".into(), schema.description.clone());
-        fact(
-            "dynamic field".into(),
-            schema.enable_dynamic_field.to_string(),
-        );
+        fact("dynamic field".into(), schema.enable_dynamic_field.to_string());
         fact("shards".into(), described.shards_num.to_string());
-        fact(
-            "consistency level".into(),
-            format!("{:?}", described.consistency_level()),
-        );
+        fact("consistency level".into(), format!("{:?}", described.consistency_level()));
         for pair in &described.properties {
             fact(format!("property {}", pair.key), pair.value.clone());
         }
@@ -47,34 +38,22 @@ impl Metadata {
             let state = milvus.load_state(collection, &[&name]).await?;
             fact(format!("partition {name}"), format!("{state:?}"));
         }
-        fact(
-            "loaded".into(),
-            format!("{:?}", milvus.load_state(collection, &[]).await?),
-        );
+        fact("loaded".into(), format!("{:?}", milvus.load_state(collection, &[]).await?));
         for index in milvus.indexes(collection).await? {
-            let mut parameters: Vec<String> = index
-                .params
-                .iter()
-                .map(|pair| format!("{}={}", pair.key, pair.value))
-                .collect();
+            let mut parameters: Vec<String> =
+                index.params.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect();
             parameters.sort();
             let name = format!("index {} on {}", index.index_name, index.field_name);
             fact(name, parameters.join(" "));
         }
-        Ok(Self {
-            facts,
-            created: described.created_timestamp,
-        })
+        Ok(Self { facts, created: described.created_timestamp })
     }
 }
 
 fn field_fact(place: usize, field: &FieldSchema) -> String {
     let name = |number| DataType::try_from(number).map_or("unknown", |kind| kind.as_str_name());
-    let mut parameters: Vec<String> = field
-        .type_params
-        .iter()
-        .map(|pair| format!("{}={}", pair.key, pair.value))
-        .collect();
+    let mut parameters: Vec<String> =
+        field.type_params.iter().map(|pair| format!("{}={}", pair.key, pair.value)).collect();
     parameters.sort();
     let flags = [
         ("key", field.is_primary_key),
@@ -82,11 +61,8 @@ fn field_fact(place: usize, field: &FieldSchema) -> String {
         ("partition key", field.is_partition_key),
         ("dynamic", field.is_dynamic),
     ];
-    let flags: Vec<&str> = flags
-        .into_iter()
-        .filter(|(_, set)| *set)
-        .map(|(flag, _)| flag)
-        .collect();
+    let flags: Vec<&str> =
+        flags.into_iter().filter(|(_, set)| *set).map(|(flag, _)| flag).collect();
     format!(
         "place {place}, {} of {}, {parameters:?}, {flags:?}, default {:?}, {:?}",
         name(field.data_type),
@@ -99,12 +75,10 @@ fn field_fact(place: usize, field: &FieldSchema) -> String {
 /// In what two collections differ, one line each; none if they are equal.
 pub fn metadata_differences(source: &Metadata, target: &Metadata) -> Vec<String> {
     let nothing = "nothing".to_owned();
-    let names = source.facts.keys().chain(
-        target
-            .facts
-            .keys()
-            .filter(|name| !source.facts.contains_key(*name)),
-    );
+    let names = source
+        .facts
+        .keys()
+        .chain(target.facts.keys().filter(|name| !source.facts.contains_key(*name)));
     names
         .filter_map(|name| {
             let source = source.facts.get(name).unwrap_or(&nothing);

@@ -99,10 +99,7 @@ impl Comparison {
                 tokio::time::sleep(LOOK_PAUSE).await;
             }
             let again = self.look().await?;
-            ensure!(
-                again.is_equal(),
-                "equal for a moment only (awaited at {caller}): {again}"
-            );
+            ensure!(again.is_equal(), "equal for a moment only (awaited at {caller}): {again}");
             Ok(again)
         }
     }
@@ -144,9 +141,6 @@ async fn row(
     reading: Reading,
 ) -> Result<Columns> {
     let expression = crate::rows::Key::any_of(&table.key_field, [key]);
-    let query = Query {
-        reading,
-        ..Query::of(&table.collection, &expression)
-    };
+    let query = Query { reading, ..Query::of(&table.collection, &expression) };
     Columns::new(milvus.query(&query).await?)
 }

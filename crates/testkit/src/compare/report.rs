@@ -21,11 +21,7 @@ impl Difference {
     pub(super) fn explain(&mut self, source: &Columns, target: &Columns) {
         // It may have been deleted since.
         let words = |side: &Columns| {
-            if side.rows() == 0 {
-                vec![]
-            } else {
-                side.words(0)
-            }
+            if side.rows() == 0 { vec![] } else { side.words(0) }
         };
         let (source, target) = (words(source), words(target));
         let value = |side: &[(String, String)], field: &str| {
@@ -71,25 +67,15 @@ pub struct RowReport {
 impl RowReport {
     /// Compares two tables.
     pub fn of(source: &Table, target: &Table) -> Self {
-        let mut report = Self {
-            source_rows: source.counted,
-            target_rows: target.counted,
-            ..Self::default()
-        };
-        let names: BTreeSet<&String> = source
-            .partitions
-            .keys()
-            .chain(target.partitions.keys())
-            .collect();
+        let mut report =
+            Self { source_rows: source.counted, target_rows: target.counted, ..Self::default() };
+        let names: BTreeSet<&String> =
+            source.partitions.keys().chain(target.partitions.keys()).collect();
         let empty = Partition::default();
         for name in names {
             match (source.partitions.get(name), target.partitions.get(name)) {
-                (None, _) => report
-                    .other
-                    .push(format!("partition {name} on the target only")),
-                (_, None) => report
-                    .other
-                    .push(format!("partition {name} on the source only")),
+                (None, _) => report.other.push(format!("partition {name} on the target only")),
+                (_, None) => report.other.push(format!("partition {name} on the source only")),
                 _ => {}
             }
             report.partition(
@@ -106,21 +92,15 @@ impl RowReport {
             match target.rows.get(key) {
                 None => example(&mut self.missing_rows, &mut self.missing, || key.clone()),
                 Some(other) if other != digest => {
-                    example(&mut self.differing_rows, &mut self.differing, || {
-                        Difference {
-                            key: key.clone(),
-                            fields: vec![],
-                        }
+                    example(&mut self.differing_rows, &mut self.differing, || Difference {
+                        key: key.clone(),
+                        fields: vec![],
                     });
                 }
                 Some(_) => {}
             }
         }
-        for key in target
-            .rows
-            .keys()
-            .filter(|key| !source.rows.contains_key(key))
-        {
+        for key in target.rows.keys().filter(|key| !source.rows.contains_key(key)) {
             example(&mut self.extra_rows, &mut self.extra, || key.clone());
         }
         let beyond = |side: &Partition| side.counted.saturating_sub(side.rows.len() as u64);
@@ -163,11 +143,7 @@ fn example<T>(count: &mut u64, examples: &mut Vec<T>, one: impl FnOnce() -> T) {
 
 impl fmt::Display for RowReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = if self.is_equal() {
-            "equal"
-        } else {
-            "not equal"
-        };
+        let verdict = if self.is_equal() { "equal" } else { "not equal" };
         write!(f, "{verdict}: {} rows on the source, ", self.source_rows)?;
         write!(f, "{} on the target", self.target_rows)?;
         let kinds = [
@@ -184,10 +160,7 @@ impl fmt::Display for RowReport {
         }
         for Difference { key, fields } in &self.differing {
             for (field, source, target) in fields {
-                write!(
-                    f,
-                    "; {key}.{field}: {source} on the source, {target} on the target"
-                )?;
+                write!(f, "; {key}.{field}: {source} on the source, {target} on the target")?;
             }
         }
         for other in &self.other {
@@ -211,10 +184,7 @@ mod tests {
             let columns = Columns::new(generator.columns(&[RowId { key, version }])).unwrap();
             (generator.key(key), columns.digest(0))
         });
-        let partition = Partition {
-            rows: digests.collect(),
-            counted,
-        };
+        let partition = Partition { rows: digests.collect(), counted };
         Table {
             collection: "t".into(),
             key_field: "id".into(),
@@ -233,15 +203,9 @@ mod tests {
     fn each_kind_of_difference_is_found() {
         let source = table(&[(1, 0), (2, 0)], 2);
         let missing = RowReport::of(&source, &table(&[(1, 0)], 1));
-        assert_eq!(
-            (missing.missing_rows, missing.missing.clone()),
-            (1, vec![Key::Int(2)])
-        );
+        assert_eq!((missing.missing_rows, missing.missing.clone()), (1, vec![Key::Int(2)]));
         let extra = RowReport::of(&source, &table(&[(1, 0), (2, 0), (3, 0)], 3));
-        assert_eq!(
-            (extra.extra_rows, extra.extra.clone()),
-            (1, vec![Key::Int(3)])
-        );
+        assert_eq!((extra.extra_rows, extra.extra.clone()), (1, vec![Key::Int(3)]));
         let differing = RowReport::of(&source, &table(&[(1, 0), (2, 1)], 2));
         assert_eq!(
             (differing.differing_rows, differing.differing[0].key.clone()),

@@ -58,30 +58,15 @@ impl Table {
             partitions.insert(name, Partition { rows, counted });
         }
         let counted = milvus.count(collection, "", &[], reading).await?;
-        let table = Self {
-            collection: collection.to_owned(),
-            key_field,
-            partitions,
-            counted,
-        };
-        let sum: u64 = table
-            .partitions
-            .values()
-            .map(|partition| partition.counted)
-            .sum();
-        ensure!(
-            sum == counted,
-            "{collection}: {counted} rows, {sum} in its partitions"
-        );
+        let table = Self { collection: collection.to_owned(), key_field, partitions, counted };
+        let sum: u64 = table.partitions.values().map(|partition| partition.counted).sum();
+        ensure!(sum == counted, "{collection}: {counted} rows, {sum} in its partitions");
         Ok(table)
     }
 
     /// How many different keys, partition by partition.
     pub fn keys(&self) -> u64 {
-        self.partitions
-            .values()
-            .map(|partition| partition.rows.len() as u64)
-            .sum()
+        self.partitions.values().map(|partition| partition.rows.len() as u64).sum()
     }
 }
 
@@ -100,10 +85,7 @@ async fn partition_groups(
 }
 
 fn key_field(described: &DescribeCollectionResponse) -> Result<String> {
-    let schema = described
-        .schema
-        .as_ref()
-        .context("a description without schema")?;
+    let schema = described.schema.as_ref().context("a description without schema")?;
     let key = schema.fields.iter().find(|field| field.is_primary_key);
     Ok(key.context("a schema without key")?.name.clone())
 }
@@ -116,14 +98,8 @@ fn page_rows(described: &DescribeCollectionResponse) -> usize {
 
 fn vector_bytes(field: &FieldSchema) -> usize {
     let dimension = field.type_params.iter().find(|pair| pair.key == "dim");
-    let dimension: usize = dimension
-        .and_then(|pair| pair.value.parse().ok())
-        .unwrap_or(0);
-    if field.data_type == DataType::FloatVector as i32 {
-        dimension * 4
-    } else {
-        dimension / 8
-    }
+    let dimension: usize = dimension.and_then(|pair| pair.value.parse().ok()).unwrap_or(0);
+    if field.data_type == DataType::FloatVector as i32 { dimension * 4 } else { dimension / 8 }
 }
 
 /// A limited query returns the rows with the lowest keys, so each page begins above the last key

@@ -19,10 +19,7 @@ impl Milvus {
     /// # Errors
     /// If Milvus refuses or does not answer; so it is with every call.
     pub async fn create_database(&self, name: &str) -> Result<()> {
-        let question = CreateDatabaseRequest {
-            db_name: name.to_owned(),
-            ..Default::default()
-        };
+        let question = CreateDatabaseRequest { db_name: name.to_owned(), ..Default::default() };
         self.call("CreateDatabase", question, |mut stub, request| async move {
             stub.create_database(request).await
         })
@@ -35,10 +32,7 @@ impl Milvus {
     /// # Errors
     /// As every call.
     pub async fn drop_database(&self, name: &str) -> Result<()> {
-        let question = DropDatabaseRequest {
-            db_name: name.to_owned(),
-            ..Default::default()
-        };
+        let question = DropDatabaseRequest { db_name: name.to_owned(), ..Default::default() };
         self.call("DropDatabase", question, |mut stub, request| async move {
             stub.drop_database(request).await
         })
@@ -68,19 +62,13 @@ impl Milvus {
             schema: spec.schema.encode_to_vec(),
             shards_num: spec.shards,
             consistency_level: spec.consistency as i32,
-            properties: spec
-                .properties
-                .iter()
-                .map(|(key, value)| pair(key, value))
-                .collect(),
+            properties: spec.properties.iter().map(|(key, value)| pair(key, value)).collect(),
             num_partitions: spec.key_partitions,
             ..Default::default()
         };
-        self.call(
-            "CreateCollection",
-            question,
-            |mut stub, request| async move { stub.create_collection(request).await },
-        )
+        self.call("CreateCollection", question, |mut stub, request| async move {
+            stub.create_collection(request).await
+        })
         .await
         .map(drop)
     }
@@ -90,10 +78,8 @@ impl Milvus {
     /// # Errors
     /// As every call.
     pub async fn drop_collection(&self, name: &str) -> Result<()> {
-        let question = DropCollectionRequest {
-            collection_name: name.to_owned(),
-            ..Default::default()
-        };
+        let question =
+            DropCollectionRequest { collection_name: name.to_owned(), ..Default::default() };
         self.call("DropCollection", question, |mut stub, request| async move {
             stub.drop_collection(request).await
         })
@@ -107,11 +93,9 @@ impl Milvus {
     /// As every call.
     pub async fn collections(&self) -> Result<Vec<String>> {
         let question = ShowCollectionsRequest::default();
-        let answer = self.call(
-            "ShowCollections",
-            question,
-            |mut stub, request| async move { stub.show_collections(request).await },
-        );
+        let answer = self.call("ShowCollections", question, |mut stub, request| async move {
+            stub.show_collections(request).await
+        });
         Ok(answer.await?.collection_names)
     }
 
@@ -120,15 +104,11 @@ impl Milvus {
     /// # Errors
     /// As every call; if there is no such collection.
     pub async fn describe(&self, name: &str) -> Result<DescribeCollectionResponse> {
-        let question = DescribeCollectionRequest {
-            collection_name: name.to_owned(),
-            ..Default::default()
-        };
-        self.call(
-            "DescribeCollection",
-            question,
-            |mut stub, request| async move { stub.describe_collection(request).await },
-        )
+        let question =
+            DescribeCollectionRequest { collection_name: name.to_owned(), ..Default::default() };
+        self.call("DescribeCollection", question, |mut stub, request| async move {
+            stub.describe_collection(request).await
+        })
         .await
     }
 
@@ -142,11 +122,9 @@ impl Milvus {
             partition_name: partition.to_owned(),
             ..Default::default()
         };
-        self.call(
-            "CreatePartition",
-            question,
-            |mut stub, request| async move { stub.create_partition(request).await },
-        )
+        self.call("CreatePartition", question, |mut stub, request| async move {
+            stub.create_partition(request).await
+        })
         .await
         .map(drop)
     }
@@ -173,19 +151,13 @@ impl Milvus {
     /// # Errors
     /// As every call.
     pub async fn partitions(&self, collection: &str) -> Result<BTreeMap<String, i64>> {
-        let question = ShowPartitionsRequest {
-            collection_name: collection.to_owned(),
-            ..Default::default()
-        };
+        let question =
+            ShowPartitionsRequest { collection_name: collection.to_owned(), ..Default::default() };
         let answer = self.call("ShowPartitions", question, |mut stub, request| async move {
             stub.show_partitions(request).await
         });
         let answer = answer.await?;
-        Ok(answer
-            .partition_names
-            .into_iter()
-            .zip(answer.partition_i_ds)
-            .collect())
+        Ok(answer.partition_names.into_iter().zip(answer.partition_i_ds).collect())
     }
 
     /// The server's own clock: whatever it has acknowledged so far has a lower timestamp.

@@ -36,12 +36,7 @@ impl fmt::Display for Fault {
         match self {
             Self::Refused { call, code, reason } => write!(f, "{call} refused ({code}): {reason}"),
             Self::Unanswered { call, status } => {
-                write!(
-                    f,
-                    "{call} unanswered: {:?} {}",
-                    status.code(),
-                    status.message()
-                )
+                write!(f, "{call} unanswered: {:?} {}", status.code(), status.message())
             }
             Self::Odd(what) => f.write_str(what),
         }
@@ -54,11 +49,8 @@ impl std::error::Error for Fault {}
 const LATER: [i32; 2] = [1, 8];
 
 /// The same in the older enumeration, which 2.3 still fills.
-const LATER_OLD: [ErrorCode; 3] = [
-    ErrorCode::RateLimit,
-    ErrorCode::NotReadyServe,
-    ErrorCode::NotReadyCoordActivating,
-];
+const LATER_OLD: [ErrorCode; 3] =
+    [ErrorCode::RateLimit, ErrorCode::NotReadyServe, ErrorCode::NotReadyCoordActivating];
 
 /// How Milvus judged a call.
 pub(super) enum Verdict {
@@ -79,17 +71,9 @@ pub(super) fn judge(call: &'static str, status: Option<&Status>) -> Verdict {
         return Verdict::Success;
     }
     let code = if status.code == 0 { old } else { status.code };
-    let fault = Fault::Refused {
-        call,
-        code,
-        reason: status.reason.clone(),
-    };
+    let fault = Fault::Refused { call, code, reason: status.reason.clone() };
     let later = LATER.contains(&status.code) || LATER_OLD.iter().any(|code| *code as i32 == old);
-    if later {
-        Verdict::Later(fault)
-    } else {
-        Verdict::Refused(fault)
-    }
+    if later { Verdict::Later(fault) } else { Verdict::Refused(fault) }
 }
 
 /// An answer that says how it went.

@@ -21,7 +21,7 @@ use fault::{Answer, Verdict, judge};
 use milvus_wire::proto::milvus::milvus_service_client::MilvusServiceClient;
 use std::future::Future;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 
@@ -62,30 +62,19 @@ impl Milvus {
         let stub = MilvusServiceClient::new(endpoint.connect_lazy())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self {
-            stub,
-            address: address.to_owned(),
-            database: String::new(),
-            within: CALL_WITHIN,
-        })
+        Ok(Self { stub, address: address.to_owned(), database: String::new(), within: CALL_WITHIN })
     }
 
     /// The same server, another database.
     #[must_use]
     pub fn database(&self, name: &str) -> Self {
-        Self {
-            database: name.to_owned(),
-            ..self.clone()
-        }
+        Self { database: name.to_owned(), ..self.clone() }
     }
 
     /// The same, with another limit for each call.
     #[must_use]
     pub fn patient_for(&self, within: Duration) -> Self {
-        Self {
-            within,
-            ..self.clone()
-        }
+        Self { within, ..self.clone() }
     }
 
     /// Where it is.
@@ -114,21 +103,19 @@ impl Milvus {
         loop {
             let request = self.request(question.clone())?;
             // The server is told the limit too, but a frozen one does not keep it.
-            let answer = tokio::time::timeout(self.within, send(self.stub.clone(), request))
-                .await
-                .unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("no answer in time")))
-                .map_err(|status| Fault::Unanswered {
-                    call,
-                    status: Box::new(status),
-                })?
-                .into_inner();
-            match judge(call, answer.status()) {
-                Verdict::Success => return Ok(answer),
-                Verdict::Later(_) if Instant::now() < deadline => {
-                    tokio::time::sleep(LATER_PAUSE).await;
-                }
-                Verdict::Later(fault) | Verdict::Refused(fault) => return Err(fault),
-            }
+            let status = match timeout(self.within, send(self.stub.clone(), request)).await {
+                Ok(Ok(answer)) => match judge(call, answer.get_ref().status()) {
+                    Verdict::Success => return Ok(answer.into_inner()),
+                    Verdict::Later(_) if Instant::now() < deadline => {
+                        tokio::time::sleep(LATER_PAUSE).await;
+                        continue;
+                    }
+                    Verdict::Later(fault) | Verdict::Refused(fault) => return Err(fault),
+                },
+                Ok(Err(status)) => status,
+                Err(_) => tonic::Status::deadline_exceeded("no answer in time"),
+            };
+            return Err(Fault::Unanswered { call, status: Box::new(status) });
         }
     }
 

@@ -78,9 +78,8 @@ impl Milvus {
             query_params: limit.into_iter().collect(),
             ..Default::default()
         };
-        let answer = self.call("Query", question, |mut stub, request| async move {
-            stub.query(request).await
-        });
+        let answer = self
+            .call("Query", question, |mut stub, request| async move { stub.query(request).await });
         Ok(answer.await?.fields_data)
     }
 
@@ -102,15 +101,13 @@ impl Milvus {
             ..Query::of(collection, expression)
         };
         let columns = self.query(&query).await?;
-        let count = columns
-            .first()
-            .and_then(|column| match column.field.as_ref()? {
-                Field::Scalars(scalars) => match scalars.data.as_ref()? {
-                    Data::LongData(counts) => counts.data.first().copied(),
-                    _ => None,
-                },
+        let count = columns.first().and_then(|column| match column.field.as_ref()? {
+            Field::Scalars(scalars) => match scalars.data.as_ref()? {
+                Data::LongData(counts) => counts.data.first().copied(),
                 _ => None,
-            });
+            },
+            _ => None,
+        });
         count
             .and_then(|count| u64::try_from(count).ok())
             .ok_or_else(|| Fault::Odd(format!("count(*) of {collection} has no number")))
@@ -126,11 +123,9 @@ impl Milvus {
             ..Default::default()
         };
         let answer = self
-            .call(
-                "GetCollectionStatistics",
-                question,
-                |mut stub, request| async move { stub.get_collection_statistics(request).await },
-            )
+            .call("GetCollectionStatistics", question, |mut stub, request| async move {
+                stub.get_collection_statistics(request).await
+            })
             .await?;
         let count = answer.stats.iter().find(|pair| pair.key == "row_count");
         count

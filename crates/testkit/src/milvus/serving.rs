@@ -33,10 +33,7 @@ impl Milvus {
             collection_name: collection.to_owned(),
             field_name: field.to_owned(),
             index_name: name.to_owned(),
-            extra_params: parameters
-                .iter()
-                .map(|(key, value)| pair(key, value))
-                .collect(),
+            extra_params: parameters.iter().map(|(key, value)| pair(key, value)).collect(),
             ..Default::default()
         };
         self.call("CreateIndex", question, |mut stub, request| async move {
@@ -69,19 +66,14 @@ impl Milvus {
     /// # Errors
     /// As every call.
     pub async fn indexes(&self, collection: &str) -> Result<Vec<IndexDescription>> {
-        let question = DescribeIndexRequest {
-            collection_name: collection.to_owned(),
-            ..Default::default()
-        };
+        let question =
+            DescribeIndexRequest { collection_name: collection.to_owned(), ..Default::default() };
         let answer = self.call("DescribeIndex", question, |mut stub, request| async move {
             stub.describe_index(request).await
         });
         match answer.await {
             Ok(answer) => Ok(answer.index_descriptions),
-            Err(Fault::Refused {
-                code: INDEX_NOT_FOUND | INDEX_NOT_FOUND_OLD,
-                ..
-            }) => Ok(vec![]),
+            Err(Fault::Refused { code: INDEX_NOT_FOUND | INDEX_NOT_FOUND_OLD, .. }) => Ok(vec![]),
             Err(fault) => Err(fault),
         }
     }
@@ -126,14 +118,10 @@ impl Milvus {
     }
 
     async fn wait_loaded(&self, collection: &str, partitions: &[&str]) -> Result<()> {
-        wait::until(
-            format!("{collection} to be loaded"),
-            self.within,
-            || async {
-                let state = self.load_state(collection, partitions).await?;
-                Ok((state == LoadState::Loaded).then_some(()))
-            },
-        )
+        wait::until(format!("{collection} to be loaded"), self.within, || async {
+            let state = self.load_state(collection, partitions).await?;
+            Ok((state == LoadState::Loaded).then_some(()))
+        })
         .await
         .map_err(|error| Fault::Odd(error.to_string()))
     }
@@ -147,11 +135,9 @@ impl Milvus {
             collection_name: collection.to_owned(),
             ..Default::default()
         };
-        self.call(
-            "ReleaseCollection",
-            question,
-            |mut stub, request| async move { stub.release_collection(request).await },
-        )
+        self.call("ReleaseCollection", question, |mut stub, request| async move {
+            stub.release_collection(request).await
+        })
         .await
         .map(drop)
     }
@@ -166,11 +152,9 @@ impl Milvus {
             partition_names: partitions.iter().map(|&name| name.to_owned()).collect(),
             ..Default::default()
         };
-        self.call(
-            "ReleasePartitions",
-            question,
-            |mut stub, request| async move { stub.release_partitions(request).await },
-        )
+        self.call("ReleasePartitions", question, |mut stub, request| async move {
+            stub.release_partitions(request).await
+        })
         .await
         .map(drop)
     }
@@ -204,18 +188,9 @@ impl Milvus {
             .map(FieldKind::of)
             .transpose()?
             .is_some_and(|kind| matches!(kind, FieldKind::BinaryVector(_)));
-        let (kind, metric) = if binary {
-            ("BIN_FLAT", "HAMMING")
-        } else {
-            ("FLAT", "L2")
-        };
-        let parameters = [
-            ("index_type", kind),
-            ("metric_type", metric),
-            ("params", "{}"),
-        ];
-        self.create_index(spec.name(), vector, "by_vector", &parameters)
-            .await?;
+        let (kind, metric) = if binary { ("BIN_FLAT", "HAMMING") } else { ("FLAT", "L2") };
+        let parameters = [("index_type", kind), ("metric_type", metric), ("params", "{}")];
+        self.create_index(spec.name(), vector, "by_vector", &parameters).await?;
         self.load(spec.name()).await
     }
 }

@@ -33,9 +33,7 @@ impl FieldKind {
         let kind = DataType::try_from(field.data_type).map_err(|_| unknown())?;
         let parameter = |name: &str| {
             let found = field.type_params.iter().find(|pair| pair.key == name);
-            found
-                .and_then(|pair| pair.value.parse().ok())
-                .ok_or_else(unknown)
+            found.and_then(|pair| pair.value.parse().ok()).ok_or_else(unknown)
         };
         Ok(match kind {
             DataType::VarChar => Self::VarChar(parameter("max_length")?),
@@ -50,10 +48,7 @@ impl FieldKind {
     }
 
     fn schema(self, name: &str) -> FieldSchema {
-        let mut field = FieldSchema {
-            name: name.to_owned(),
-            ..Default::default()
-        };
+        let mut field = FieldSchema { name: name.to_owned(), ..Default::default() };
         let mut parameter = |key: &str, value: u32| {
             field.type_params.push(pair(key, &value.to_string()));
         };
@@ -104,10 +99,7 @@ impl CollectionSpec {
     /// A collection without fields, of one shard, strong.
     pub fn new(name: &str) -> Self {
         Self {
-            schema: CollectionSchema {
-                name: name.to_owned(),
-                ..Default::default()
-            },
+            schema: CollectionSchema { name: name.to_owned(), ..Default::default() },
             shards: 1,
             consistency: ConsistencyLevel::Strong,
             properties: vec![],
@@ -135,9 +127,8 @@ impl CollectionSpec {
             ("float", DataType::Float),
             ("double", DataType::Double),
         ];
-        let mut spec = Self::new(name)
-            .int64_key("id")
-            .field("version", FieldKind::Plain(DataType::Int64));
+        let mut spec =
+            Self::new(name).int64_key("id").field("version", FieldKind::Plain(DataType::Int64));
         for (name, kind) in plain {
             spec = spec.field(name, FieldKind::Plain(kind));
             spec = spec.field(&format!("{name}s"), FieldKind::Array(kind, 8));
@@ -183,12 +174,7 @@ impl CollectionSpec {
     /// Milvus makes up the keys.
     #[must_use]
     pub fn auto_id(mut self) -> Self {
-        for key in self
-            .schema
-            .fields
-            .iter_mut()
-            .filter(|field| field.is_primary_key)
-        {
+        for key in self.schema.fields.iter_mut().filter(|field| field.is_primary_key) {
             key.auto_id = true;
         }
         self.schema.auto_id = true;
@@ -205,10 +191,7 @@ impl CollectionSpec {
     /// Adds a field that decides in which of `partitions` partitions a row lies.
     #[must_use]
     pub fn partition_key(mut self, name: &str, kind: FieldKind, partitions: i64) -> Self {
-        let field = FieldSchema {
-            is_partition_key: true,
-            ..kind.schema(name)
-        };
+        let field = FieldSchema { is_partition_key: true, ..kind.schema(name) };
         self.schema.fields.push(field);
         self.key_partitions = partitions;
         self
@@ -256,8 +239,5 @@ impl CollectionSpec {
 }
 
 pub(super) fn pair(key: &str, value: &str) -> KeyValuePair {
-    KeyValuePair {
-        key: key.to_owned(),
-        value: value.to_owned(),
-    }
+    KeyValuePair { key: key.to_owned(), value: value.to_owned() }
 }

@@ -5,7 +5,8 @@ use super::fault::{Fault, Result};
 use crate::rows::Key;
 use crate::wait;
 use milvus_wire::proto::milvus::{
-    DeleteRequest, FlushRequest, GetFlushStateRequest, InsertRequest, MutationResult, UpsertRequest,
+    DeleteRequest, FlushRequest, GetFlushStateRequest, InsertRequest, MutationResult,
+    ReplicateMessageRequest, UpsertRequest,
 };
 use milvus_wire::proto::schema::FieldData;
 
@@ -35,10 +36,8 @@ impl Milvus {
             num_rows: batch.rows,
             ..Default::default()
         };
-        self.call("Insert", question, |mut stub, request| async move {
-            stub.insert(request).await
-        })
-        .await
+        self.call("Insert", question, |mut stub, request| async move { stub.insert(request).await })
+            .await
     }
 
     /// Replaces rows by key, or inserts them.
@@ -53,10 +52,8 @@ impl Milvus {
             num_rows: batch.rows,
             ..Default::default()
         };
-        self.call("Upsert", question, |mut stub, request| async move {
-            stub.upsert(request).await
-        })
-        .await
+        self.call("Upsert", question, |mut stub, request| async move { stub.upsert(request).await })
+            .await
     }
 
     /// Deletes what an expression selects; an empty partition means all of them.
@@ -75,10 +72,8 @@ impl Milvus {
             expr: expression.to_owned(),
             ..Default::default()
         };
-        self.call("Delete", question, |mut stub, request| async move {
-            stub.delete(request).await
-        })
-        .await
+        self.call("Delete", question, |mut stub, request| async move { stub.delete(request).await })
+            .await
     }
 
     /// Deletes by key, in all partitions. `field` is the name of the key.
@@ -94,44 +89,43 @@ impl Milvus {
         self.delete(collection, "", &Key::any_of(field, keys)).await
     }
 
+    /// Extends the log of a target's physical channel, as the product does.
+    ///
+    /// # Errors
+    /// As every call; if the server is not a target.
+    pub async fn replicate(&self, question: ReplicateMessageRequest) -> Result<()> {
+        self.call("ReplicateMessage", question, |mut stub, request| async move {
+            stub.replicate_message(request).await
+        })
+        .await
+        .map(drop)
+    }
+
     /// Flushes a collection and waits until its segments are stored.
     ///
     /// # Errors
     /// As every call; if it takes longer than one may.
     pub async fn flush(&self, collection: &str) -> Result<()> {
-        let question = FlushRequest {
-            collection_names: vec![collection.to_owned()],
-            ..Default::default()
-        };
+        let question =
+            FlushRequest { collection_names: vec![collection.to_owned()], ..Default::default() };
         let answer = self
-            .call("Flush", question, |mut stub, request| async move {
-                stub.flush(request).await
-            })
+            .call("Flush", question, |mut stub, request| async move { stub.flush(request).await })
             .await?;
-        let segments = answer
-            .coll_seg_i_ds
-            .get(collection)
-            .map_or(vec![], |ids| ids.data.clone());
+        let segments = answer.coll_seg_i_ds.get(collection).map_or(vec![], |ids| ids.data.clone());
         let state = GetFlushStateRequest {
             segment_i_ds: segments,
             flush_ts: answer.coll_flush_ts.get(collection).copied().unwrap_or(0),
             collection_name: collection.to_owned(),
             ..Default::default()
         };
-        wait::until(
-            format!("the flush of {collection}"),
-            self.within,
-            || async {
-                let state = self
-                    .call(
-                        "GetFlushState",
-                        state.clone(),
-                        |mut stub, request| async move { stub.get_flush_state(request).await },
-                    )
-                    .await?;
-                Ok(state.flushed.then_some(()))
-            },
-        )
+        wait::until(format!("the flush of {collection}"), self.within, || async {
+            let state = self
+                .call("GetFlushState", state.clone(), |mut stub, request| async move {
+                    stub.get_flush_state(request).await
+                })
+                .await?;
+            Ok(state.flushed.then_some(()))
+        })
         .await
         .map_err(|error| Fault::Odd(error.to_string()))
     }

@@ -37,10 +37,7 @@ impl Columns {
                 field.field_name
             );
         }
-        Ok(Self {
-            fields,
-            rows: rows.unwrap_or(0),
-        })
+        Ok(Self { fields, rows: rows.unwrap_or(0) })
     }
 
     /// How many rows.
@@ -92,10 +89,7 @@ impl Columns {
             Some(Field::Vectors(vectors)) => vector_words(vectors, row),
             _ => unreachable!("`new` has refused it"),
         };
-        self.fields
-            .iter()
-            .map(|field| (field.field_name.clone(), words(field)))
-            .collect()
+        self.fields.iter().map(|field| (field.field_name.clone(), words(field))).collect()
     }
 }
 
@@ -200,10 +194,7 @@ fn vector_words(vectors: &VectorField, row: usize) -> String {
             format!("{:?} of {dimension}", &values[..WORDS_MAX.min(dimension)])
         }
         Some(vector_field::Data::BinaryVector(bytes)) => {
-            format!(
-                "{:?}",
-                &bytes[row * dimension / 8..(row + 1) * dimension / 8]
-            )
+            format!("{:?}", &bytes[row * dimension / 8..(row + 1) * dimension / 8])
         }
         _ => unreachable!("`new` has refused it"),
     }

@@ -46,11 +46,7 @@ impl RowGenerator {
             .filter(|field| !field.is_dynamic)
             .map(|field| Ok((field.clone(), FieldKind::of(field)?)))
             .collect::<Result<_>>()?;
-        Ok(Self {
-            fields,
-            dynamic: schema.enable_dynamic_field,
-            seed,
-        })
+        Ok(Self { fields, dynamic: schema.enable_dynamic_field, seed })
     }
 
     /// The primary key of a row, unless Milvus makes it up.
@@ -59,11 +55,7 @@ impl RowGenerator {
             .fields
             .iter()
             .any(|(field, kind)| field.is_primary_key && matches!(kind, FieldKind::VarChar(_)));
-        if text {
-            Key::Text(text_key(key))
-        } else {
-            Key::Int(key.cast_signed())
-        }
+        if text { Key::Text(text_key(key)) } else { Key::Int(key.cast_signed()) }
     }
 
     /// Rows in the form that Milvus takes them, without a column for a key that it makes up.
@@ -91,9 +83,7 @@ impl RowGenerator {
                 r#type: DataType::Json as i32,
                 field_name: META_FIELD.to_owned(),
                 is_dynamic: true,
-                field: Some(scalars(Data::JsonData(JsonArray {
-                    data: data.collect(),
-                }))),
+                field: Some(scalars(Data::JsonData(JsonArray { data: data.collect() }))),
                 ..Default::default()
             });
         }
@@ -112,20 +102,12 @@ impl RowGenerator {
             return told(field, kind, rows);
         }
         match kind {
-            FieldKind::Plain(kind) => scalars(plain(
-                kind,
-                rows.len(),
-                &mut rows.iter().map(random),
-                usize::MAX,
-            )),
+            FieldKind::Plain(kind) => {
+                scalars(plain(kind, rows.len(), &mut rows.iter().map(random), usize::MAX))
+            }
             FieldKind::VarChar(bytes) => {
                 let mut randoms = rows.iter().map(random);
-                scalars(plain(
-                    DataType::VarChar,
-                    rows.len(),
-                    &mut randoms,
-                    bytes as usize,
-                ))
+                scalars(plain(DataType::VarChar, rows.len(), &mut randoms, bytes as usize))
             }
             FieldKind::Array(element, capacity) => {
                 let data = rows.iter().map(|row| ScalarField {
@@ -133,10 +115,7 @@ impl RowGenerator {
                     ..Default::default()
                 });
                 let data = data.collect();
-                scalars(Data::ArrayData(ArrayArray {
-                    data,
-                    element_type: element as i32,
-                }))
+                scalars(Data::ArrayData(ArrayArray { data, element_type: element as i32 }))
             }
             FieldKind::FloatVector(dimension) => {
                 let mut data = Vec::with_capacity(rows.len() * dimension as usize);
@@ -144,10 +123,7 @@ impl RowGenerator {
                     let mut random = random(row);
                     data.extend((0..dimension).map(|_| random.float()));
                 }
-                vectors(
-                    dimension,
-                    vector_field::Data::FloatVector(FloatArray { data }),
-                )
+                vectors(dimension, vector_field::Data::FloatVector(FloatArray { data }))
             }
             FieldKind::BinaryVector(dimension) => {
                 let mut data = Vec::with_capacity(rows.len() * dimension as usize / 8);
@@ -228,18 +204,14 @@ fn plain(
             Data::JsonData(JsonArray { data })
         }
         _ => {
-            let data = randoms
-                .map(|mut random| random.word().cast_signed())
-                .collect();
+            let data = randoms.map(|mut random| random.word().cast_signed()).collect();
             Data::LongData(LongArray { data })
         }
     }
 }
 
 fn ints(data: impl Iterator<Item = i32>) -> Data {
-    Data::IntData(IntArray {
-        data: data.collect(),
-    })
+    Data::IntData(IntArray { data: data.collect() })
 }
 
 fn json_value(random: &mut Random) -> Vec<u8> {
@@ -254,10 +226,7 @@ fn json_value(random: &mut Random) -> Vec<u8> {
 }
 
 fn scalars(data: Data) -> Field {
-    Field::Scalars(ScalarField {
-        data: Some(data),
-        ..Default::default()
-    })
+    Field::Scalars(ScalarField { data: Some(data), ..Default::default() })
 }
 
 fn vectors(dimension: u32, data: vector_field::Data) -> Field {
@@ -284,11 +253,7 @@ mod tests {
             assert_eq!(columns.rows(), rows.len());
             columns.digest(at)
         };
-        let among = [
-            RowId { key: 4, version: 0 },
-            row,
-            RowId { key: 6, version: 0 },
-        ];
+        let among = [RowId { key: 4, version: 0 }, row, RowId { key: 6, version: 0 }];
         assert_eq!(digest(&[row], 0), digest(&among, 1));
         assert_ne!(digest(&[RowId { version: 1, ..row }], 0), digest(&[row], 0));
         assert_ne!(digest(&among, 0), digest(&among, 2));

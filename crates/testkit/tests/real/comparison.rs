@@ -23,11 +23,7 @@ async fn fill(milvus: &Milvus, spec: &CollectionSpec, keys: std::ops::Range<u64>
 }
 
 async fn look(milvus: &Milvus, source: &str, target: &str) -> RowReport {
-    let report = Comparison::new(milvus, milvus, source)
-        .target_named(target)
-        .look()
-        .await
-        .unwrap();
+    let report = Comparison::new(milvus, milvus, source).target_named(target).look().await.unwrap();
     println!("{report}");
     report
 }
@@ -47,47 +43,26 @@ async fn a_mutated_copy_is_found_out() {
     assert_eq!((equal.source_rows, equal.target_rows), (ROWS, ROWS));
 
     let missing = Key::Int(17_001);
-    milvus
-        .delete_keys("cmp_copy", "id", std::slice::from_ref(&missing))
-        .await
-        .unwrap();
+    milvus.delete_keys("cmp_copy", "id", std::slice::from_ref(&missing)).await.unwrap();
     let report = look(&milvus, "cmp_source", "cmp_copy").await;
     assert_eq!((report.missing_rows, &report.missing), (1, &vec![missing]));
     assert!(!report.is_equal());
 
     // An extra row hides nothing, although the counts are the same again.
     let extra = rows(ROWS..ROWS + 1, 0);
-    milvus
-        .insert(batch(&copy, &generator, &extra))
-        .await
-        .unwrap();
+    milvus.insert(batch(&copy, &generator, &extra)).await.unwrap();
     let report = look(&milvus, "cmp_source", "cmp_copy").await;
-    assert_eq!(
-        (report.extra_rows, &report.extra),
-        (1, &vec![generator.key(ROWS)])
-    );
+    assert_eq!((report.extra_rows, &report.extra), (1, &vec![generator.key(ROWS)]));
     assert_eq!(report.source_rows, report.target_rows);
     assert!(!report.is_equal());
 
-    milvus
-        .upsert(batch(&copy, &generator, &rows(23..24, 1)))
-        .await
-        .unwrap();
+    milvus.upsert(batch(&copy, &generator, &rows(23..24, 1))).await.unwrap();
     let report = look(&milvus, "cmp_source", "cmp_copy").await;
-    let fields: Vec<&str> = report.differing[0]
-        .fields
-        .iter()
-        .map(|(field, ..)| field.as_str())
-        .collect();
-    assert_eq!(
-        (report.differing_rows, fields),
-        (1, vec!["vector", "version"])
-    );
+    let fields: Vec<&str> =
+        report.differing[0].fields.iter().map(|(field, ..)| field.as_str()).collect();
+    assert_eq!((report.differing_rows, fields), (1, vec!["vector", "version"]));
 
-    milvus
-        .insert(batch(&copy, &generator, &rows(39_000..39_002, 0)))
-        .await
-        .unwrap();
+    milvus.insert(batch(&copy, &generator, &rows(39_000..39_002, 0))).await.unwrap();
     let report = look(&milvus, "cmp_source", "cmp_copy").await;
     assert_eq!(report.doubled_rows, 2);
     assert_eq!(report.doubled, [Key::Int(39_000), Key::Int(39_001)]);
@@ -97,10 +72,7 @@ async fn a_mutated_copy_is_found_out() {
         .await
         .unwrap_err()
         .to_string();
-    assert!(
-        error.contains("doubled") && error.contains("comparison.rs"),
-        "{error}"
-    );
+    assert!(error.contains("doubled") && error.contains("comparison.rs"), "{error}");
 }
 
 #[tokio::test]
@@ -113,10 +85,7 @@ async fn a_row_in_another_partition_is_missing_and_extra() {
         fresh(&milvus, spec).await;
         milvus.create_partition(spec.name(), "p").await.unwrap();
         let row = [RowId { key: 1, version: 0 }];
-        let row = Batch {
-            partition: partition.into(),
-            ..batch(spec, &generator, &row)
-        };
+        let row = Batch { partition: partition.into(), ..batch(spec, &generator, &row) };
         milvus.insert(row).await.unwrap();
     }
     let report = look(&milvus, "part_source", "part_copy").await;
@@ -138,18 +107,9 @@ async fn a_difference_in_the_metadata_is_found() {
     let (source, copy) = (read("meta_source").await, read("meta_copy").await);
     assert!(metadata_differences(&source, &source.clone()).is_empty());
     let differences = metadata_differences(&source, &copy);
-    let expected = [
-        "consistency level",
-        "field vector",
-        "partition more",
-        "property",
-        "shards",
-    ];
+    let expected = ["consistency level", "field vector", "partition more", "property", "shards"];
     assert_eq!(differences.len(), expected.len(), "{differences:#?}");
     for name in expected {
-        assert!(
-            differences.iter().any(|line| line.starts_with(name)),
-            "{name}: {differences:#?}"
-        );
+        assert!(differences.iter().any(|line| line.starts_with(name)), "{name}: {differences:#?}");
     }
 }

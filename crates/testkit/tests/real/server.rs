@@ -44,9 +44,5 @@ fn start() -> Running {
     let mut milvus =
         lab::Milvus::start(&installed, &folder.path().join("milvus"), options).unwrap();
     milvus.wait_ready(READY_WITHIN).unwrap();
-    Running {
-        _folder: folder,
-        _etcd: etcd,
-        milvus,
-    }
+    Running { _folder: folder, _etcd: etcd, milvus }
 }

@@ -1,0 +1,160 @@
+//! The yardstick of the benchmark: reads topics from beginning to end with librdkafka and does
+//! nothing with what it reads. Never decodes, never commits an offset.
+
+use crate::process::{built_program, usage_of_this};
+use anyhow::{Context, Result, ensure};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::Message;
+use rdkafka::{Offset, TopicPartitionList};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// Milvus uses one partition per topic.
+const PARTITION: i32 = 0;
+
+/// How long the broker may take to answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long nothing may come before the end.
+const STALL: Duration = Duration::from_secs(30);
+
+/// What is read, and how.
+#[derive(Clone, Debug)]
+pub struct RawRead {
+    /// The broker list.
+    pub brokers: String,
+    /// The topics; each has one partition.
+    pub topics: Vec<String>,
+    /// Settings of librdkafka, those of the service.
+    pub settings: Vec<(String, String)>,
+}
+
+/// What reading cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RawResult {
+    /// Payloads read.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// From the assignment to the last message.
+    pub seconds: f64,
+    /// Of the whole process, while it read.
+    pub cpu_seconds: f64,
+    /// The most resident memory of the process.
+    pub peak_bytes: u64,
+}
+
+impl RawResult {
+    /// Megabytes (10^6) a second.
+    pub fn megabytes_per_second(&self) -> f64 {
+        self.bytes as f64 / 1e6 / self.seconds.max(1e-9)
+    }
+
+    /// As one line for whoever started the program.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "messages": self.messages,
+            "bytes": self.bytes,
+            "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
+            "peak_bytes": self.peak_bytes,
+        })
+    }
+
+    fn from_json(line: &serde_json::Value) -> Option<Self> {
+        Some(Self {
+            messages: line["messages"].as_u64()?,
+            bytes: line["bytes"].as_u64()?,
+            seconds: line["seconds"].as_f64()?,
+            cpu_seconds: line["cpu_seconds"].as_f64()?,
+            peak_bytes: line["peak_bytes"].as_u64()?,
+        })
+    }
+
+    /// Processor seconds per gigabyte (10^9).
+    pub fn cpu_seconds_per_gigabyte(&self) -> f64 {
+        self.cpu_seconds * 1e9 / (self.bytes.max(1)) as f64
+    }
+}
+
+impl RawRead {
+    /// Reads all that the topics hold when it begins. Blocks.
+    ///
+    /// # Errors
+    /// If the broker does not answer, or stops to answer.
+    pub fn run(&self) -> Result<RawResult> {
+        let consumer: BaseConsumer = self.config().create().context("librdkafka's settings")?;
+        let mut left = 0;
+        let mut ends = std::collections::HashMap::new();
+        let mut all = TopicPartitionList::new();
+        for topic in &self.topics {
+            let marks = consumer.fetch_watermarks(topic, PARTITION, ANSWER_WITHIN);
+            let (low, high) = marks.with_context(|| format!("the size of {topic}"))?;
+            if high > low {
+                all.add_partition_offset(topic, PARTITION, Offset::Offset(low))?;
+                ends.insert(topic.as_str(), high);
+                left += 1;
+            }
+        }
+        let before = usage_of_this()?;
+        let begun = Instant::now();
+        consumer.assign(&all).context("assign the topics")?;
+        let mut result = RawResult::default();
+        let mut last = Instant::now();
+        while left > 0 {
+            let Some(polled) = consumer.poll(Duration::from_millis(100)) else {
+                ensure!(last.elapsed() < STALL, "nothing came for {STALL:?}, {left} topics left");
+                continue;
+            };
+            let message = polled.context("read")?;
+            let end = ends.get(message.topic()).copied().unwrap_or(0);
+            // What came after we began is not ours to count.
+            if message.offset() < end {
+                result.messages += 1;
+                result.bytes += message.payload_len() as u64;
+                left -= usize::from(message.offset() + 1 == end);
+            }
+            last = Instant::now();
+        }
+        result.seconds = begun.elapsed().as_secs_f64();
+        let after = usage_of_this()?;
+        result.cpu_seconds = (after.cpu - before.cpu).as_secs_f64();
+        result.peak_bytes = after.peak_bytes;
+        Ok(result)
+    }
+
+    /// The same in the program `raw-reader` that Cargo has built, so that its processor time and
+    /// memory are its own. Blocks.
+    ///
+    /// # Errors
+    /// If it is not built or fails.
+    pub fn run_apart(&self) -> Result<RawResult> {
+        let mut command = Command::new(built_program("raw-reader", "RAW_READER_BIN")?);
+        command.args(["--brokers", &self.brokers]);
+        for topic in &self.topics {
+            command.args(["--topic", topic]);
+        }
+        for (key, value) in &self.settings {
+            command.args(["--set", &format!("{key}={value}")]);
+        }
+        let output = command.output().context("start the raw reader")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the raw reader failed: {errors}");
+        let line = serde_json::from_slice(&output.stdout).context("the raw reader's answer")?;
+        RawResult::from_json(&line).context("the raw reader's answer lacks something")
+    }
+
+    fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            // librdkafka wants a group, even if nobody ever joins it.
+            .set("group.id", "raw-reader")
+            .set("enable.auto.commit", "false");
+        for (key, value) in &self.settings {
+            config.set(key, value);
+        }
+        config
+    }
+}
