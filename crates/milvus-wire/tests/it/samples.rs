@@ -138,10 +138,8 @@ pub(crate) fn delete() -> impl Strategy<Value = DeleteRequest> {
 
 /// Primary keys of either type.
 pub(crate) fn keys(rows: usize) -> impl Strategy<Value = IDs> {
-    let numbers = vec(any::<i64>(), rows)
-        .prop_map(|data| IdField::IntId(LongArray { data, ..Default::default() }));
-    let texts = vec(".{0,4}", rows)
-        .prop_map(|data| IdField::StrId(StringArray { data, ..Default::default() }));
+    let numbers = vec(any::<i64>(), rows).prop_map(|data| IdField::IntId(LongArray { data }));
+    let texts = vec(".{0,4}", rows).prop_map(|data| IdField::StrId(StringArray { data }));
     prop_oneof![numbers, texts].prop_map(|keys| IDs { id_field: Some(keys) })
 }
 
@@ -178,7 +176,7 @@ pub(crate) fn keys_of(insert: &InsertRequest) -> IDs {
 fn column(rows: usize, field_id: i64) -> impl Strategy<Value = FieldData> {
     vec(any::<i16>(), rows * 4).prop_map(move |numbers| {
         let data = numbers.into_iter().map(f32::from).collect();
-        let data = vector_field::Data::FloatVector(FloatArray { data, ..Default::default() });
+        let data = vector_field::Data::FloatVector(FloatArray { data });
         let vectors = VectorField { dim: 4, data: Some(data), ..Default::default() };
         let field = Some(Field::Vectors(vectors));
         FieldData { field_name: "vector".into(), field_id, field, ..Default::default() }
