@@ -24,6 +24,12 @@ const READ_WITHIN: Duration = Duration::from_secs(5);
 /// Entries that one call looks at, at most.
 const NEWEST_MAX: usize = 1024;
 
+/// Events that are served at a time.
+const EVENTS_MAX: usize = 8;
+
+/// The reason of a failure is told a moment after the failure itself.
+const REASON_WITHIN: Duration = Duration::from_millis(100);
+
 /// What a topic holds: offsets `start` to `end`, without `end`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -88,7 +94,7 @@ impl Probe {
 
 fn held(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Held>> {
     // Events, among them a refused login, are served on the way.
-    let _ = consumer.poll(Duration::ZERO);
+    serve_events(consumer, Duration::ZERO);
     // Asking for the watermarks of a topic that does not exist takes the whole time given.
     let metadata = consumer
         .fetch_metadata(Some(channel), ANSWER_WITHIN)
@@ -151,9 +157,18 @@ fn is_unknown(error: &KafkaError) -> bool {
     )
 }
 
+/// Errors are told one by one; a few come with each connection that fails.
+fn serve_events(consumer: &BaseConsumer<Context>, wait: Duration) {
+    for _ in 0..EVENTS_MAX {
+        if consumer.poll(wait).is_none() {
+            return;
+        }
+    }
+}
+
 /// Transient, unless the broker has told why it does not serve us.
 fn unanswered(consumer: &BaseConsumer<Context>, channel: &str) -> Error {
-    let _ = consumer.poll(Duration::ZERO);
+    serve_events(consumer, REASON_WITHIN);
     let refusal = consumer.context().health.refusal();
     if let Some(reason) = &*refusal.borrow() {
         return refused(reason);

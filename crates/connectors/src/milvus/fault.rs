@@ -38,6 +38,8 @@ mod code {
     /// Not ready, unavailable, out of memory, too many requests, internal, other cluster, disk
     /// full, rate limit: all of the service, none of the request.
     pub(super) const OF_THE_SERVICE: std::ops::RangeInclusive<i32> = 1..=8;
+    /// A channel is not watched by a data node yet, right after its collection was created.
+    pub(super) const OF_A_CHANNEL: std::ops::RangeInclusive<i32> = 500..=503;
     /// Cancelled, timed out.
     pub(super) const OF_THE_CALL: [i32; 2] = [10000, 10001];
     pub(super) const UNEXPECTED: i32 = 65535;
@@ -145,10 +147,18 @@ impl Fault {
             ErrorCode::DiskQuotaExhausted,
             ErrorCode::NodeIdNotMatch,
         ];
-        let words = ["not ready", "rate limit", "not healthy", "unavailable", "deadline exceeded"];
+        let words = [
+            "not ready",
+            "rate limit",
+            "not healthy",
+            "unavailable",
+            "deadline exceeded",
+            "must drop all collections before",
+        ];
         let reason = reason.to_lowercase();
         code::OF_THE_SERVICE.contains(code)
             || code::OF_THE_CALL.contains(code)
+            || code::OF_A_CHANNEL.contains(code)
             // Producing to its queue failed, or the last collection is not yet dropped.
             || [1302, code::DATABASE_NOT_EMPTY].contains(code)
             || olds.iter().any(|o| *o as i32 == *old)

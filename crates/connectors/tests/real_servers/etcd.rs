@@ -1,7 +1,7 @@
 //! The etcd catalog against real servers: what a source Milvus writes, and what etcd does to a
 //! watch.
 
-use crate::support::{User, keyed_schema, own_etcd, shared_pair, soon};
+use crate::support::{User, keyed_schema, make_certificates, own_etcd, shared_pair, soon};
 use connectors::Secret;
 use connectors::etcd::{Etcd, EtcdOptions};
 use lab::{EtcdClient, READY_WITHIN, Server};
@@ -9,8 +9,6 @@ use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use replication::error::Kind;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
-use std::path::Path;
-use std::process::Command;
 use tokio::sync::broadcast::Receiver;
 
 fn source() -> Etcd {
@@ -66,15 +64,12 @@ async fn a_snapshot_is_what_was_created_on_the_source() {
     let other = named(&snapshot, "snap_db", "snap_a").unwrap();
     assert_eq!(soon(source().collection(other.id)).await.unwrap().as_ref(), Some(other));
 
-    let gone = found.id;
+    let mut changes = catalog.changes();
     user.drop("default", "snap_a").await;
-    soon(async {
-        while let Some(found) = catalog.collection(gone).await.unwrap() {
-            assert_ne!(found.state, State::Created);
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    event(&mut changes, CatalogEvent::Collection(found.id)).await;
+    // Its record stays for a while.
+    let gone = soon(catalog.collection(found.id)).await.unwrap();
+    assert_ne!(gone.map(|gone| gone.state), Some(State::Created));
     let snapshot = soon(catalog.snapshot()).await.unwrap();
     assert!(named(&snapshot, "default", "snap_a").is_none());
     assert!(soon(catalog.collection(CollectionId(1))).await.unwrap().is_none());
@@ -220,23 +215,4 @@ async fn a_password_and_certificates_let_in_and_survive_a_restart() {
     server.wait_ready(READY_WITHIN).unwrap();
     event(&mut changes, CatalogEvent::Resync).await;
     assert!(soon(catalog.partitions(CollectionId(7))).await.unwrap().is_empty());
-}
-
-/// An authority, and certificates of it for a server and a client.
-fn make_certificates(folder: &Path) {
-    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost").unwrap();
-    let openssl = |line: &str| {
-        let mut command = Command::new("openssl");
-        let output = command.current_dir(folder).args(line.split(' ')).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
-    for name in ["server", "client"] {
-        openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=root"));
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile \
-             names -out {name}.pem"
-        ));
-    }
 }

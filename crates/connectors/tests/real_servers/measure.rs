@@ -2,9 +2,11 @@
 //! `cargo test --release -p connectors --test real_servers -- --ignored --nocapture measure`.
 
 use crate::kafka::{at, produce};
-use crate::support::{own_kafka, soon};
+use crate::support::{User, own_kafka, shared_pair, soon};
 use connectors::kafka::{Kafka, KafkaOptions};
 use replication::ports::Source;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const CHANNELS: usize = 16;
@@ -80,4 +82,53 @@ async fn measure_reading_and_idling() {
     let busy = ticks();
     tokio::time::sleep(Duration::from_secs(10)).await;
     println!("no messages at all: {} % of a core", (ticks() - busy) as f64 / 10.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures, by hand"]
+async fn measure_a_source_that_ticks() {
+    let pair = shared_pair();
+    let mut user = User::of(&pair.source).await;
+    for number in 0..8 {
+        user.create("default", &format!("ticking_{number}"), 2).await;
+    }
+    let kafka = Kafka::new(KafkaOptions::new(pair.kafka.broker())).unwrap();
+    let channels: Vec<_> = (0..CHANNELS)
+        .map(|number| format!("src-rootcoord-dml_{number}"))
+        .chain(["src-replicate-msg".to_owned()])
+        .collect();
+    let mut tasks = Vec::new();
+    let read = Arc::new(AtomicU64::new(0));
+    for channel in &channels {
+        let end = soon(kafka.end(channel)).await.unwrap();
+        let (mut reader, read) = (kafka.open(channel, &end).await.unwrap(), read.clone());
+        tasks.push(tokio::spawn(async move {
+            while reader.next().await.is_ok() {
+                read.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let (busy, before) = (ticks(), read.load(Ordering::Relaxed));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let per_second = (read.load(Ordering::Relaxed) - before) as f64 / 20.0;
+    println!(
+        "{per_second} messages a second on {} channels: {} % of a core, {} MiB",
+        channels.len(),
+        (ticks() - busy) as f64 / 20.0,
+        resident_mib()
+    );
+    let begun = (ticks(), Instant::now());
+    for _ in 0..5 {
+        for channel in &channels {
+            soon(kafka.newest(channel, 2)).await.unwrap();
+        }
+    }
+    println!(
+        "the newest of {} channels: {:?} and {} ms of processor time",
+        channels.len(),
+        begun.1.elapsed() / 5,
+        (ticks() - begun.0) * 2
+    );
+    tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -138,7 +138,21 @@ async fn databases_and_requests_of_the_op_channel_are_carried_out() {
         collection_names: vec![collection_name.clone()],
         ..Default::default()
     };
-    apply(&target, &op(OpRequest::Flush(flush)), at).await;
+    let flush = op(OpRequest::Flush(flush));
+    // A channel is watched only once ticks flow on it.
+    let described = soon(target.describe("op_db", "op")).await.unwrap().unwrap();
+    let (pchannel, _) = described.vchannels[0].rsplit_once('_').unwrap();
+    soon(async {
+        loop {
+            let now = target.clock().await.unwrap();
+            target.replicate(&ticks(pchannel, now)).await.unwrap();
+            match target.apply(&flush, at).await {
+                Ok(()) => break,
+                Err(error) => assert_eq!(error.kind, Kind::Transient, "{error:?}"),
+            }
+        }
+    })
+    .await;
     let release = pb::ReleaseCollectionRequest {
         db_name: db_name.clone(),
         collection_name: collection_name.clone(),

@@ -9,6 +9,8 @@ use milvus_wire::proto::milvus::milvus_service_client::MilvusServiceClient;
 use milvus_wire::proto::schema::{CollectionSchema, DataType, FieldSchema};
 use prost::Message as _;
 use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{LazyLock, Once};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -38,30 +40,40 @@ pub(crate) fn logged() {
 
 /// A broker that all tests share; it ends with this process.
 pub(crate) fn shared_kafka() -> &'static Kafka {
-    static SHARED: LazyLock<(Kafka, TempDir)> =
-        LazyLock::new(|| own_kafka(KafkaOptions::default()));
-    &SHARED.0
+    static SHARED: LazyLock<Kafka> =
+        LazyLock::new(|| kafka_in(&shared_folder("kafka"), KafkaOptions::default()));
+    &SHARED
 }
 
 /// A broker for one test.
 pub(crate) fn own_kafka(options: KafkaOptions) -> (Kafka, TempDir) {
-    logged();
-    let installed = lab::install_servers().unwrap();
     let run = tempfile::tempdir().unwrap();
-    let mut kafka = Kafka::start(&installed, &run.path().join("kafka"), options).unwrap();
-    kafka.wait_ready(READY_WITHIN).unwrap();
-    (kafka, run)
+    (kafka_in(&run.path().join("kafka"), options), run)
 }
 
-/// A source and a target that all tests share.
+fn kafka_in(folder: &Path, options: KafkaOptions) -> Kafka {
+    logged();
+    let installed = lab::install_servers().unwrap();
+    let mut kafka = Kafka::start(&installed, folder, options).unwrap();
+    kafka.wait_ready(READY_WITHIN).unwrap();
+    kafka
+}
+
+/// A source and a target that all tests share; they end with this process.
 pub(crate) fn shared_pair() -> &'static Pair {
-    static SHARED: LazyLock<(Pair, TempDir)> = LazyLock::new(|| {
+    static SHARED: LazyLock<Pair> = LazyLock::new(|| {
         logged();
         let installed = lab::install_servers().unwrap();
-        let run = tempfile::tempdir().unwrap();
-        (Pair::start(&installed, run.path(), &PairOptions::default()).unwrap(), run)
+        Pair::start(&installed, &shared_folder("pair"), &PairOptions::default()).unwrap()
     });
-    &SHARED.0
+    &SHARED
+}
+
+/// What is shared is never dropped, so its folder is emptied at the next run.
+fn shared_folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("connectors").join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
 }
 
 /// An etcd for one test.
@@ -79,7 +91,9 @@ pub(crate) struct User(pub(crate) MilvusServiceClient<Channel>);
 
 impl User {
     pub(crate) async fn of(milvus: &Milvus) -> Self {
-        Self(MilvusServiceClient::connect(format!("http://{}", milvus.address())).await.unwrap())
+        let address = format!("http://{}", milvus.address());
+        let endpoint = tonic::transport::Endpoint::from_shared(address).unwrap();
+        Self(MilvusServiceClient::new(endpoint.connect().await.unwrap()))
     }
 
     /// A collection with an integer key, a vector and a dynamic field.
@@ -175,4 +189,23 @@ pub(crate) fn keyed_schema(name: &str) -> CollectionSchema {
         ..Default::default()
     });
     schema
+}
+
+/// An authority, and certificates of it for a server and a client.
+pub(crate) fn make_certificates(folder: &Path) {
+    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost").unwrap();
+    let openssl = |line: &str| {
+        let mut command = Command::new("openssl");
+        let output = command.current_dir(folder).args(line.split(' ')).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
+    for name in ["server", "client"] {
+        openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=root"));
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile \
+             names -out {name}.pem"
+        ));
+    }
 }
