@@ -1,10 +1,204 @@
-//! How far a task is: the tick up to which all is on the target, and where each channel resumes.
+//! Step 6 of the way of a row: how far a task is, as it is stored.
+//! A checkpoint moves only over what the target has acknowledged (invariant I1); it never holds
+//! rows.
+//!
+//! | key | record |
+//! |---|---|
+//! | `checkpoint/<task>` | [`Checkpoint`]: a position per channel, a DDL to be finished |
+//! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
+//! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
+//! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
 
-use crate::error::Result;
-use crate::ports::Store;
-use milvus_wire::ids::CollectionId;
+use crate::error::{Error, Result};
+use crate::ports::{Store, Transaction};
+use crate::window::Position;
+use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeMap;
+
+/// The form of these records. A record of a higher one is refused, not damaged.
+const FORM: u32 = 1;
+
+/// How far a task is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    form: u32,
+    /// Where each channel resumes.
+    #[serde(with = "stored::positions")]
+    pub channels: BTreeMap<String, Position>,
+    /// A drop whose messages are acknowledged and whose request may not have been carried out.
+    pub pending: Option<Pending>,
+}
+
+/// A drop that is announced in the target's log and still has to be asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The collection on the source.
+    #[serde(with = "stored::collection")]
+    pub collection: CollectionId,
+    /// The partition on the source and its name; `None`: the collection itself.
+    pub partition: Option<(i64, String)>,
+    /// When it was dropped on the source.
+    #[serde(with = "stored::timestamp")]
+    pub at: Timestamp,
+}
+
+/// Where a collection begins on a channel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct From {
+    /// Messages before it are not the task's.
+    #[serde(with = "stored::id")]
+    pub id: MessageId,
+    /// Messages with an order at or below it are done, wherever the channel is read from.
+    #[serde(with = "stored::timestamp")]
+    pub after: Timestamp,
+}
+
+/// A collection that the task replicates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Covered {
+    /// Its id on the source: its identity (invariant I6).
+    #[serde(with = "stored::collection")]
+    pub id: CollectionId,
+    /// The source's database.
+    pub database: String,
+    /// Its name on the source.
+    pub name: String,
+    /// When it was created on the source.
+    #[serde(with = "stored::timestamp")]
+    pub created: Timestamp,
+    /// The source's virtual channels, in shard order.
+    pub vchannels: Vec<String>,
+    /// Where it begins, by physical channel.
+    pub from: BTreeMap<String, From>,
+    /// The field id of its primary key.
+    pub primary_key: i64,
+    /// Whether the target has it.
+    pub stage: Stage,
+}
+
+/// How a collection gets to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// It existed when its task began, and is to be created on the target.
+    Existing,
+    /// It is created on the target when its CreateCollection message is met in the log.
+    Awaited,
+    /// The target has it.
+    Live,
+}
+
+impl Covered {
+    /// Whether the target has it.
+    pub fn is_live(&self) -> bool {
+        self.stage == Stage::Live
+    }
+
+    /// The source's physical channels.
+    pub fn pchannels(&self) -> impl Iterator<Item = &str> {
+        self.vchannels.iter().filter_map(|v| split_vchannel(v)).map(|(pchannel, ..)| pchannel)
+    }
+}
+
+/// The next message of the op channel.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct OpPosition {
+    form: u32,
+    /// Inclusive.
+    #[serde(with = "stored::id")]
+    pub next: MessageId,
+    /// The timestamp of the last one carried out.
+    #[serde(with = "stored::timestamp")]
+    pub at: Timestamp,
+}
+
+/// A stretch of the source that may be on the target already, beyond the reach of its removal of
+/// duplicates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Fence {
+    form: u32,
+    /// Up to this source tick.
+    #[serde(with = "stored::timestamp")]
+    pub upto: Timestamp,
+}
+
+/// Everything stored of a task.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// `None`: the task has not begun.
+    pub checkpoint: Option<Checkpoint>,
+    /// Its collections.
+    pub collections: Vec<Covered>,
+    /// Set when a lane was taken from it.
+    pub fence: Option<Timestamp>,
+}
+
+impl Checkpoint {
+    /// A checkpoint to store.
+    pub fn new(channels: BTreeMap<String, Position>, pending: Option<Pending>) -> Self {
+        Self { form: FORM, channels, pending }
+    }
+
+    /// Adds this record to a transaction.
+    pub fn put(&self, task: &str, transaction: &mut Transaction) {
+        transaction.puts.push((format!("checkpoint/{task}"), encode(self)));
+    }
+}
+
+impl Covered {
+    /// Adds this record to a transaction.
+    pub fn put(&self, task: &str, transaction: &mut Transaction) {
+        transaction.puts.push((collection_key(task, self.id), encode(self)));
+    }
+}
+
+impl OpPosition {
+    /// A position to store.
+    pub fn new(next: MessageId, at: Timestamp) -> Self {
+        Self { form: FORM, next, at }
+    }
+
+    /// Adds this record to a transaction.
+    pub fn put(&self, task: &str, transaction: &mut Transaction) {
+        transaction.puts.push((format!("op/{task}"), encode(self)));
+    }
+
+    /// The stored one.
+    pub async fn load(store: &dyn Store, task: &str) -> Result<Option<Self>> {
+        load_one(store, &format!("op/{task}")).await
+    }
+}
+
+/// Where the fence of a task is kept.
+pub fn fence_key(task: &str) -> String {
+    format!("fence/{task}")
+}
+
+/// A fence to store, no lower than the one that is there.
+pub async fn fence(store: &dyn Store, task: &str, upto: Timestamp) -> Result<Vec<u8>> {
+    let before: Option<Fence> = load_one(store, &fence_key(task)).await?;
+    let upto = before.map_or(upto, |f| f.upto.max(upto));
+    Ok(encode(&Fence { form: FORM, upto }))
+}
+
+/// Where a collection of a task is kept.
+pub fn collection_key(task: &str, id: CollectionId) -> String {
+    format!("collection/{task}/{id}")
+}
+
+/// Reads everything stored of a task.
+pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
+    let checkpoint = load_one(store, &format!("checkpoint/{task}")).await?;
+    let fence: Option<Fence> = load_one(store, &fence_key(task)).await?;
+    let mut collections = Vec::new();
+    for (key, stored) in store.list(&format!("collection/{task}/")).await? {
+        collections.push(decode(&key, &stored.value)?);
+    }
+    Ok(Loaded { checkpoint, collections, fence: fence.map(|f| f.upto) })
+}
 
 /// A line of the `position` answer: one channel of one collection.
 #[derive(Clone, Debug)]
@@ -30,14 +224,159 @@ pub struct Shown {
     pub target_positions: Vec<ShownPosition>,
 }
 
-/// Reads what is stored of a task. Empty if it has not begun.
-#[allow(clippy::unused_async)]
-pub async fn show(_store: &dyn Store, _task: &str) -> Result<Shown> {
-    Ok(Shown::default())
+/// The number the Go tool gives to the op channel.
+const OP_CHANNEL: CollectionId = CollectionId(-10);
+
+/// Reads the positions of a task. Empty if it has not begun.
+pub async fn show(store: &dyn Store, task: &str) -> Result<Shown> {
+    let loaded = load(store, task).await?;
+    let mut shown = Shown::default();
+    let channels = loaded.checkpoint.map(|c| c.channels).unwrap_or_default();
+    for collection in &loaded.collections {
+        for channel in collection.pchannels() {
+            if let Some(position) = channels.get(channel) {
+                shown.positions.push(ShownPosition {
+                    collection: collection.id,
+                    channel: channel.to_owned(),
+                    id: position.id.clone(),
+                    tick: position.tick,
+                });
+            }
+        }
+    }
+    if let Some(op) = OpPosition::load(store, task).await? {
+        shown.op_positions.push(ShownPosition {
+            collection: OP_CHANNEL,
+            channel: String::new(),
+            id: op.next,
+            tick: op.at,
+        });
+    }
+    Ok(shown)
 }
 
 /// The keys of everything stored of a task besides its own record, for deleting it.
-#[allow(clippy::unused_async)]
-pub async fn keys(_store: &dyn Store, _task: &str) -> Result<Vec<String>> {
-    Ok(Vec::new())
+pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
+    let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
+    keys.extend(store.list(&format!("collection/{task}/")).await?.into_iter().map(|(key, _)| key));
+    Ok(keys)
+}
+
+/// A partition of a pending drop.
+pub fn pending_partition(pending: &Pending) -> Option<(PartitionId, &str)> {
+    pending.partition.as_ref().map(|(id, name)| (PartitionId(*id), name.as_str()))
+}
+
+pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    serde_json::to_vec(record).expect("a record of numbers, texts and maps has a JSON form")
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Form {
+        form: Option<u32>,
+    }
+    let bad = |e| {
+        Error::permanent(format!(
+            "the stored record {key} can't be read; restore the task store from a backup"
+        ))
+        .because(e)
+    };
+    let form: Form = serde_json::from_slice(value).map_err(bad)?;
+    if form.form.is_some_and(|form| form > FORM) {
+        return Err(Error::permanent(format!(
+            "the stored record {key} was written by a newer milvus-cdc; run that version"
+        )));
+    }
+    serde_json::from_slice(value).map_err(bad)
+}
+
+pub(crate) async fn load_one<T: DeserializeOwned>(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<T>> {
+    store.get(key).await?.map(|stored| decode(key, &stored.value)).transpose()
+}
+
+/// The text forms of ids and positions inside the records.
+mod stored {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) mod id {
+        use super::{Deserialize, Deserializer, Serializer};
+        use base64::{Engine, engine::general_purpose::STANDARD};
+        use milvus_wire::position::MessageId;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            id: &MessageId,
+            s: S,
+        ) -> Result<S::Ok, S::Error> {
+            s.serialize_str(&STANDARD.encode(&id.0))
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            d: D,
+        ) -> Result<MessageId, D::Error> {
+            let text = String::deserialize(d)?;
+            let bytes = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
+            Ok(MessageId(bytes.into()))
+        }
+    }
+
+    macro_rules! number {
+        ($module:ident, $of:path, $number:ty) => {
+            pub(super) mod $module {
+                use super::{Deserialize, Deserializer, Serialize, Serializer};
+                use $of as Number;
+
+                pub(in super::super) fn serialize<S: Serializer>(
+                    value: &Number,
+                    s: S,
+                ) -> Result<S::Ok, S::Error> {
+                    value.0.serialize(s)
+                }
+
+                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+                    d: D,
+                ) -> Result<Number, D::Error> {
+                    <$number>::deserialize(d).map(Number)
+                }
+            }
+        };
+    }
+
+    number!(timestamp, milvus_wire::timestamp::Timestamp, u64);
+    number!(collection, milvus_wire::ids::CollectionId, i64);
+
+    pub(super) mod positions {
+        use super::{Deserialize, Deserializer, Serialize, Serializer};
+        use crate::window::Position;
+        use milvus_wire::position::MessageId;
+        use milvus_wire::timestamp::Timestamp;
+        use std::collections::BTreeMap;
+
+        #[derive(Serialize, Deserialize)]
+        struct Stored {
+            #[serde(with = "super::id")]
+            id: MessageId,
+            #[serde(with = "super::timestamp")]
+            tick: Timestamp,
+        }
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            positions: &BTreeMap<String, Position>,
+            s: S,
+        ) -> Result<S::Ok, S::Error> {
+            s.collect_map(
+                positions.iter().map(|(k, p)| (k, Stored { id: p.id.clone(), tick: p.tick })),
+            )
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            d: D,
+        ) -> Result<BTreeMap<String, Position>, D::Error> {
+            let stored = BTreeMap::<String, Stored>::deserialize(d)?;
+            Ok(stored.into_iter().map(|(k, p)| (k, Position { id: p.id, tick: p.tick })).collect())
+        }
+    }
 }

@@ -31,29 +31,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// An error that heals by itself.
     pub fn transient(what: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Transient,
-            what: what.into(),
-            source: None,
-        }
+        Self { kind: Kind::Transient, what: what.into(), source: None }
     }
 
     /// An error that waits for somebody; `what` says what to do.
     pub fn permanent(what: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Permanent,
-            what: what.into(),
-            source: None,
-        }
+        Self { kind: Kind::Permanent, what: what.into(), source: None }
     }
 
     /// The answer of everything that was told to stop.
     pub fn stopped() -> Self {
-        Self {
-            kind: Kind::Stopped,
-            what: "stopped".into(),
-            source: None,
-        }
+        Self { kind: Kind::Stopped, what: "stopped".into(), source: None }
     }
 
     /// The same error with its cause.
@@ -83,8 +71,6 @@ impl fmt::Debug for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|e| e as &(dyn StdError + 'static))
+        self.source.as_deref().map(|e| e as &(dyn StdError + 'static))
     }
 }

@@ -1,9 +1,21 @@
 //! The way of a row from the source to the target; knows five traits and no client.
 pub mod checkpoint;
+pub mod cover;
+pub mod delivery;
 pub mod error;
+mod lane;
+mod lease;
 pub mod link;
+pub mod merge;
 pub mod observer;
+pub mod ops;
 pub mod path;
 pub mod ports;
+pub mod read;
+pub mod roster;
+pub mod route;
 pub mod selection;
+pub mod stamp;
+pub mod stop;
 pub mod task;
+pub mod window;

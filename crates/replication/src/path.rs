@@ -1,12 +1,29 @@
-//! The way of a row: read, window, merge, route, lane, checkpoint.
+//! The way of a row: read, window, merge, route, lane, checkpoint. This file is the map; each step
+//! is a call into the file of that name, and nothing calls back.
+//! Never holds a client: it sees the outside through [`crate::ports`].
 
-use crate::error::Error;
+use crate::checkpoint::{self, Checkpoint};
+use crate::cover::{Cover, next_event};
+use crate::delivery::Delivery;
+use crate::error::{Error, Kind, Result};
 use crate::link::Link;
+use crate::merge::{Step, Then, merge, with_pending};
 use crate::observer::Observer;
-use crate::ports::{Catalog, Source, Store};
+use crate::ops;
+use crate::ports::{Catalog, CatalogEvent, Source, Store, Transaction};
+use crate::route::Routed;
+use crate::stop::{Backoff, Stop};
 use crate::task::Task;
+use crate::window::Entry;
+use milvus_wire::timestamp::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
+
+/// How often positions are saved while there are no rows.
+const SAVE_EVERY: Duration = Duration::from_secs(5);
 
 /// All that a task needs of the world.
 #[derive(Clone)]
@@ -27,8 +44,167 @@ pub struct Ports {
 /// finished if that was possible in time) or until a fault. A transient fault means: call again
 /// after a pause, it resumes from its checkpoint. A permanent one means: pause the task with this
 /// reason.
-#[allow(clippy::unused_async)]
-pub async fn run(_task: Task, _ports: Ports, stop: CancellationToken) -> Error {
-    stop.cancelled().await;
-    Error::stopped()
+pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
+    let task = Arc::new(task);
+    let stop = Stop { token: stop, finish_max: task.limits.finish_max };
+    let (progress, seen) = watch::channel(ops::Progress::default());
+    let result = tokio::select! {
+        biased;
+        result = replicate(task.clone(), ports.clone(), stop.clone(), progress) => result,
+        result = ops::replicate(task.clone(), ports.clone(), stop.clone(), seen) => result,
+    };
+    ports.link.leave(&task.id);
+    result.err().unwrap_or_else(Error::stopped)
+}
+
+async fn replicate(
+    task: Arc<Task>,
+    ports: Ports,
+    stop: Stop,
+    progress: watch::Sender<ops::Progress>,
+) -> Result<()> {
+    let mut changes = ports.catalog.changes();
+    stop.until(ports.link.ready()).await??;
+    let mut delivery = Delivery {
+        task: task.id.clone(),
+        link: ports.link.clone(),
+        observer: ports.observer.clone(),
+        stop: stop.clone(),
+        fence: Timestamp::ZERO,
+        replaying: BTreeSet::new(),
+    };
+    // In this order: a lane that is taken in between has left its fence when the records are read.
+    let mut exactly = delivery.left_open().await?;
+    let loaded = stop.until(checkpoint::load(&*ports.store, &task.id)).await??;
+    if let Some(fence) = loaded.fence {
+        delivery.raise_fence(fence).await?;
+        exactly = None;
+    }
+    let cover = Cover::new(task.clone(), ports.clone(), loaded.collections);
+    let (saved, carried) = (Instant::now(), Vec::new());
+    let mut path = Path { task, ports, stop, cover, delivery, saved, exactly, carried };
+    path.take_up(loaded.checkpoint).await?;
+    progress.send_replace(path.progress());
+    loop {
+        let cover = &mut path.cover;
+        let upto = tokio::select! {
+            biased;
+            () = path.stop.token.cancelled() => return path.save().await.and(Err(Error::stopped())),
+            event = next_event(&mut changes) => {
+                path.stop.until(cover.look(event)).await??;
+                progress.send_replace(path.progress());
+                continue;
+            }
+            // 1 read, 2 window
+            upto = cover.channels.round(&cover.roster, path.exactly) => upto?,
+        };
+        let round = cover.channels.take(upto);
+        for (step, ahead) in with_pending(merge(round, upto)) {
+            path.step(step, &ahead).await?; // 3 merge
+        }
+        path.exactly = None;
+        path.tick(upto).await?;
+        progress.send_replace(path.progress());
+    }
+}
+
+/// A task on its way.
+struct Path {
+    task: Arc<Task>,
+    ports: Ports,
+    stop: Stop,
+    cover: Cover,
+    delivery: Delivery,
+    saved: Instant,
+    /// Where the round has to end that sends an open window again.
+    exactly: Option<Timestamp>,
+    /// What belongs to that window and was cut off by a DDL inside it.
+    carried: Vec<Routed>,
+}
+
+impl Path {
+    /// Begins, or takes up what an earlier life left.
+    async fn take_up(&mut self, stored: Option<Checkpoint>) -> Result<()> {
+        let stop = self.stop.clone();
+        match stored {
+            Some(checkpoint) => {
+                stop.until(self.cover.resume(&checkpoint)).await??;
+                if let Some(pending) = checkpoint.pending {
+                    stop.bounded(self.cover.drop(&pending)).await??;
+                }
+                stop.until(self.cover.look(CatalogEvent::Resync)).await??;
+            }
+            None => stop.until(self.cover.begin()).await??,
+        }
+        Ok(())
+    }
+
+    /// One stretch of a round: its rows, then its DDL. `ahead` is what comes after it.
+    async fn step(&mut self, step: Step, ahead: &BTreeMap<Arc<str>, Entry>) -> Result<()> {
+        let Step { messages, upto, then } = step;
+        let stop = self.stop.clone();
+        let pending = then.as_ref().and_then(|then| self.cover.pending(then));
+        let routed = self.cover.router.route(messages, &self.cover.roster).await?; // 4 route
+        if self.is_cut_replay(upto) {
+            self.carried.extend(routed);
+            return match then {
+                Some(Then::Create(id, _)) => stop.bounded(self.cover.announced(id)).await?,
+                _ => Ok(()),
+            };
+        }
+        let routed = [std::mem::take(&mut self.carried), routed].concat();
+        self.cover.channels.advance(upto, ahead);
+        if !routed.is_empty() || pending.is_some() || !self.delivery.replaying.is_empty() {
+            let mut stored = Transaction::default(); // 6 checkpoint
+            self.cover.checkpoint(pending.clone()).put(&self.task.id, &mut stored);
+            self.delivery.lift_fence(upto, &mut stored);
+            self.delivery.deliver(&routed, upto, stored).await?; // 5 lane
+        }
+        match (then, pending) {
+            (Some(Then::Create(id, _)), _) => stop.bounded(self.cover.announced(id)).await?,
+            (_, Some(pending)) => stop.bounded(self.cover.drop(&pending)).await?,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a step ends before the window that is being sent again: its lanes must not be closed
+    /// before all of that window is in them.
+    fn is_cut_replay(&self, upto: Timestamp) -> bool {
+        !self.delivery.replaying.is_empty() && self.exactly.is_some_and(|exactly| upto < exactly)
+    }
+
+    async fn wait_after(&self, backoff: &mut Backoff<'_>, e: Error) -> Result<()> {
+        if e.kind != Kind::Transient {
+            return Err(e);
+        }
+        self.stop.until(backoff.pause(&e)).await
+    }
+
+    /// The end of a round: what no window has ticked is ticked, and the lag is known.
+    async fn tick(&mut self, upto: Timestamp) -> Result<()> {
+        let (link, observer) = (self.ports.link.clone(), self.ports.observer.clone());
+        let mut backoff = Backoff::new(&*observer, self.task.limits.backoff_max);
+        let tick = || async {
+            let at = link.close_at(&self.task.id, upto).await?;
+            link.tick_idle(at, &*observer).await
+        };
+        while let Err(e) = self.stop.bounded(tick()).await? {
+            self.wait_after(&mut backoff, e).await?;
+        }
+        self.cover.channels.acknowledge(upto);
+        if self.saved.elapsed() >= SAVE_EVERY {
+            self.save().await?;
+        }
+        Ok(())
+    }
+
+    /// Saves the positions when there was nothing to deliver.
+    async fn save(&mut self) -> Result<()> {
+        self.saved = Instant::now();
+        self.cover.save(Transaction::default()).await
+    }
+
+    fn progress(&self) -> ops::Progress {
+        ops::Progress { done: self.cover.channels.done(), idle: self.cover.channels.is_empty() }
+    }
 }

@@ -47,7 +47,7 @@ pub trait Source: Send + Sync {
 /// Reads one channel in order. Faults of the connection heal inside, within the limits of the
 /// client; only what does not heal is returned.
 #[async_trait]
-pub trait ChannelReader: Send {
+pub trait ChannelReader: Send + Sync {
     /// The next entry; waits for it. Safe to cancel: an entry is never lost by that.
     async fn next(&mut self) -> Result<Record>;
 

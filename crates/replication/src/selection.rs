@@ -58,9 +58,7 @@ impl Selection {
 
     /// Whether anything of a database is selected.
     pub fn covers_database(&self, database: &str) -> bool {
-        self.selectors
-            .iter()
-            .any(|s| s.database == ANY || s.database == database)
+        self.selectors.iter().any(|s| s.database == ANY || s.database == database)
     }
 }
 
@@ -96,11 +94,7 @@ impl Names {
     /// The target's database and collection of a source collection.
     pub fn collection<'a>(&'a self, database: &'a str, collection: &'a str) -> (&'a str, &'a str) {
         let database = named(database);
-        let rules = || {
-            self.rules
-                .iter()
-                .filter(move |r| named(&r.source_db) == database)
-        };
+        let rules = || self.rules.iter().filter(move |r| named(&r.source_db) == database);
         let exact = rules().find_map(|r| Some((r, r.collection_mapping.get(collection)?)));
         if let Some((rule, name)) = exact {
             return (named(&rule.target_db), name);
@@ -112,11 +106,7 @@ impl Names {
 
 /// The database's name: `default` stands for an empty one.
 pub fn named(database: &str) -> &str {
-    if database.is_empty() {
-        DEFAULT_DATABASE
-    } else {
-        database
-    }
+    if database.is_empty() { DEFAULT_DATABASE } else { database }
 }
 
 #[cfg(test)]
@@ -152,11 +142,7 @@ mod tests {
             collection_mapping: c.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect(),
         };
         let names = Names {
-            rules: vec![
-                rule("a", "b", &[("x", "y")]),
-                rule("c", "d", &[]),
-                rule("", "e", &[]),
-            ],
+            rules: vec![rule("a", "b", &[("x", "y")]), rule("c", "d", &[]), rule("", "e", &[])],
         };
         assert_eq!(names.collection("a", "x"), ("b", "y"));
         assert_eq!(names.collection("a", "z"), ("a", "z"));

@@ -1,0 +1,492 @@
+//! Which collections a task covers, and how it comes to know of them: all that exist when it
+//! begins, then those the catalog or the log announces.
+//! Never touches rows; what it decides is stored before a row depends on it.
+
+use crate::checkpoint::{
+    Checkpoint, Covered, From, Pending, Stage, collection_key, pending_partition,
+};
+use crate::error::{Error, Result};
+use crate::lease;
+use crate::link::Link;
+use crate::merge::Then;
+use crate::observer::{Event, Observer};
+use crate::path::Ports;
+use crate::ports::{CatalogEvent, Ddl, Snapshot, Transaction};
+use crate::read::Channels;
+use crate::roster::Roster;
+use crate::route::Router;
+use crate::selection::Selector;
+use crate::task::Task;
+use crate::window::Position;
+use milvus_wire::catalog::{Collection, State};
+use milvus_wire::ids::CollectionId;
+use milvus_wire::position::MessageId;
+use milvus_wire::timestamp::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+/// What a task knows of its collections, and the channels they bring with them.
+pub struct Cover {
+    task: Arc<Task>,
+    ports: Ports,
+    /// The collections.
+    pub roster: Roster,
+    /// Their places on the target.
+    pub router: Router,
+    /// Their channels.
+    pub channels: Channels,
+}
+
+/// Waits for the catalog to announce something.
+pub async fn next_event(changes: &mut Receiver<CatalogEvent>) -> CatalogEvent {
+    match changes.recv().await {
+        Ok(event) => event,
+        Err(RecvError::Lagged(_)) => CatalogEvent::Resync,
+        // The catalog is gone with its connector; the task is about to be told.
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
+}
+
+impl Cover {
+    /// What was stored of a task, with nothing opened yet.
+    pub fn new(task: Arc<Task>, ports: Ports, collections: Vec<Covered>) -> Self {
+        let limits = &task.limits;
+        let channels = Channels::new(
+            ports.source.clone(),
+            ports.observer.clone(),
+            limits.round_bytes,
+            limits.held_bytes_max,
+        );
+        let router = Router::new(
+            ports.link.target.clone(),
+            ports.catalog.clone(),
+            ports.observer.clone(),
+            task.names.clone(),
+            task.ignore_partition,
+        );
+        let roster = Roster::new(task.selection.clone(), collections);
+        Self { task, ports, roster, router, channels }
+    }
+
+    /// Takes up what a stored task was doing.
+    pub async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let ids: Vec<_> = self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
+        for id in ids {
+            let ended = checkpoint.pending.as_ref().is_some_and(|p| p.collection == id);
+            if !self.find_place(id).await? && !ended {
+                let covered = self.roster.get(id).map_or("", |c| &c.name).to_owned();
+                return Err(Error::permanent(format!(
+                    "the collection {covered} was on the target and is gone there; delete the task \
+                     and create it again to begin anew"
+                )));
+            }
+        }
+        for (channel, position) in &checkpoint.channels {
+            self.channels.open(channel, position.clone()).await?;
+        }
+        self.create_existing().await
+    }
+
+    /// Begins a task: everything that exists is created on the target, and replicated from now on,
+    /// or from where its selector says.
+    pub async fn begin(&mut self) -> Result<()> {
+        // Two listings with the ends of the channels between them: what only the second one has
+        // came to be after the ends, and is announced on the log behind them.
+        let before = self.ports.catalog.snapshot().await?;
+        let mut ends = BTreeMap::new();
+        for channel in before.collections.iter().flat_map(|c| &c.pchannels) {
+            if !ends.contains_key(channel) {
+                ends.insert(channel.clone(), self.ports.source.end(channel).await?);
+            }
+        }
+        let after = self.ports.catalog.snapshot().await?;
+        self.create_databases(&after).await?;
+        let known: BTreeSet<_> =
+            before.collections.iter().filter(|c| c.state == State::Created).map(|c| c.id).collect();
+        let mut stored = Transaction::default();
+        for collection in after.collections.iter().filter(|c| c.state == State::Created) {
+            let Some(selector) = self.selector(collection) else {
+                continue;
+            };
+            let from = if known.contains(&collection.id) {
+                first_of(collection, &selector, &ends)
+            } else {
+                starts(collection)
+            };
+            let existed = known.contains(&collection.id);
+            let stage = if existed { Stage::Existing } else { Stage::Awaited };
+            self.roster.add(covered(collection, from, stage)?);
+        }
+        for covered in self.roster.all() {
+            covered.put(&self.task.id, &mut stored);
+        }
+        let mut positions: BTreeMap<String, MessageId> = BTreeMap::new();
+        for (channel, from) in self.roster.all().flat_map(|c| &c.from) {
+            let first = positions.entry(channel.clone()).or_insert_with(|| from.id.clone());
+            if self.ports.source.compare(&from.id, first).is_lt() {
+                *first = from.id.clone();
+            }
+        }
+        for (channel, id) in positions {
+            self.channels.open(&channel, Position { id, tick: Timestamp::ZERO }).await?;
+        }
+        // Stored before the target is touched: what is created there must be known as the task's.
+        self.save(stored).await?;
+        self.create_existing().await
+    }
+
+    async fn create_existing(&mut self) -> Result<()> {
+        let existing = self.roster.all().filter(|c| c.stage == Stage::Existing);
+        let existing: Vec<_> = existing.map(|c| c.id).collect();
+        for id in existing {
+            match self.ports.catalog.collection(id).await? {
+                Some(collection) if collection.state == State::Created => {
+                    self.create(&collection).await?;
+                    self.lives(id).await?;
+                }
+                _ => self.never_came_to_be(id).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at what the catalog announced.
+    pub async fn look(&mut self, event: CatalogEvent) -> Result<()> {
+        match event {
+            CatalogEvent::Collection(id) => {
+                if self.roster.get(id).is_none()
+                    && let Some(collection) = self.ports.catalog.collection(id).await?
+                {
+                    self.join(&collection).await?;
+                }
+            }
+            CatalogEvent::Partition(id) => self.create_partitions(id).await?,
+            CatalogEvent::Resync => {
+                let snapshot = self.ports.catalog.snapshot().await?;
+                for collection in &snapshot.collections {
+                    if self.roster.get(collection.id).is_none() {
+                        self.join(collection).await?;
+                    }
+                }
+                let live: Vec<_> =
+                    self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
+                for id in live {
+                    self.create_partitions(id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to read a collection that came to be while the task runs. It is created on the target
+    /// when its CreateCollection message is met in the log.
+    async fn join(&mut self, collection: &Collection) -> Result<()> {
+        if collection.state != State::Created || self.selector(collection).is_none() {
+            return Ok(());
+        }
+        let joined = covered(collection, starts(collection), Stage::Awaited)?;
+        let mut open = Vec::new();
+        for (channel, from) in &joined.from {
+            let position = self.channels.position(channel).cloned();
+            match position {
+                None => open.push((channel.clone(), from.id.clone())),
+                // Read past its beginning already: go back, and let the others skip what is done.
+                Some(done) if self.channels.has_passed(channel, &from.id) => {
+                    for other in self.roster.on_mut(channel) {
+                        if let Some(from) = other.from.get_mut(channel) {
+                            from.after = from.after.max(done.tick);
+                        }
+                    }
+                    let back = self.ports.source.compare(&from.id, &done.id).is_lt();
+                    open.push((channel.clone(), if back { from.id.clone() } else { done.id }));
+                }
+                Some(_) => {}
+            }
+        }
+        let mut stored = Transaction::default();
+        self.roster.add(joined);
+        for covered in self.roster.all() {
+            if open.iter().any(|(channel, _)| covered.from.contains_key(channel))
+                || covered.id == collection.id
+            {
+                covered.put(&self.task.id, &mut stored);
+            }
+        }
+        for (channel, id) in open {
+            self.channels.open(&channel, Position { id, tick: Timestamp::ZERO }).await?;
+        }
+        tracing::info!(collection = %collection.name(), id = %collection.id, "collection joined");
+        self.save(stored).await
+    }
+
+    /// The log says that a collection was created and a tick covers it: the catalog now knows
+    /// whether it was (invariant I6).
+    pub async fn announced(&mut self, id: CollectionId) -> Result<()> {
+        if self.roster.get(id).is_some_and(|c| c.is_live()) {
+            return Ok(());
+        }
+        let collection = self.ports.catalog.collection(id).await?;
+        let Some(collection) = collection.filter(|c| c.state == State::Created) else {
+            return self.never_came_to_be(id).await;
+        };
+        if self.selector(&collection).is_none() {
+            return Ok(());
+        }
+        if self.roster.get(id).is_none() {
+            self.join(&collection).await?;
+        }
+        self.create(&collection).await?;
+        self.lives(id).await
+    }
+
+    async fn lives(&mut self, id: CollectionId) -> Result<()> {
+        let mut stored = Transaction::default();
+        if let Some(covered) = self.roster.get_mut(id) {
+            covered.stage = Stage::Live;
+            covered.put(&self.task.id, &mut stored);
+        }
+        self.save(stored).await
+    }
+
+    /// The catalog knows a collection no longer, or not yet. An earlier life may have created it on
+    /// the target and died before it could store that; then its drop comes on the log.
+    async fn never_came_to_be(&mut self, id: CollectionId) -> Result<()> {
+        let Some(covered) = self.roster.get(id).cloned() else { return Ok(()) };
+        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
+        let there = self.ports.link.target.describe(database, name).await?;
+        if there.is_some_and(|there| there.created == covered.created) {
+            self.find_place(id).await?;
+            return self.lives(id).await;
+        }
+        tracing::info!(collection = %covered.name, %id, "collection was gone before it was created");
+        let mut stored = Transaction::default();
+        stored.deletes.push(collection_key(&self.task.id, id));
+        self.roster.remove(id);
+        self.leave_channels(&covered);
+        self.save(stored).await
+    }
+
+    fn leave_channels(&mut self, gone: &Covered) {
+        for channel in gone.from.keys() {
+            if !self.roster.needs(channel) {
+                self.channels.close(channel);
+            }
+        }
+    }
+
+    /// What a drop leaves to be done once its messages are acknowledged; `None` if it concerns
+    /// nothing that the target has.
+    pub fn pending(&self, then: &Then) -> Option<Pending> {
+        let (ddl, partition) = match then {
+            Then::Create(..) => return None,
+            Then::DropCollection(ddl) => (ddl, None),
+            Then::DropPartition(ddl) => (ddl, Some((ddl.partition_id.0, ddl.partition.clone()))),
+        };
+        self.router.place(ddl.collection_id)?;
+        Some(Pending { collection: ddl.collection_id, partition, at: ddl.timestamp })
+    }
+
+    /// Carries out a drop whose messages are in the target's log: with those the target's nodes
+    /// clean up, with the request its coordinator does.
+    pub async fn drop(&mut self, pending: &Pending) -> Result<()> {
+        let id = pending.collection;
+        let Some(covered) = self.roster.get(id) else {
+            return Ok(());
+        };
+        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
+        let (database, name) = (database.to_owned(), name.to_owned());
+        let mut stored = Transaction::default();
+        if let Some((partition, partition_name)) = pending_partition(pending) {
+            let (collection, partition_name) = (name, partition_name.to_owned());
+            if !self.task.ignore_partition {
+                let ddl = Ddl::DropPartition { database, collection, partition: partition_name };
+                self.apply(ddl, pending.at).await?;
+            }
+            self.router.forget_partition(id, partition);
+            // A namesake created since was hidden behind the one just dropped.
+            self.create_partitions(id).await?;
+        } else {
+            self.apply(Ddl::DropCollection { database, name }, pending.at).await?;
+            self.router.forget(id);
+            stored.deletes.push(collection_key(&self.task.id, id));
+            if let Some(gone) = self.roster.remove(id) {
+                self.leave_channels(&gone);
+            }
+        }
+        self.save(stored).await
+    }
+
+    /// The positions of all channels, to be stored.
+    pub fn checkpoint(&self, pending: Option<Pending>) -> Checkpoint {
+        Checkpoint::new(self.channels.positions(), pending)
+    }
+
+    /// Stores the positions and what else has changed.
+    pub async fn save(&self, mut stored: Transaction) -> Result<()> {
+        self.checkpoint(None).put(&self.task.id, &mut stored);
+        let link: &Link = &self.ports.link;
+        link.lease.guard(&mut stored)?;
+        lease::commit(&*self.ports.store, stored).await
+    }
+
+    fn selector(&self, collection: &Collection) -> Option<Selector> {
+        self.roster.selection().find(&collection.database, collection.name()).cloned()
+    }
+
+    async fn create_databases(&self, snapshot: &Snapshot) -> Result<()> {
+        for database in &snapshot.databases {
+            if self.roster.selection().covers_database(&database.name) {
+                let name = self.router.names().database(&database.name).to_owned();
+                self.apply(Ddl::CreateDatabase(name), database.created).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates a collection of the roster on the target, with its partitions.
+    async fn create(&mut self, collection: &Collection) -> Result<()> {
+        let names = self.router.names();
+        let (database, name) = names.collection(&collection.database, collection.name());
+        let (database, name) = (database.to_owned(), name.to_owned());
+        let there = self.ports.link.target.describe(&database, &name).await?;
+        let awaited = self.roster.get(collection.id).is_some_and(|c| c.stage == Stage::Awaited);
+        if there.as_ref().is_some_and(|there| awaited && there.created != collection.created) {
+            return Err(Error::permanent(format!(
+                "the source created the collection {database}.{name}, and the target has one of \
+                 that name that is not from this task; drop or rename it there, then resume"
+            )));
+        }
+        if there.is_none() {
+            self.apply(Ddl::CreateDatabase(database.clone()), collection.created).await?;
+            let collection = Box::new(collection.clone());
+            let created = collection.created;
+            self.apply(Ddl::CreateCollection { database, name, collection }, created).await?;
+        }
+        if !self.find_place(collection.id).await? {
+            return Err(Error::transient(format!(
+                "the collection {} was created on the target and is not there yet",
+                collection.name()
+            )));
+        }
+        self.create_partitions_of(collection.id).await
+    }
+
+    /// Looks a collection of the roster up on the target.
+    async fn find_place(&mut self, id: CollectionId) -> Result<bool> {
+        let Some(covered) = self.roster.get(id) else {
+            return Ok(false);
+        };
+        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
+        let Some(there) = self.ports.link.target.describe(database, name).await? else {
+            return Ok(false);
+        };
+        self.router.settle(&self.roster, id, there)?;
+        if let Some(place) = self.router.place(id) {
+            for lane in &place.lanes {
+                self.ports.link.lane(lane);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Creates what the source has and the target lacks: CreatePartition is not on the log.
+    pub async fn create_partitions(&mut self, id: CollectionId) -> Result<()> {
+        if self.roster.get(id).is_some_and(|c| c.is_live()) {
+            self.create_partitions_of(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_partitions_of(&mut self, id: CollectionId) -> Result<()> {
+        let Some(place) = self.router.place(id).cloned() else {
+            return Ok(());
+        };
+        if self.task.ignore_partition {
+            return Ok(());
+        }
+        let here = self.ports.catalog.partitions(id).await?;
+        let there = self.ports.link.target.partitions(&place.database, &place.name).await?;
+        for partition in here.iter().filter(|p| p.state == State::Created) {
+            if !there.contains_key(&partition.name) {
+                let ddl = Ddl::CreatePartition {
+                    database: place.database.clone(),
+                    collection: place.name.clone(),
+                    partition: partition.name.clone(),
+                };
+                self.apply(ddl, partition.created).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks the target for something.
+    pub async fn apply(&self, ddl: Ddl, at: Timestamp) -> Result<()> {
+        self.ports.link.target.apply(&ddl, at).await?;
+        let observer: &dyn Observer = &*self.ports.observer;
+        let (kind, what) = match &ddl {
+            Ddl::CreateDatabase(name) => ("CreateDatabase", name.as_str()),
+            Ddl::CreateCollection { name, .. } => ("CreateCollection", name.as_str()),
+            Ddl::DropCollection { name, .. } => ("DropCollection", name.as_str()),
+            Ddl::CreatePartition { partition, .. } => ("CreatePartition", partition.as_str()),
+            Ddl::DropPartition { partition, .. } => ("DropPartition", partition.as_str()),
+            Ddl::Op(request) => (request.name(), ""),
+        };
+        observer.event(Event::Called(kind));
+        tracing::info!(task = %self.task.id, request = kind, name = what, %at, "target changed");
+        Ok(())
+    }
+}
+
+/// Where a collection begins that is replicated from its creation on.
+fn starts(collection: &Collection) -> BTreeMap<String, From> {
+    let from = |id: &MessageId| From { id: id.clone(), after: Timestamp::ZERO };
+    collection.start_positions.iter().map(|(channel, id)| (channel.clone(), from(id))).collect()
+}
+
+/// Where a collection begins that existed before its task.
+fn first_of(
+    collection: &Collection,
+    selector: &Selector,
+    ends: &BTreeMap<String, MessageId>,
+) -> BTreeMap<String, From> {
+    let mut from = starts(collection);
+    if !selector.use_start_position {
+        for (channel, from) in &mut from {
+            if let Some(end) = ends.get(channel) {
+                from.id = end.clone();
+            }
+        }
+    }
+    for (vchannel, id) in &selector.positions {
+        if let Some((channel, of, _)) = milvus_wire::ids::split_vchannel(vchannel)
+            && of == collection.id
+            && let Some(from) = from.get_mut(channel)
+        {
+            from.id = id.clone();
+        }
+    }
+    from
+}
+
+fn covered(collection: &Collection, from: BTreeMap<String, From>, stage: Stage) -> Result<Covered> {
+    let missing = collection.pchannels.iter().find(|p| !from.contains_key(*p));
+    if let Some(channel) = missing {
+        return Err(Error::transient(format!(
+            "the source's catalog has no start position of {} on {channel} yet",
+            collection.name()
+        )));
+    }
+    let primary = collection.schema.fields.iter().find(|f| f.is_primary_key);
+    Ok(Covered {
+        id: collection.id,
+        database: collection.database.clone(),
+        name: collection.name().to_owned(),
+        created: collection.created,
+        vchannels: collection.vchannels.clone(),
+        from,
+        primary_key: primary.map_or(0, |f| f.field_id),
+        stage,
+    })
+}

@@ -1,0 +1,175 @@
+//! The op channel: databases, indexes, load, flush. It has no ticks, and its messages come after
+//! the fact, late or never; so each waits until the rows have come as far as its timestamp, and is
+//! left out if what it concerns has ended since.
+//! Never holds up the rows.
+
+use crate::checkpoint::OpPosition;
+use crate::error::{Error, Kind, Result};
+use crate::lease;
+use crate::observer::Event;
+use crate::path::Ports;
+use crate::ports::{Ddl, Record, Transaction};
+use crate::selection::named;
+use crate::stop::{Backoff, Stop};
+use crate::task::Task;
+use milvus_wire::catalog::State;
+use milvus_wire::op::{OpRequest, decode};
+use milvus_wire::timestamp::Timestamp;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The message type of a tick: there may be some, and they say nothing here.
+const TIME_TICK: i32 = 1200;
+
+/// How far the rows of the task are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything up to it is on the target.
+    pub done: Timestamp,
+    /// No channel is read: there is nothing to wait for.
+    pub idle: bool,
+}
+
+/// Replicates the op channel of a task until told to stop.
+pub async fn replicate(
+    task: Arc<Task>,
+    ports: Ports,
+    stop: Stop,
+    progress: watch::Receiver<Progress>,
+) -> Result<()> {
+    let ops = Ops { task, ports, stop: stop.clone(), progress };
+    stop.until(ops.run()).await?
+}
+
+struct Ops {
+    task: Arc<Task>,
+    ports: Ports,
+    stop: Stop,
+    progress: watch::Receiver<Progress>,
+}
+
+impl Ops {
+    async fn run(mut self) -> Result<()> {
+        self.ports.link.ready().await?;
+        let channel = self.task.op_channel.clone();
+        let stored = OpPosition::load(&*self.ports.store, &self.task.id).await?;
+        let position = match stored {
+            Some(position) => position,
+            None => {
+                let next = match &self.task.op_position {
+                    Some(next) => next.clone(),
+                    None => self.ports.source.end(&channel).await?,
+                };
+                let position = OpPosition::new(next, Timestamp::ZERO);
+                self.save(&position).await?;
+                position
+            }
+        };
+        let mut reader = self.ports.source.open(&channel, &position.next).await?;
+        loop {
+            let Record { id, payload } = reader.next().await?;
+            let done = position.at > Timestamp::ZERO && id == position.next;
+            let message = decode(&payload).map_err(|e| {
+                Error::permanent(format!(
+                    "a message of {channel} at position {id:?} can't be read; report it"
+                ))
+                .because(e)
+            })?;
+            if done || message.request == Err(TIME_TICK) {
+                continue;
+            }
+            match message.request {
+                Ok(request) => self.carry_out(request, message.timestamp).await?,
+                Err(kind) => {
+                    tracing::warn!(kind, "a request of this type is not replicated");
+                    self.count(&format!("unsupported_{kind}"));
+                }
+            }
+            self.save(&OpPosition::new(id, message.timestamp)).await?;
+        }
+    }
+
+    async fn save(&self, position: &OpPosition) -> Result<()> {
+        let mut stored = Transaction::default();
+        position.put(&self.task.id, &mut stored);
+        self.ports.link.lease.guard(&mut stored)?;
+        lease::commit(&*self.ports.store, stored).await
+    }
+
+    fn count(&self, what: &str) {
+        self.ports.observer.event(Event::Counted(what, 1));
+    }
+
+    async fn carry_out(&mut self, request: OpRequest, at: Timestamp) -> Result<()> {
+        let observer = self.ports.observer.clone();
+        let mut backoff = Backoff::new(&*observer, self.task.limits.backoff_max);
+        loop {
+            self.progress
+                .wait_for(|progress| progress.idle || progress.done >= at)
+                .await
+                .map_err(|_| Error::stopped())?;
+            let tried = async {
+                let Some(request) = self.for_target(request.clone(), at).await? else {
+                    self.count("op_skipped");
+                    return Ok::<(), Error>(());
+                };
+                let name = request.name();
+                self.ports.link.target.apply(&Ddl::Op(Box::new(request)), at).await?;
+                tracing::info!(request = name, "request carried out on the target");
+                self.ports.observer.event(Event::Called(name));
+                Ok(())
+            };
+            match tried.await {
+                Err(e) if e.kind == Kind::Transient => {
+                    self.stop.until(backoff.pause(&e)).await?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// The request with the target's names; `None` if it does not concern the task or came too
+    /// late: what it concerns has ended or been replaced by a namesake since.
+    async fn for_target(&self, mut request: OpRequest, at: Timestamp) -> Result<Option<OpRequest>> {
+        let database = named(request.database()).to_owned();
+        let selection = &self.task.selection;
+        let snapshot = self.ports.catalog.snapshot().await?;
+        match &mut request {
+            OpRequest::CreateDatabase(_) | OpRequest::DropDatabase(_) => {
+                let here = snapshot.databases.iter().find(|d| d.name == database);
+                let wanted = match request {
+                    OpRequest::CreateDatabase(_) => here.is_some(),
+                    _ => here.is_none_or(|d| d.created < at),
+                };
+                if !wanted || !selection.covers_database(&database) {
+                    return Ok(None);
+                }
+            }
+            _ => {
+                let lives = |name: &str| {
+                    selection.find(&database, name).is_some()
+                        && snapshot.collections.iter().any(|c| {
+                            c.database == database
+                                && c.name() == name
+                                && c.state == State::Created
+                                && c.created <= at
+                        })
+                };
+                if let OpRequest::Flush(flush) = &mut request {
+                    flush.collection_names.retain(|name| lives(name));
+                }
+                let names = request.collections();
+                if names.is_empty() || !names.iter().all(|name| lives(name)) {
+                    return Ok(None);
+                }
+            }
+        }
+        let names = &self.task.names;
+        let to = request.collections().first().map_or_else(
+            || names.database(&database).to_owned(),
+            |first| names.collection(&database, first).0.to_owned(),
+        );
+        request.rename(&to, |name| names.collection(&database, name).1.to_owned());
+        Ok(Some(request))
+    }
+}

@@ -1,0 +1,234 @@
+//! Step 1 of the way of a row: reads the source's channels of a task, always the one that is
+//! furthest behind, until a tick covers them all.
+//! Decodes headers only; never decides what becomes of a message.
+
+use crate::error::{Error, Result};
+use crate::merge::Read;
+use crate::observer::{Event, Observer};
+use crate::ports::{ChannelReader, Record, Source};
+use crate::roster::Roster;
+use crate::window::{Entry, Position, Window, size, timestamp};
+use milvus_wire::message::{Message, RowKind, decode};
+use milvus_wire::position::MessageId;
+use milvus_wire::timestamp::Timestamp;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The open channels of a task.
+pub struct Channels {
+    source: Arc<dyn Source>,
+    observer: Arc<dyn Observer>,
+    open: BTreeMap<Arc<str>, Channel>,
+    round_bytes: usize,
+    held_bytes_max: usize,
+    held_bytes: usize,
+    done: Timestamp,
+}
+
+struct Channel {
+    reader: Box<dyn ChannelReader>,
+    window: Window,
+    /// Up to which all is acknowledged, and where to resume.
+    position: Position,
+    /// The newest message read.
+    read: Option<MessageId>,
+    read_bytes: [u64; 3],
+}
+
+impl Channels {
+    /// No channel yet. A round closes above `round_bytes`; more than `held_bytes_max` is a fault.
+    pub fn new(
+        source: Arc<dyn Source>,
+        observer: Arc<dyn Observer>,
+        round_bytes: usize,
+        held_bytes_max: usize,
+    ) -> Self {
+        let open = BTreeMap::new();
+        let (held_bytes, done) = (0, Timestamp::ZERO);
+        Self { source, observer, open, round_bytes, held_bytes_max, held_bytes, done }
+    }
+
+    /// Opens a channel at a position, or opens it again there.
+    pub async fn open(&mut self, channel: &str, position: Position) -> Result<()> {
+        if let Some(old) = self.open.remove(channel) {
+            self.held_bytes -= old.window.held_bytes();
+        }
+        let reader = self.source.open(channel, &position.id).await?;
+        let window = Window::new(position.tick);
+        let read_bytes = [0; 3];
+        let state = Channel { reader, window, position, read: None, read_bytes };
+        self.open.insert(channel.into(), state);
+        self.observer.event(Event::Joined(channel));
+        Ok(())
+    }
+
+    /// Stops reading a channel; what is held of it is forgotten.
+    pub fn close(&mut self, channel: &str) {
+        if let Some(old) = self.open.remove(channel) {
+            self.held_bytes -= old.window.held_bytes();
+            self.observer.event(Event::Left(channel));
+        }
+    }
+
+    /// The position of a channel, if it is open.
+    pub fn position(&self, channel: &str) -> Option<&Position> {
+        self.open.get(channel).map(|c| &c.position)
+    }
+
+    /// The positions of all channels.
+    pub fn positions(&self) -> BTreeMap<String, Position> {
+        self.open.iter().map(|(name, c)| (name.to_string(), c.position.clone())).collect()
+    }
+
+    /// Whether a message of an open channel has been read already.
+    pub fn has_passed(&self, channel: &str, id: &MessageId) -> bool {
+        let Some(channel) = self.open.get(channel) else {
+            return false;
+        };
+        let read = channel.read.as_ref();
+        let at_or_behind = |read| self.source.compare(id, read) != Ordering::Greater;
+        self.source.compare(id, &channel.position.id) == Ordering::Less
+            || read.is_some_and(at_or_behind)
+    }
+
+    /// Reads until all channels are covered by a tick above the last round's, and returns it. If
+    /// more is at hand the round grows to its limit in bytes. With `exactly` the round ends there
+    /// and nowhere else. Without channels it waits for ever. Safe to cancel.
+    pub async fn round(
+        &mut self,
+        roster: &Roster,
+        exactly: Option<Timestamp>,
+    ) -> Result<Timestamp> {
+        loop {
+            let Some((name, channel)) =
+                self.open.iter_mut().min_by_key(|(_, c)| c.window.last_tick())
+            else {
+                return std::future::pending().await;
+            };
+            let covered = channel.window.last_tick();
+            let record = match exactly {
+                Some(exactly) if covered >= exactly => return Ok(exactly),
+                Some(_) => channel.reader.next().await?,
+                None if covered > self.done && self.held_bytes >= self.round_bytes => {
+                    return Ok(covered);
+                }
+                None => match channel.reader.try_next()? {
+                    Some(record) => record,
+                    None if covered > self.done => return Ok(covered),
+                    None => channel.reader.next().await?,
+                },
+            };
+            let held = channel.accept(name, record, roster, &*self.source)?;
+            self.held_bytes += held;
+            if self.held_bytes > self.held_bytes_max {
+                return Err(Error::permanent(format!(
+                    "more than {} MiB were read without a tick that covers {name}; raise \
+                     packer.memoryLimit, or see why the source's time tick is stuck",
+                    self.held_bytes_max >> 20
+                )));
+            }
+        }
+    }
+
+    /// Takes everything out that a round up to `upto` holds.
+    pub fn take(&mut self, upto: Timestamp) -> Vec<Read> {
+        let mut round = Vec::new();
+        for (name, channel) in &mut self.open {
+            round.extend(
+                channel
+                    .window
+                    .take(upto)
+                    .into_iter()
+                    .map(|entry| Read { channel: name.clone(), entry }),
+            );
+            for (kind, bytes) in KINDS.iter().zip(&mut channel.read_bytes) {
+                let bytes = std::mem::take(bytes);
+                if bytes > 0 {
+                    let event = Event::Read { channel: name, tick: upto, kind, bytes };
+                    self.observer.event(event);
+                }
+            }
+        }
+        self.held_bytes = self.open.values().map(|c| c.window.held_bytes()).sum();
+        round
+    }
+
+    /// Moves all positions: everything up to `upto` is done, save for `pending`, the first message
+    /// of each channel that was taken and is still to be done.
+    pub fn advance(&mut self, upto: Timestamp, pending: &BTreeMap<Arc<str>, Entry>) {
+        self.done = self.done.max(upto);
+        for (name, channel) in &mut self.open {
+            if upto > channel.position.tick
+                && let Some(position) = channel.window.position(upto, pending.get(name))
+            {
+                channel.position = position;
+            }
+        }
+    }
+
+    /// Says that the target has everything up to `upto`, ticked.
+    pub fn acknowledge(&self, upto: Timestamp) {
+        for name in self.open.keys() {
+            self.observer.event(Event::Acknowledged { channel: name, tick: upto });
+        }
+    }
+
+    /// Up to where all channels are done.
+    pub fn done(&self) -> Timestamp {
+        self.done
+    }
+
+    /// Whether any channel is read.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The names of the open channels.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.open.keys().cloned().collect()
+    }
+}
+
+const KINDS: [&str; 3] = ["insert", "delete", "timetick"];
+
+impl Channel {
+    /// Takes a record in; returns how many bytes are held more.
+    fn accept(
+        &mut self,
+        name: &str,
+        record: Record,
+        roster: &Roster,
+        source: &dyn Source,
+    ) -> Result<usize> {
+        let Record { id, payload } = record;
+        let bytes = payload.len();
+        self.read = Some(id.clone());
+        let message = decode(payload).map_err(|e| {
+            Error::permanent(format!(
+                "a message of {name} at position {id:?} can't be read; nothing after it was \
+                 replicated, so nothing is lost: report it with this position"
+            ))
+            .because(e)
+        })?;
+        let kind = match &message {
+            Message::Row(row) if row.kind == RowKind::Insert => 0,
+            Message::Row(_) => 1,
+            _ => 2,
+        };
+        self.read_bytes[kind] += bytes as u64;
+        if let Message::Tick(at) = message {
+            self.window.tick(id, at);
+            return Ok(0);
+        }
+        let Some(order) = self.window.order(timestamp(&message)) else {
+            return Ok(0);
+        };
+        if !roster.admits(&message, name, &id, order, source) {
+            return Ok(0);
+        }
+        let held = size(&message);
+        self.window.hold(id, order, held, message);
+        Ok(held)
+    }
+}

@@ -1,0 +1,277 @@
+//! Step 4 of the way of a row: the target's names, ids and shard for each message.
+//! Never changes a message and never decides about timestamps.
+
+use crate::error::{Error, Result};
+use crate::merge::Read;
+use crate::observer::{Event, Observer};
+use crate::ports::{Catalog, Ddl, Target, TargetCollection};
+use crate::roster::Roster;
+use crate::selection::Names;
+use milvus_wire::catalog::State;
+use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
+use milvus_wire::message::{DdlMessage, Message, RowMessage};
+use milvus_wire::splice::Patch;
+use milvus_wire::timestamp::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The partition that every collection has. Source: `common.defaultPartitionName`.
+const DEFAULT_PARTITION: &str = "_default";
+
+/// Where a source collection lives on the target.
+#[derive(Debug)]
+pub struct Place {
+    /// The target's database.
+    pub database: String,
+    /// The target's collection name.
+    pub name: String,
+    /// The target's collection id.
+    pub id: CollectionId,
+    /// The target's virtual channels, in shard order.
+    pub vchannels: Vec<String>,
+    /// The target's physical channel of each shard: the lanes.
+    pub lanes: Vec<Arc<str>>,
+    /// The field id of the primary key.
+    pub primary_key: i64,
+}
+
+/// A message with its place on the target.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    /// The message and where it came from.
+    pub read: Read,
+    /// Its collection there.
+    pub place: Arc<Place>,
+    /// Its shard (invariant I4: the same index on both sides).
+    pub shard: usize,
+    /// Its partition there; `None` for a delete that names none.
+    pub partition: Option<PartitionId>,
+}
+
+impl Routed {
+    /// The lane it goes to.
+    pub fn lane(&self) -> &Arc<str> {
+        &self.place.lanes[self.shard]
+    }
+
+    /// What changes in it.
+    pub fn patch(&self, stamp: Option<Timestamp>) -> Patch<'_> {
+        Patch {
+            vchannel: &self.place.vchannels[self.shard],
+            database: &self.place.database,
+            collection: &self.place.name,
+            collection_id: self.place.id,
+            partition_id: self.partition,
+            stamp,
+        }
+    }
+}
+
+/// Knows where everything of a task lives on the target.
+pub struct Router {
+    target: Arc<dyn Target>,
+    catalog: Arc<dyn Catalog>,
+    observer: Arc<dyn Observer>,
+    names: Names,
+    ignore_partition: bool,
+    places: BTreeMap<CollectionId, Arc<Place>>,
+    partitions: BTreeMap<CollectionId, BTreeMap<PartitionId, PartitionId>>,
+}
+
+impl Router {
+    /// Knows nothing yet.
+    pub fn new(
+        target: Arc<dyn Target>,
+        catalog: Arc<dyn Catalog>,
+        observer: Arc<dyn Observer>,
+        names: Names,
+        ignore_partition: bool,
+    ) -> Self {
+        let (places, partitions) = (BTreeMap::new(), BTreeMap::new());
+        Self { target, catalog, observer, names, ignore_partition, places, partitions }
+    }
+
+    /// What the target calls a collection.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The place of a collection that the target has.
+    pub fn place(&self, id: CollectionId) -> Option<&Arc<Place>> {
+        self.places.get(&id)
+    }
+
+    /// Remembers where a collection of the roster lives.
+    pub fn settle(
+        &mut self,
+        roster: &Roster,
+        id: CollectionId,
+        there: TargetCollection,
+    ) -> Result<()> {
+        let Some(covered) = roster.get(id) else {
+            return Ok(());
+        };
+        let (database, name) = self.names.collection(&covered.database, &covered.name);
+        if there.vchannels.len() != covered.vchannels.len() {
+            return Err(Error::permanent(format!(
+                "the collection {database}.{name} has {} shards on the target and {} on the source; \
+                 drop it on the target, or map it to another name",
+                there.vchannels.len(),
+                covered.vchannels.len()
+            )));
+        }
+        let mut lanes = Vec::new();
+        for (shard, vchannel) in there.vchannels.iter().enumerate() {
+            match split_vchannel(vchannel) {
+                Some((lane, _, index)) if index == shard => lanes.push(lane.into()),
+                _ => {
+                    return Err(Error::permanent(format!(
+                        "the target names the shard {shard} of {database}.{name} {vchannel}, whose \
+                         suffix is not v{shard} (invariant I4); report this"
+                    )));
+                }
+            }
+        }
+        let place = Place {
+            database: database.to_owned(),
+            name: name.to_owned(),
+            id: there.id,
+            vchannels: there.vchannels,
+            lanes,
+            primary_key: covered.primary_key,
+        };
+        self.places.insert(id, Arc::new(place));
+        self.partitions.remove(&id);
+        Ok(())
+    }
+
+    /// Forgets a collection that has ended.
+    pub fn forget(&mut self, id: CollectionId) {
+        self.places.remove(&id);
+        self.partitions.remove(&id);
+    }
+
+    /// Forgets a partition that has ended.
+    pub fn forget_partition(&mut self, id: CollectionId, partition: PartitionId) {
+        if let Some(known) = self.partitions.get_mut(&id) {
+            known.remove(&partition);
+        }
+    }
+
+    /// Gives each message its place. A message of a collection that never came to be, or of a
+    /// partition that is gone already, is left out and counted.
+    pub async fn route(&mut self, messages: Vec<Read>, roster: &Roster) -> Result<Vec<Routed>> {
+        let mut routed = Vec::with_capacity(messages.len());
+        for read in messages {
+            let at = match &read.entry.message {
+                Message::Row(row) => self.row(row, roster).await?,
+                Message::DropCollection(ddl) => self.drop(ddl, None, &read.channel, roster),
+                Message::DropPartition(ddl) => {
+                    let id =
+                        self.find_partition(ddl.collection_id, ddl.partition_id, &ddl.partition);
+                    match id.await? {
+                        Some(partition) => self.drop(ddl, Some(partition), &read.channel, roster),
+                        None => None,
+                    }
+                }
+                _ => None,
+            };
+            match at {
+                Some((place, shard, partition)) => {
+                    routed.push(Routed { read, place, shard, partition });
+                }
+                None => self.observer.event(Event::Counted("skipped", 1)),
+            }
+        }
+        Ok(routed)
+    }
+
+    async fn row(
+        &mut self,
+        row: &RowMessage,
+        roster: &Roster,
+    ) -> Result<Option<(Arc<Place>, usize, Option<PartitionId>)>> {
+        let Some(covered) = roster.get(row.collection_id) else {
+            return Ok(None);
+        };
+        let Some(place) = self.places.get(&row.collection_id).cloned() else {
+            return Ok(None);
+        };
+        let Some(shard) = covered.vchannels.iter().position(|v| *v == row.vchannel) else {
+            return Err(Error::permanent(format!(
+                "a row names the channel {}, which the collection {} does not have (invariant I4); \
+                 report this",
+                row.vchannel, row.collection
+            )));
+        };
+        if row.partition.is_empty() {
+            return Ok(Some((place, shard, None)));
+        }
+        let found =
+            self.find_partition(row.collection_id, row.partition_id, &row.partition).await?;
+        let found = match found {
+            None if self.create_partition(row, &place).await? => {
+                self.find_partition(row.collection_id, row.partition_id, &row.partition).await?
+            }
+            found => found,
+        };
+        Ok(found.map(|partition| (place, shard, Some(partition))))
+    }
+
+    fn drop(
+        &self,
+        ddl: &DdlMessage,
+        partition: Option<PartitionId>,
+        channel: &str,
+        roster: &Roster,
+    ) -> Option<(Arc<Place>, usize, Option<PartitionId>)> {
+        let place = self.places.get(&ddl.collection_id)?.clone();
+        let covered = roster.get(ddl.collection_id)?;
+        let shard = covered.pchannels().position(|p| p == channel)?;
+        Some((place, shard, partition))
+    }
+
+    /// The target's id of a partition, by its name there.
+    async fn find_partition(
+        &mut self,
+        collection: CollectionId,
+        partition: PartitionId,
+        name: &str,
+    ) -> Result<Option<PartitionId>> {
+        let Some(place) = self.places.get(&collection) else {
+            return Ok(None);
+        };
+        let known = self.partitions.entry(collection).or_default();
+        if let Some(id) = known.get(&partition) {
+            return Ok(Some(*id));
+        }
+        let there = self.target.partitions(&place.database, &place.name).await?;
+        let found = match there.get(name) {
+            None if self.ignore_partition => there.get(DEFAULT_PARTITION),
+            found => found,
+        };
+        if let Some(id) = found {
+            known.insert(partition, *id);
+        }
+        Ok(found.copied())
+    }
+
+    /// Creates the partition of a row if the source still has it: CreatePartition is not on the
+    /// log, so the first row may be the first that is heard of it (invariant I6).
+    async fn create_partition(&mut self, row: &RowMessage, place: &Place) -> Result<bool> {
+        let partitions = self.catalog.partitions(row.collection_id).await?;
+        let Some(partition) =
+            partitions.iter().find(|p| p.id == row.partition_id && p.state == State::Created)
+        else {
+            return Ok(false);
+        };
+        let ddl = Ddl::CreatePartition {
+            database: place.database.clone(),
+            collection: place.name.clone(),
+            partition: partition.name.clone(),
+        };
+        self.target.apply(&ddl, partition.created).await?;
+        self.observer.event(Event::Called("CreatePartition"));
+        Ok(true)
+    }
+}

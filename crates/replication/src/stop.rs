@@ -1,0 +1,74 @@
+//! Telling a task to stop, and how long it may take to finish its open window.
+//! Never aborts anything by itself.
+
+use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// The first pause between two tries.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// A stop signal with a time for finishing.
+#[derive(Clone)]
+pub struct Stop {
+    /// The signal.
+    pub token: CancellationToken,
+    /// How long an open window may still take.
+    pub finish_max: Duration,
+}
+
+impl Stop {
+    /// Runs something of an open window: it goes on after the signal, but not for ever.
+    pub async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let overdue = async {
+            self.token.cancelled().await;
+            tokio::time::sleep(self.finish_max).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = overdue => Err(Error::stopped()),
+        }
+    }
+
+    /// Runs something that nothing depends on: it ends with the signal.
+    pub async fn until<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            () = self.token.cancelled() => Err(Error::stopped()),
+            done = work => Ok(done),
+        }
+    }
+}
+
+/// Growing, jittered pauses between the tries of one thing, with the reason shown while they last.
+pub struct Backoff<'a> {
+    observer: &'a dyn Observer,
+    next: Duration,
+    max: Duration,
+}
+
+impl<'a> Backoff<'a> {
+    /// Pauses from a tenth of a second up to `max`.
+    pub fn new(observer: &'a dyn Observer, max: Duration) -> Self {
+        Self { observer, next: BACKOFF_MIN.min(max), max }
+    }
+
+    /// One pause.
+    pub async fn pause(&mut self, why: &Error) {
+        self.observer.event(Event::Waiting(Some(&why.what)));
+        self.observer.event(Event::Counted("retried", 1));
+        let jitter = 0.5 + fastrand::f64() / 2.0;
+        tokio::time::sleep(self.next.mul_f64(jitter)).await;
+        self.next = (self.next * 2).min(self.max);
+    }
+}
+
+impl Drop for Backoff<'_> {
+    fn drop(&mut self) {
+        if self.next > BACKOFF_MIN {
+            self.observer.event(Event::Waiting(None));
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What goes wrong, and when: one seeded stream of decisions for all ports.
+//! Never decides by the clock.
+
+use replication::error::Error;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::Notify;
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// Nothing bad.
+    None,
+    /// Refused: no effect, and the caller knows.
+    Refuse,
+    /// It has its effect, and the answer is lost.
+    LoseAnswer,
+    /// No effect, and the caller does not know.
+    LoseCall,
+    /// The answer is lost and the effect comes later.
+    Late,
+    /// It takes long.
+    Slow,
+    /// The process dies before it.
+    CrashBefore,
+    /// The process dies after it.
+    CrashAfter,
+}
+
+/// The stream of decisions.
+#[derive(Clone)]
+pub(crate) struct Faults {
+    rng: Arc<Mutex<fastrand::Rng>>,
+    on: Arc<AtomicBool>,
+    pub(crate) crash: Arc<Notify>,
+    crashes: Arc<AtomicU64>,
+}
+
+impl Faults {
+    pub(crate) fn new(seed: u64, on: bool) -> Self {
+        Self {
+            rng: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
+            on: Arc::new(AtomicBool::new(on)),
+            crash: Arc::default(),
+            crashes: Arc::default(),
+        }
+    }
+
+    pub(crate) fn heal(&self) {
+        self.on.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn crashes(&self) -> u64 {
+        self.crashes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn below(&self, n: u64) -> u64 {
+        self.rng.lock().unwrap().u64(0..n)
+    }
+
+    pub(crate) fn chance(&self, one_in: u64) -> bool {
+        self.on.load(Ordering::Relaxed) && self.below(one_in) == 0
+    }
+
+    /// What happens to a call that has an effect.
+    pub(crate) fn next(&self) -> Fault {
+        if !self.chance(12) {
+            return Fault::None;
+        }
+        match self.below(7) {
+            0 => Fault::Refuse,
+            1 => Fault::LoseAnswer,
+            2 => Fault::LoseCall,
+            3 => Fault::Late,
+            4 => Fault::Slow,
+            5 => Fault::CrashBefore,
+            _ => Fault::CrashAfter,
+        }
+    }
+
+    /// What happens to a call that only reads: an error or a crash, sometimes.
+    pub(crate) async fn reading(&self) -> Result<(), Error> {
+        if self.chance(40) {
+            if self.below(2) == 0 {
+                self.die::<()>().await;
+            }
+            return Err(Error::transient("simulated"));
+        }
+        Ok(())
+    }
+
+    /// The process dies here: whoever waits for it never hears of it.
+    pub(crate) async fn die<T>(&self) -> T {
+        self.crashes.fetch_add(1, Ordering::Relaxed);
+        self.crash.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// A violation of an invariant, collected while the simulation runs.
+#[derive(Clone, Default)]
+pub(crate) struct Verdict(Arc<Mutex<Vec<String>>>);
+
+impl Verdict {
+    pub(crate) fn violated(&self, what: String) {
+        self.0.lock().unwrap().push(what);
+    }
+
+    pub(crate) fn first(&self) -> Option<String> {
+        self.0.lock().unwrap().first().cloned()
+    }
+}

@@ -1,0 +1,65 @@
+//! A deterministic simulation of the data path: a scripted source, a target that removes duplicates
+//! as Milvus does, and every fault at every step, in simulated time. A seed is a schedule; the same
+//! seed fails the same way. Never opens a connection.
+//!
+//! `SIM_SEEDS=100000 cargo test -p replication --test simulation` runs more of them,
+//! `SIM_SEED=17` runs one of them with its log.
+
+mod faults;
+mod milvus;
+mod schedule;
+mod script;
+mod store;
+
+use schedule::{Options, run};
+
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    match number("SIM_SEED") {
+        Some(seed) => {
+            tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).init();
+            seed..seed + 1
+        }
+        None => 0..number("SIM_SEEDS").unwrap_or(default),
+    }
+}
+
+fn all(default: u64, options: impl Fn(u64) -> Options) {
+    let mut replayed = 0;
+    let mut crashes = 0;
+    for seed in seeds(default) {
+        match run(seed, &options(seed)) {
+            Ok(outcome) => {
+                replayed += outcome.replayed;
+                crashes += outcome.crashes;
+            }
+            Err(what) => panic!("seed {seed}: {what}"),
+        }
+    }
+    println!("{crashes} crashes, {replayed} windows sent again");
+}
+
+#[test]
+fn a_quiet_world_keeps_every_timestamp() {
+    all(50, |_| Options { faults: false, keeps_timestamps: true, ..Options::default() });
+}
+
+#[test]
+fn every_row_arrives_exactly_once_whatever_fails() {
+    all(2000, |_| Options::default());
+}
+
+#[test]
+fn late_messages_are_not_lost() {
+    all(500, |_| Options { late: true, ..Options::default() });
+}
+
+#[test]
+fn two_tasks_on_one_target_do_not_disturb_each_other() {
+    all(1000, |_| Options { tasks: 2, ..Options::default() });
+}
+
+#[test]
+fn a_stretch_that_became_uncertain_is_fenced() {
+    all(500, |_| Options { tasks: 2, long_absence: true, ..Options::default() });
+}

@@ -1,0 +1,285 @@
+//! One schedule: a seed, a source that writes, a service that dies and comes back, and the verdict
+//! at the end. Never takes real time.
+
+use crate::faults::{Faults, Verdict};
+use crate::milvus::Milvus;
+use crate::script::Script;
+use crate::store::Memory;
+use replication::error::Kind;
+use replication::link::Link;
+use replication::observer::{Event, Observer};
+use replication::path::{self, Ports};
+use replication::ports::Store;
+use replication::selection::{Names, Selection, Selector};
+use replication::task::{Limits, Task};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How the source behaves and what is asked of the service.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) faults: bool,
+    pub(crate) late: bool,
+    pub(crate) tasks: usize,
+    /// The first task stays away for longer than its lanes wait for it.
+    pub(crate) long_absence: bool,
+    pub(crate) keeps_timestamps: bool,
+    pub(crate) acts: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            faults: true,
+            late: false,
+            tasks: 1,
+            long_absence: false,
+            keeps_timestamps: false,
+            acts: 150,
+        }
+    }
+}
+
+/// What a schedule saw.
+pub(crate) struct Outcome {
+    pub(crate) replayed: u64,
+    pub(crate) crashes: u64,
+}
+
+struct Counter(AtomicU64);
+
+impl Observer for Counter {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Counted("replayed_window", n) = event {
+            self.0.fetch_add(n, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Runs one schedule.
+pub(crate) fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(Schedule::new(seed, options).run())
+}
+
+struct Schedule {
+    options: Options,
+    faults: Faults,
+    script: Script,
+    milvus: Milvus,
+    store: Arc<dyn Store>,
+    verdict: Verdict,
+    observer: Arc<Counter>,
+    rng: fastrand::Rng,
+}
+
+/// A process: its tasks, until it dies or is stopped.
+struct Process {
+    stop: Vec<CancellationToken>,
+    running: JoinSet<(usize, replication::error::Error)>,
+    ports: Ports,
+}
+
+impl Schedule {
+    fn new(seed: u64, options: &Options) -> Self {
+        let faults = Faults::new(seed, options.faults);
+        let script = Script::new(seed, faults.clone());
+        let verdict = Verdict::default();
+        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
+        Self {
+            options: options.clone(),
+            store: Arc::new(Memory::new(faults.clone())),
+            observer: Arc::new(Counter(AtomicU64::new(0))),
+            rng: fastrand::Rng::with_seed(seed),
+            faults,
+            script,
+            milvus,
+            verdict,
+        }
+    }
+
+    async fn run(mut self) -> Result<Outcome, String> {
+        // Something exists before the tasks do.
+        self.script.act(false);
+        self.script.tick();
+        let mut process = self.start(0);
+        let mut since_tick = Duration::ZERO;
+        for act in 0..self.options.acts {
+            if act > 2 {
+                self.script.act(self.options.late);
+            }
+            let pause = Duration::from_millis(self.rng.u64(5..80));
+            since_tick += pause;
+            process = self.live(process, pause).await;
+            if since_tick >= Duration::from_millis(200) {
+                since_tick = Duration::ZERO;
+                self.script.tick();
+            }
+            process = self.disturb(process, act).await;
+            if let Some(what) = self.verdict.first() {
+                return Err(what);
+            }
+        }
+        self.faults.heal();
+        self.settle(process).await
+    }
+
+    /// Freezes, pauses and stops, now and then.
+    async fn disturb(&mut self, mut process: Process, act: u64) -> Process {
+        if self.faults.chance(150) {
+            self.milvus.freeze(Duration::from_millis(self.rng.u64(1000..9000)));
+        }
+        if self.faults.chance(100) {
+            for stop in &process.stop {
+                stop.cancel();
+            }
+            while process.running.join_next().await.is_some() {}
+            process = self.start(0);
+        }
+        if self.options.long_absence && act == self.options.acts / 2 {
+            // The whole process dies, the first task does not come back for a while.
+            drop(process);
+            process = self.start(1);
+            for _ in 0..60 {
+                process = self.live(process, Duration::from_millis(100)).await;
+                self.script.tick();
+            }
+            process = self.begin(process, 0);
+        }
+        process
+    }
+
+    /// Lets time pass for a process; one that dies is started again.
+    async fn live(&mut self, mut process: Process, time: Duration) -> Process {
+        let until = tokio::time::Instant::now() + time;
+        loop {
+            let crash = self.faults.crash.clone();
+            let again = tokio::select! {
+                biased;
+                () = crash.notified() => None,
+                Some(ended) = process.running.join_next() => Some(ended.unwrap()),
+                () = tokio::time::sleep_until(until) => return process,
+            };
+            match again {
+                None => {
+                    drop(process);
+                    tokio::time::sleep(Duration::from_millis(self.rng.u64(1..500))).await;
+                    process = self.start(0);
+                }
+                Some((n, error)) => {
+                    if error.kind == Kind::Permanent {
+                        self.verdict.violated(format!("permanent fault: {error:?}"));
+                        return process;
+                    }
+                    tracing::info!(task = n, ?error, "task ended");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    process = self.begin(process, n);
+                }
+            }
+        }
+    }
+
+    fn start(&self, first: usize) -> Process {
+        let limits = limits();
+        let target = Arc::new(self.milvus.clone());
+        let link = Link::new("target", target, self.store.clone(), limits);
+        let ports = Ports {
+            source: Arc::new(self.script.clone()),
+            catalog: Arc::new(self.script.clone()),
+            store: self.store.clone(),
+            link: link.clone(),
+            observer: self.observer.clone(),
+        };
+        let mut process = Process { stop: Vec::new(), running: JoinSet::new(), ports };
+        let stop = CancellationToken::new();
+        process.stop.push(stop.clone());
+        process.running.spawn(async move {
+            link.keep(stop).await;
+            (usize::MAX, replication::error::Error::stopped())
+        });
+        for n in first..self.options.tasks {
+            process = self.begin(process, n);
+        }
+        process
+    }
+
+    fn begin(&self, mut process: Process, n: usize) -> Process {
+        if n == usize::MAX {
+            return process;
+        }
+        let collections = if self.options.tasks == 1 { "*" } else { ["a", "b"][n] };
+        let names: Vec<String> = match collections {
+            "*" => vec!["*".into()],
+            prefix => (0..100).map(|i| format!("{prefix}{i}")).collect(),
+        };
+        let selectors = names.into_iter().map(|collection| Selector {
+            database: "*".into(),
+            collection,
+            use_start_position: true,
+            positions: Default::default(),
+        });
+        let task = Task {
+            id: format!("task{n}"),
+            selection: Selection { selectors: selectors.collect(), excluded: Vec::new() },
+            names: Names::default(),
+            op_channel: "s-replicate-msg".into(),
+            op_position: None,
+            ignore_partition: false,
+            limits: limits(),
+        };
+        let (ports, stop) = (process.ports.clone(), CancellationToken::new());
+        process.stop.push(stop.clone());
+        process.running.spawn(async move { (n, path::run(task, ports, stop).await) });
+        process
+    }
+
+    /// No more faults: in a while the target must equal the source.
+    async fn settle(&mut self, mut process: Process) -> Result<Outcome, String> {
+        let mut difference = None;
+        for _ in 0..600 {
+            self.script.tick();
+            process = self.live(process, Duration::from_millis(200)).await;
+            if let Some(what) = self.verdict.first() {
+                return Err(what);
+            }
+            difference = self.milvus.difference();
+            if difference.is_none() && self.milvus.ticked().plus_ms(2000) > self.script.last_tick()
+            {
+                return self.outcome();
+            }
+        }
+        Err(difference
+            .unwrap_or_else(|| format!("the target's ticks stay at {}", self.milvus.ticked())))
+    }
+
+    fn outcome(&self) -> Result<Outcome, String> {
+        let (kept, rows) = self.milvus.kept();
+        if self.options.keeps_timestamps && kept != rows {
+            return Err(format!("I5: {kept} of {rows} rows kept their timestamp"));
+        }
+        Ok(Outcome {
+            replayed: self.observer.0.load(Ordering::Relaxed),
+            crashes: self.faults.crashes(),
+        })
+    }
+}
+
+fn limits() -> Limits {
+    Limits {
+        settle: Duration::from_secs(2),
+        lane_wait_max: Duration::from_secs(4),
+        keep_alive_after: Some(Duration::from_secs(3)),
+        backoff_max: Duration::from_secs(1),
+        finish_max: Duration::from_secs(2),
+        call_bytes: 200,
+        ..Limits::default()
+    }
+}
