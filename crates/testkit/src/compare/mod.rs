@@ -16,7 +16,7 @@ pub use table::Table;
 
 use crate::milvus::{Milvus, Query, Reading};
 use crate::rows::Columns;
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use std::future::Future;
 use std::panic::Location;
 use std::time::Duration;
@@ -83,11 +83,15 @@ impl Comparison {
     pub fn equal_within(&self, deadline: Duration) -> impl Future<Output = Result<RowReport>> {
         let (caller, deadline) = (Location::caller(), Instant::now() + deadline);
         async move {
-            let source = self.read_source().await?;
+            // The source is quiet, so once is enough; after a restart it may not answer at once.
+            let mut source = None;
             loop {
-                let looked = self.look_at_target(&source).await;
-                let unequal = match looked {
-                    Ok(report) if report.is_equal() => break,
+                let unequal = match self.look_from(&mut source).await {
+                    Ok(report) if report.is_equal() => match self.look().await {
+                        Ok(again) if again.is_equal() => return Ok(again),
+                        Ok(again) => bail!("equal for a moment only (at {caller}): {again}"),
+                        Err(error) => format!("equal, but not looked at again: {error:#}"),
+                    },
                     Ok(report) => report.to_string(),
                     Err(error) => format!("{error:#}"),
                 };
@@ -98,10 +102,15 @@ impl Comparison {
                 );
                 tokio::time::sleep(LOOK_PAUSE).await;
             }
-            let again = self.look().await?;
-            ensure!(again.is_equal(), "equal for a moment only (awaited at {caller}): {again}");
-            Ok(again)
         }
+    }
+
+    async fn look_from(&self, source: &mut Option<Table>) -> Result<RowReport> {
+        let table = match source.take() {
+            Some(table) => table,
+            None => self.read_source().await?,
+        };
+        self.look_at_target(source.insert(table)).await
     }
 
     async fn read_source(&self) -> Result<Table> {

@@ -6,3 +6,4 @@
 mod comparison;
 mod every_type;
 mod server;
+mod workload;
