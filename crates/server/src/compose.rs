@@ -5,6 +5,7 @@
 use crate::config::{Config, EtcdConfig, KafkaConfig, QueueConfig, StoreConfig};
 use crate::tasks::TaskRecord;
 use crate::world::{RealPath, Targets, World};
+use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::milvus::{DialTls, Milvus, MilvusOptions};
 use connectors::store::{MemoryStore, SqliteStore};
@@ -50,8 +51,21 @@ fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
     }
 }
 
-fn catalog(_etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
-    Err(Error::permanent("no catalog yet"))
+fn catalog(etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
+    let (username, password) = etcd.login.clone().unwrap_or_default();
+    let tls = etcd.tls.clone().unwrap_or_default();
+    let options = EtcdOptions {
+        endpoints: etcd.endpoints.clone(),
+        root_path: etcd.root_path.clone(),
+        meta_sub_path: etcd.meta_sub_path.clone(),
+        username,
+        password,
+        tls: etcd.tls.is_some(),
+        tls_ca_path: tls.ca.unwrap_or_default(),
+        tls_cert_path: tls.cert.unwrap_or_default(),
+        tls_key_path: tls.key.unwrap_or_default(),
+    };
+    Ok(Arc::new(Etcd::new(options)?))
 }
 
 /// Targets that are a Milvus.

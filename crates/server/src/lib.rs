@@ -15,6 +15,7 @@ pub mod metrics;
 pub mod observer;
 pub mod secret;
 pub mod service;
+pub mod signal;
 pub mod supervisor;
 pub mod tasks;
 pub mod telemetry;

@@ -53,89 +53,85 @@ pub struct Metrics {
     pub broken_records: IntGauge,
 }
 
+/// A metric's name, help and labels.
+type Spec = (&'static str, &'static str, &'static [&'static str]);
+
+// The Go tool's.
+const TASK_NUM: Spec = ("task_num", "tasks", &["task_state"]);
+const TASK_STATE: Spec = ("task_state", "0 initial, 1 running, 2 paused", &["task_id"]);
+const REQUEST_TOTAL: Spec = ("request_total", "requests", &["request_type", "request_status"]);
+const REQUEST_LATENCY: Spec =
+    ("request_latency", "milliseconds of successful requests", &["request_type"]);
+const REPLICATE_TT: Spec = (
+    "replicate_tt",
+    "unix milliseconds of the last tick",
+    &["task_id", "vchannel_name", "op_type"],
+);
+const REPLICATE_DATA_SIZE: Spec = (
+    "replicate_data_size",
+    "bytes of messages",
+    &["task_id", "vchannel_name", "op_type", "msg_type"],
+);
+const REPLICATE_DATA_CNT: Spec = (
+    "replicate_data_cnt",
+    "rows",
+    &["task_id", "collection_id", "collection_name", "op_type", "api_type"],
+);
+const API_EXECUTE_TOTAL: Spec =
+    ("api_execute_total", "successful calls to the target", &["task_id", "api_type"]);
+const CENTER_TT: Spec =
+    ("center_tt", "unix milliseconds of the last tick sent", &["channel_name"]);
+
+// Our own.
+const LAG_SECONDS: Spec = (
+    "lag_seconds",
+    "newest tick at the end of the source's queue minus last tick acknowledged by the target",
+    &["task_id", "channel_name"],
+);
+const REPLICATE_EVENTS_TOTAL: Spec =
+    ("replicate_events_total", "noteworthy occurrences", &["task_id", "event"]);
+const TASK_RESTARTS_TOTAL: Spec =
+    ("task_restarts_total", "restarts after a fault", &["task_id"]);
+const TASK_WAITING: Spec =
+    ("task_waiting", "1 while a task waits for something that should heal", &["task_id"]);
+const SOURCE_READABLE: Spec =
+    ("source_readable", "1 if the end of a source channel could be read", &["channel_name"]);
+const BROKEN_RECORDS: Spec =
+    ("broken_records", "task records in the store that can't be read", &[]);
+
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new();
         let process = Registry::new();
         register(&process, ProcessCollector::for_self());
-        let counter = |name, help, labels: &[&str]| {
-            built(&registry, IntCounterVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
-        };
-        let gauge = |name, help, labels: &[&str]| {
-            built(&registry, IntGaugeVec::new(Opts::new(name, help).namespace(NAMESPACE), labels))
-        };
-        let latency = HistogramOpts::new("request_latency", "milliseconds of successful requests")
-            .namespace(NAMESPACE)
-            .buckets(LATENCY_BUCKETS.to_vec());
-        let lag = Opts::new(
-            "lag_seconds",
-            "newest tick at the end of the source's queue minus last tick acknowledged by the target",
-        );
-        let broken = Opts::new("broken_records", "task records in the store that can't be read");
-        let task_channel = ["task_id", "vchannel_name", "op_type"];
+        let counter = |spec: Spec| built(&registry, IntCounterVec::new(opts(spec), spec.2));
+        let gauge = |spec: Spec| built(&registry, IntGaugeVec::new(opts(spec), spec.2));
+        let latency =
+            HistogramOpts::from(opts(REQUEST_LATENCY)).buckets(LATENCY_BUCKETS.to_vec());
         Self {
-            task_num: gauge("task_num", "tasks", &["task_state"]),
-            task_state: gauge("task_state", "0 initial, 1 running, 2 paused", &["task_id"]),
-            request_total: counter(
-                "request_total",
-                "requests",
-                &["request_type", "request_status"],
-            ),
-            request_latency: built(&registry, HistogramVec::new(latency, &["request_type"])),
-            replicate_tt: gauge(
-                "replicate_tt",
-                "unix milliseconds of the last tick",
-                &task_channel,
-            ),
-            replicate_data_size: counter(
-                "replicate_data_size",
-                "bytes of messages",
-                &["task_id", "vchannel_name", "op_type", "msg_type"],
-            ),
-            replicate_data_cnt: counter(
-                "replicate_data_cnt",
-                "rows",
-                &["task_id", "collection_id", "collection_name", "op_type", "api_type"],
-            ),
-            api_execute_total: counter(
-                "api_execute_total",
-                "successful calls to the target",
-                &["task_id", "api_type"],
-            ),
-            center_tt: gauge(
-                "center_tt",
-                "unix milliseconds of the last tick sent",
-                &["channel_name"],
-            ),
-            lag_seconds: built(
-                &registry,
-                GaugeVec::new(lag.namespace(NAMESPACE), &["task_id", "channel_name"]),
-            ),
-            replicate_events_total: counter(
-                "replicate_events_total",
-                "noteworthy occurrences",
-                &["task_id", "event"],
-            ),
-            task_restarts_total: counter(
-                "task_restarts_total",
-                "restarts after a fault",
-                &["task_id"],
-            ),
-            task_waiting: gauge(
-                "task_waiting",
-                "1 while a task waits for something that should heal",
-                &["task_id"],
-            ),
-            source_readable: gauge(
-                "source_readable",
-                "1 if the end of a source channel could be read",
-                &["channel_name"],
-            ),
-            broken_records: built(&registry, IntGauge::with_opts(broken.namespace(NAMESPACE))),
+            task_num: gauge(TASK_NUM),
+            task_state: gauge(TASK_STATE),
+            request_total: counter(REQUEST_TOTAL),
+            request_latency: built(&registry, HistogramVec::new(latency, REQUEST_LATENCY.2)),
+            replicate_tt: gauge(REPLICATE_TT),
+            replicate_data_size: counter(REPLICATE_DATA_SIZE),
+            replicate_data_cnt: counter(REPLICATE_DATA_CNT),
+            api_execute_total: counter(API_EXECUTE_TOTAL),
+            center_tt: gauge(CENTER_TT),
+            lag_seconds: built(&registry, GaugeVec::new(opts(LAG_SECONDS), LAG_SECONDS.2)),
+            replicate_events_total: counter(REPLICATE_EVENTS_TOTAL),
+            task_restarts_total: counter(TASK_RESTARTS_TOTAL),
+            task_waiting: gauge(TASK_WAITING),
+            source_readable: gauge(SOURCE_READABLE),
+            broken_records: built(&registry, IntGauge::with_opts(opts(BROKEN_RECORDS))),
             registry,
             process,
         }
     }
+}
+
+fn opts((name, help, _): Spec) -> Opts {
+    Opts::new(name, help).namespace(NAMESPACE)
 }
 
 impl Metrics {

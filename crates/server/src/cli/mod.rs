@@ -1,6 +1,62 @@
-//! The command line.
+//! The command line: `serve` runs the service, `task` talks to one over HTTP.
+//! Data goes to standard output, everything else to standard error. Never shows a secret.
+
+mod client;
+mod create;
+mod output;
+mod rows;
+mod serve;
+mod task;
+mod watch;
+
+use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-/// main
+
+/// How a command ended; scripts rely on the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done = 0,
+    /// The server refused it, or the service could not start.
+    Refused = 1,
+    /// The command line is wrong; also what the parser itself answers.
+    Usage = 2,
+    /// The server does not answer.
+    Unreachable = 3,
+    /// `watch` ran out of time.
+    TooLate = 4,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(outcome as u8)
+    }
+}
+
+/// Change data capture for Milvus.
+#[derive(Debug, Parser)]
+#[command(name = "milvus-cdc", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service.
+    Serve(serve::Serve),
+    /// Create, show and change tasks of a running service.
+    ///
+    /// Exit codes: 0 done, 1 refused by the server, 2 wrong command line, 3 server not reachable,
+    /// 4 `watch` ran out of time.
+    Task(task::TaskCommand),
+}
+
+/// Runs what the command line says.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let outcome = match Arguments::parse().command {
+        Command::Serve(serve) => serve.run(),
+        Command::Task(task) => task.run(),
+    };
+    outcome.into()
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 pub const ENV_PREFIX: &str = "MILVUS_CDC_";
 
 /// Variables of the command line: not keys of the configuration.
-const ENV_OF_THE_COMMAND_LINE: [&str; 2] = ["MILVUS_CDC_SERVER", "MILVUS_CDC_CONFIG"];
+const ENV_OF_THE_COMMAND_LINE: [&str; 3] =
+    ["MILVUS_CDC_SERVER", "MILVUS_CDC_CONFIG", "MILVUS_CDC_TARGET_TOKEN"];
 
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq)]

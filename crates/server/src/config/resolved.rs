@@ -86,8 +86,6 @@ pub struct TlsFiles {
     pub key: Option<PathBuf>,
     /// Who may sign the server's certificate; none: the system's authorities.
     pub ca: Option<PathBuf>,
-    /// `1.2` or `1.3`.
-    pub version_min: String,
 }
 
 /// The queue of the source. A second kind gets its variant here, its keys in `keys` and its
@@ -176,7 +174,6 @@ impl SourceConfig {
                     put(&format!("sourceConfig.etcd.{name}"), text(&file.to_string_lossy()));
                 }
             }
-            put("sourceConfig.etcd.tlsMinVersion", text(&tls.version_min));
         }
         match &self.queue {
             QueueConfig::Kafka(kafka) => kafka.dump(put),

@@ -156,8 +156,16 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     if !reader.flag("sourceConfig.etcd.enableTLS") {
         return None;
     }
-    if matches!(version.as_str(), "1.0" | "1.1") {
-        reader.faults.warn("sourceConfig.etcd.tlsMinVersion", "TLS below 1.2 is never spoken");
+    // The client speaks 1.2 and 1.3 and takes the best that the server has.
+    match version.as_str() {
+        "1.0" | "1.1" => {
+            reader.faults.warn("sourceConfig.etcd.tlsMinVersion", "TLS below 1.2 is never spoken")
+        }
+        "1.3" => reader.faults.warn(
+            "sourceConfig.etcd.tlsMinVersion",
+            "1.3 is preferred but can't be demanded; forbid 1.2 on the server",
+        ),
+        _ => {}
     }
     let cert = file(reader, "sourceConfig.etcd.tlsCertPath");
     let key = file(reader, "sourceConfig.etcd.tlsKeyPath");
@@ -169,8 +177,7 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
         );
     }
     let ca = file(reader, "sourceConfig.etcd.tlsCACertPath");
-    let version_min = if version == "1.3" { "1.3" } else { "1.2" };
-    Some(TlsFiles { cert, key, ca, version_min: version_min.into() })
+    Some(TlsFiles { cert, key, ca })
 }
 
 fn file(reader: &mut Reader<'_>, path: &'static str) -> Option<PathBuf> {

@@ -1,0 +1,128 @@
+//! How answers are shown: tables for people, JSON for programs. Never adds anything to an answer.
+
+use clap::ValueEnum;
+use serde_json::Value;
+
+/// The form of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// For people.
+    Table,
+    /// For programs: the `data` of the answer.
+    Json,
+}
+
+/// Rows under headings, columns as wide as need be.
+pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|r| r[column].chars().count());
+        cells.chain([headings[column].len()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
+    let headings: Vec<String> = headings.iter().map(|h| (*h).to_owned()).collect();
+    let mut text = String::new();
+    for row in std::iter::once(&headings).chain(rows) {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// One line per task.
+pub(super) fn tasks(tasks: &[Value]) -> String {
+    let row = |task: &Value| {
+        vec![
+            text(&task["task_id"]),
+            text(&task["state"]),
+            text(&task["status"]["stage"]),
+            lag(&task["status"]["lag_seconds"]),
+            text(&task["milvus_connect_param"]["uri"]),
+            selection(task),
+            why(task),
+        ]
+    };
+    let rows: Vec<Vec<String>> = tasks.iter().map(row).collect();
+    table(&["TASK", "STATE", "STAGE", "LAG", "TARGET", "COLLECTIONS", "REASON"], &rows)
+}
+
+/// All of one task, and its channels.
+pub(super) fn task(task: &Value) -> String {
+    let status = &task["status"];
+    let pairs = [
+        ("task", text(&task["task_id"])),
+        ("state", text(&task["state"])),
+        ("stage", text(&status["stage"])),
+        ("reason", why(task)),
+        ("target", text(&task["milvus_connect_param"]["uri"])),
+        ("collections", selection(task)),
+        ("lag", lag(&status["lag_seconds"])),
+        ("restarts", text(&status["restarts"])),
+    ];
+    let mut shown = String::new();
+    for (name, value) in pairs {
+        if !value.is_empty() {
+            shown.push_str(&format!("{name:<12} {value}\n"));
+        }
+    }
+    let channels = status["channels"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if !channels.is_empty() {
+        let row = |c: &Value| {
+            vec![text(&c["channel_name"]), text(&c["acknowledged_ms"]), lag(&c["lag_seconds"])]
+        };
+        let rows: Vec<Vec<String>> = channels.iter().map(row).collect();
+        shown.push('\n');
+        shown.push_str(&table(&["CHANNEL", "ACKNOWLEDGED_MS", "LAG"], &rows));
+    }
+    shown
+}
+
+/// One line per position.
+pub(super) fn positions(data: &Value) -> String {
+    let mut rows = Vec::new();
+    for kind in ["positions", "op_positions", "target_positions"] {
+        for p in data[kind].as_array().into_iter().flatten() {
+            rows.push(vec![
+                kind.trim_end_matches("_positions").trim_end_matches("positions").to_owned(),
+                text(&p["collection_id"]),
+                text(&p["channel_name"]),
+                text(&p["time"]),
+                text(&p["msg_id"]),
+            ]);
+        }
+    }
+    rows.iter_mut().filter(|r| r[0].is_empty()).for_each(|r| r[0] = "source".into());
+    table(&["KIND", "COLLECTION", "CHANNEL", "TIME_MS", "POSITION"], &rows)
+}
+
+/// Seconds, or nothing.
+pub(super) fn lag(value: &Value) -> String {
+    value.as_f64().map(|s| format!("{s:.1}s")).unwrap_or_default()
+}
+
+/// Why a task is not running well: the stored reason, else what it waits for.
+pub(super) fn why(task: &Value) -> String {
+    match text(&task["reason"]) {
+        reason if reason.is_empty() => text(&task["status"]["waiting"]),
+        reason => reason,
+    }
+}
+
+fn selection(task: &Value) -> String {
+    let name = |db: &str, info: &Value| format!("{db}.{}", text(&info["name"]));
+    let plain = task["collection_infos"].as_array().into_iter().flatten();
+    let mut names: Vec<String> = plain.map(|info| name("default", info)).collect();
+    for (db, infos) in task["db_collections"].as_object().into_iter().flatten() {
+        names.extend(infos.as_array().into_iter().flatten().map(|info| name(db, info)));
+    }
+    names.join(",")
+}
+
+/// A scalar as text.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

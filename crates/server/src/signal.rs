@@ -1,0 +1,26 @@
+//! When the process is told to stop. Never stops anything itself, save that a second signal means
+//! "at once".
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// What a shell reports for a process that an interrupt ended.
+const INTERRUPTED: i32 = 130;
+
+/// Cancels `stop` at the first SIGTERM or SIGINT, and ends the process at the second.
+pub async fn watch(stop: CancellationToken) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    for first in [true, false] {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if first {
+            tracing::info!("told to stop; open windows are finished, a second signal ends at once");
+            stop.cancel();
+        }
+    }
+    tracing::warn!("told again to stop, ending at once");
+    std::process::exit(INTERRUPTED)
+}
