@@ -51,6 +51,16 @@ async fn apply(target: &Milvus, ddl: &Ddl, at: Timestamp) {
     }
 }
 
+/// Creates a collection and ticks its channels. A target's data node takes up one channel after
+/// the other, each only when its first tick comes: until then no flush succeeds on any of them.
+async fn make(target: &Milvus, ddl: &Ddl, at: Timestamp) {
+    apply(target, ddl, at).await;
+    let now = soon(target.clock()).await.unwrap();
+    for pchannel in soon(target.pchannels()).await.unwrap() {
+        soon(target.replicate(&ticks(&pchannel, now))).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn collections_and_partitions_come_and_go_idempotently() {
     let target = target();
@@ -58,7 +68,7 @@ async fn collections_and_partitions_come_and_go_idempotently() {
     let place = || ("default".to_owned(), "made".to_owned());
     assert_eq!(soon(target.describe("default", "made")).await.unwrap(), None);
     assert_eq!(soon(target.describe("no_such_db", "made")).await.unwrap(), None);
-    apply(&target, &create("made", collection(schema("other_name"), 2)), at).await;
+    make(&target, &create("made", collection(schema("other_name"), 2)), at).await;
 
     let made = soon(target.describe("default", "made")).await.unwrap().unwrap();
     assert_eq!(made.created, at, "the creation time is the source's");
@@ -103,7 +113,7 @@ async fn a_partition_key_collection_gets_as_many_partitions_as_the_source_has() 
     let keyed = snapshot.collections.into_iter().find(|c| c.name() == "keyed").unwrap();
     let target = target();
     let at = keyed.created;
-    apply(&target, &create("keyed", keyed), at).await;
+    make(&target, &create("keyed", keyed), at).await;
     assert_eq!(soon(target.partitions("default", "keyed")).await.unwrap().len(), 5);
 }
 
@@ -118,7 +128,7 @@ async fn databases_and_requests_of_the_op_channel_are_carried_out() {
         name: "op".into(),
         collection: Box::new(collection(schema("op"), 1)),
     };
-    apply(&target, &ddl, at).await;
+    make(&target, &ddl, at).await;
     let op = |request| Ddl::Op(Box::new(request));
     let (db_name, collection_name) = ("op_db".to_owned(), "op".to_owned());
     let create_index = op(OpRequest::CreateIndex(pb::CreateIndexRequest {
@@ -139,20 +149,7 @@ async fn databases_and_requests_of_the_op_channel_are_carried_out() {
         ..Default::default()
     };
     let flush = op(OpRequest::Flush(flush));
-    // A channel is watched only once ticks flow on it.
-    let described = soon(target.describe("op_db", "op")).await.unwrap().unwrap();
-    let (pchannel, _) = described.vchannels[0].rsplit_once('_').unwrap();
-    soon(async {
-        loop {
-            let now = target.clock().await.unwrap();
-            target.replicate(&ticks(pchannel, now)).await.unwrap();
-            match target.apply(&flush, at).await {
-                Ok(()) => break,
-                Err(error) => assert_eq!(error.kind, Kind::Transient, "{error:?}"),
-            }
-        }
-    })
-    .await;
+    apply(&target, &flush, at).await;
     let release = pb::ReleaseCollectionRequest {
         db_name: db_name.clone(),
         collection_name: collection_name.clone(),
@@ -185,7 +182,7 @@ fn ticks(pchannel: &str, at: Timestamp) -> ReplicateCall {
 async fn a_tick_is_replicated_and_a_loaded_partition_can_be_dropped() {
     let target = target();
     let at = soon(target.clock()).await.unwrap();
-    apply(&target, &create("ticked", collection(schema("ticked"), 1)), at).await;
+    make(&target, &create("ticked", collection(schema("ticked"), 1)), at).await;
     let ticked = soon(target.describe("default", "ticked")).await.unwrap().unwrap();
     let (pchannel, _) = ticked.vchannels[0].rsplit_once('_').unwrap();
     for _ in 0..3 {
