@@ -86,7 +86,6 @@ impl LiveTask {
     pub fn begin_run(&self) {
         self.with(|facts| {
             facts.stage = Stage::Running;
-            facts.waiting = None;
             facts.began = Some(Instant::now());
             facts.channels.values_mut().for_each(|c| c.confirmed = false);
         });

@@ -79,8 +79,7 @@ const REPLICATE_DATA_CNT: Spec = (
 );
 const API_EXECUTE_TOTAL: Spec =
     ("api_execute_total", "successful calls to the target", &["task_id", "api_type"]);
-const CENTER_TT: Spec =
-    ("center_tt", "unix milliseconds of the last tick sent", &["channel_name"]);
+const CENTER_TT: Spec = ("center_tt", "unix milliseconds of the last tick sent", &["channel_name"]);
 
 // Our own.
 const LAG_SECONDS: Spec = (
@@ -90,8 +89,7 @@ const LAG_SECONDS: Spec = (
 );
 const REPLICATE_EVENTS_TOTAL: Spec =
     ("replicate_events_total", "noteworthy occurrences", &["task_id", "event"]);
-const TASK_RESTARTS_TOTAL: Spec =
-    ("task_restarts_total", "restarts after a fault", &["task_id"]);
+const TASK_RESTARTS_TOTAL: Spec = ("task_restarts_total", "restarts after a fault", &["task_id"]);
 const TASK_WAITING: Spec =
     ("task_waiting", "1 while a task waits for something that should heal", &["task_id"]);
 const SOURCE_READABLE: Spec =
@@ -106,8 +104,7 @@ impl Default for Metrics {
         register(&process, ProcessCollector::for_self());
         let counter = |spec: Spec| built(&registry, IntCounterVec::new(opts(spec), spec.2));
         let gauge = |spec: Spec| built(&registry, IntGaugeVec::new(opts(spec), spec.2));
-        let latency =
-            HistogramOpts::from(opts(REQUEST_LATENCY)).buckets(LATENCY_BUCKETS.to_vec());
+        let latency = HistogramOpts::from(opts(REQUEST_LATENCY)).buckets(LATENCY_BUCKETS.to_vec());
         Self {
             task_num: gauge(TASK_NUM),
             task_state: gauge(TASK_STATE),

@@ -34,7 +34,7 @@ pub fn start(log: &Log) -> LogLevel {
         let colours = std::io::stderr().is_terminal();
         fmt::layer().with_writer(std::io::stderr).with_ansi(colours).boxed()
     };
-    let started = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    let started = tracing_subscriber::registry().with(filter).with(layer).try_init();
     match started {
         Ok(()) => LogLevel(Some(handle)),
         Err(_) => LogLevel::default(),

@@ -19,6 +19,7 @@ impl Mismatches {
             Value::Array(_) => "list",
             Value::Object(_) => "object",
         };
+        let path = if path.is_empty() { "request_data" } else { path };
         self.0.push(format!("'{path}' expected type '{wanted}', got '{found}'"));
     }
 

@@ -38,7 +38,7 @@ pub(super) async fn answer(api: Arc<ApiState>, body: &[u8]) -> Answer {
         return Answer::error(400, message);
     };
     count(&api, kind, "total");
-    let data = fields.object("request_data", &mut wrong);
+    let data = Fields::new("", fields.value("request_data"), &mut wrong);
     let result = handle(&api, kind, &data, &mut wrong).await;
     match result {
         Ok(data) => {

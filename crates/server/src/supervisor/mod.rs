@@ -310,6 +310,7 @@ impl Supervisor {
                 facts.stage = Stage::Stopped;
                 facts.waiting = None;
             });
+            self.metrics.task_waiting.with_label_values(&[&task]).set(0);
         }
         match ended {
             Ok(_) => tracing::info!(task, "task stopped"),

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// A run that has not failed again for this long has overcome what ended the one before.
+const HEALED_AFTER: Duration = Duration::from_secs(2);
+
 /// One task and all it needs.
 pub(super) struct Runner {
     pub(super) task: Task,
@@ -32,9 +35,10 @@ impl Runner {
     /// Runs until `stop` or until the task is paused.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
+        let mut last = None;
         loop {
             let progress = self.live.with(|facts| facts.progress);
-            let error = self.once(&stop).await;
+            let error = self.once(last.as_deref(), &stop).await;
             if stop.is_cancelled() {
                 return;
             }
@@ -47,22 +51,35 @@ impl Runner {
                     if !self.pause_before_retry(&error, backoff.next(), &stop).await {
                         return;
                     }
+                    last = Some(error.what);
                 }
                 Kind::Permanent => return self.park(&error, &stop).await,
             }
         }
     }
 
-    async fn once(&self, stop: &CancellationToken) -> Error {
+    /// One run; `last` is what ended the one before.
+    async fn once(&self, last: Option<&str>, stop: &CancellationToken) -> Error {
         self.live.begin_run();
         let run = self.path.run(self.task.clone(), self.ports.clone(), stop.child_token());
-        match AssertUnwindSafe(run).catch_unwind().await {
-            Ok(error) => error,
-            Err(panic) => Error::permanent(format!(
+        let run = AssertUnwindSafe(run).catch_unwind();
+        tokio::pin!(run);
+        let ended = tokio::select! {
+            ended = &mut run => ended,
+            // A reason that came and went with every try could not be read.
+            () = tokio::time::sleep(HEALED_AFTER), if last.is_some() => {
+                if self.live.with(|facts| facts.waiting.as_deref() == last) {
+                    self.ports.observer.event(Event::Waiting(None));
+                }
+                run.await
+            }
+        };
+        ended.unwrap_or_else(|panic| {
+            Error::permanent(format!(
                 "internal fault: {}; the log tells where. Resume the task to try again, and report it",
                 words(panic.as_ref())
-            )),
-        }
+            ))
+        })
     }
 
     /// Says why and waits; `false`: told to stop meanwhile.
@@ -73,19 +90,19 @@ impl Runner {
         stop: &CancellationToken,
     ) -> bool {
         let id = self.task.id.as_str();
-        tracing::warn!(task = id, error = ?error, pause_ms = pause.as_millis() as u64, "task failed and is started again");
+        let pause_ms = pause.as_millis() as u64;
+        tracing::warn!(task = id, error = ?error, pause_ms, "task failed and is started again");
         self.live.with(|facts| {
             facts.stage = Stage::Retrying;
             facts.restarts += 1;
+            facts.waiting = Some(error.what.clone());
         });
         self.metrics.task_restarts_total.with_label_values(&[id]).inc();
-        self.ports.observer.event(Event::Waiting(Some(&error.what)));
-        let waited = tokio::select! {
+        self.metrics.task_waiting.with_label_values(&[id]).set(1);
+        tokio::select! {
             () = stop.cancelled() => false,
             () = tokio::time::sleep(pause) => true,
-        };
-        self.ports.observer.event(Event::Waiting(None));
-        waited
+        }
     }
 
     /// Stores that the task is paused and why; tries until that is done.

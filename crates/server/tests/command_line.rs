@@ -1,0 +1,271 @@
+//! The command line as a script uses it: exit codes, what goes to which output, signals.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_milvus-cdc");
+
+/// Neither etcd nor Kafka is there: the service has to work all the same.
+const CONFIG: &str = "
+metaStoreConfig: {sqlite: {path: STORE}}
+sourceConfig:
+  replicateChan: src-replicate-msg
+  etcd: {address: '127.0.0.1:1'}
+  kafka: {address: '127.0.0.1:1', saslUsername: u, saslPassword: hunter2}
+limits: {finishMax: 1s}
+";
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).env_remove("MILVUS_CDC_SERVER").output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A running `milvus-cdc serve`.
+struct Service {
+    child: Child,
+    server: String,
+    /// Read to its end, or the service would stand still before a full pipe.
+    log: Option<JoinHandle<String>>,
+}
+
+impl Service {
+    fn start(folder: &Path) -> Self {
+        let file = folder.join("cdc.yaml");
+        let store = folder.join("cdc.db");
+        std::fs::write(&file, CONFIG.replace("STORE", store.to_str().unwrap())).unwrap();
+        let mut child = Command::new(PROGRAM)
+            .args(["serve", "--config", file.to_str().unwrap()])
+            .env("MILVUS_CDC_ADDRESS", "127.0.0.1:0")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it ended: {said}");
+            said.push_str(&line);
+            if let Some((_, address)) = line.split_once("address=") {
+                let server = format!("http://{}", address.trim());
+                let log = std::thread::spawn(move || {
+                    let mut rest = String::new();
+                    log.read_to_string(&mut rest).unwrap();
+                    rest
+                });
+                return Self { child, server, log: Some(log) };
+            }
+        }
+    }
+
+    fn task(&self, arguments: &[&str]) -> Output {
+        let mut all = vec!["task", "--server", &self.server];
+        all.extend(arguments);
+        run(&all)
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Its exit code and the rest of its log.
+    fn wait(mut self) -> (Option<i32>, String) {
+        let status = self.child.wait().unwrap();
+        (status.code(), self.log.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_wrong_command_line_is_2() {
+    for arguments in [
+        &["nonsense"][..],
+        &["task", "get"],
+        &["task", "create"],
+        &["task", "create", "--uri", "http://t"],
+        &["task", "create", "--uri", "http://t", "--collection", "c", "--map", "x"],
+        &["task", "create", "--file", "/no/such/file"],
+        &["task", "--server", "not an address", "list"],
+        &["task", "watch", "a", "--timeout", "soon"],
+        &["serve", "--check-config", "--dump-config"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_3() {
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = run(&["task", "--server", &format!("http://{free}"), "list"]);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).contains("does not answer"), "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+}
+
+#[test]
+fn a_configuration_is_checked_and_dumped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cdc.yaml");
+    let name = file.to_str().unwrap();
+    let missing = run(&["serve", "--config", name, "--check-config"]);
+    assert_eq!(code(&missing), 1);
+    assert!(stderr(&missing).contains("can't be read"), "{}", stderr(&missing));
+
+    std::fs::write(&file, CONFIG).unwrap();
+    assert_eq!(code(&run(&["serve", "--config", name, "--check-config"])), 0);
+    let dump = run(&["serve", "--config", name, "--dump-config"]);
+    assert_eq!(code(&dump), 0);
+    assert!(stdout(&dump).contains("saslPassword: '***'"), "{}", stdout(&dump));
+    assert!(!stdout(&dump).contains("hunter2"));
+
+    std::fs::write(&file, "address: x\nmaxTaskNum: y\nnew: 1\n").unwrap();
+    for flag in [&["--check-config"][..], &["--dump-config"], &[]] {
+        let mut arguments = vec!["serve", "--config", name];
+        arguments.extend(flag);
+        let output = run(&arguments);
+        assert_eq!((code(&output), stdout(&output).as_str()), (1, ""));
+        let said = stderr(&output);
+        for key in
+            ["address", "maxTaskNum", "sourceConfig.replicateChan", "sourceConfig.kafka.address"]
+        {
+            assert!(said.contains(&format!("error: {key}: ")), "{key}: {said}");
+        }
+    }
+    assert!(stderr(&run(&["serve", "--config", name, "--check-config"])).contains("warning: new"));
+}
+
+#[test]
+fn a_task_is_created_shown_paused_resumed_and_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let created = service.task(&[
+        "create",
+        "--uri",
+        "http://127.0.0.1:1",
+        "--token",
+        "root:hunter3",
+        "--task-id",
+        "a",
+        "--collection",
+        "d.c",
+        "--database",
+        "e",
+        "--map",
+        "d.c=x.y",
+    ]);
+    assert_eq!((code(&created), stdout(&created).as_str()), (0, "a\n"), "{}", stderr(&created));
+    let list = service.task(&["list"]);
+    assert!(stdout(&list).contains("d.c,e.*"), "{}", stdout(&list));
+    let json = service.task(&["get", "a", "--output", "json"]);
+    let json: Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(json["task"]["state"], "Running");
+    assert_eq!(json["task"]["name_mapping"][0]["collection_mapping"]["c"], "y");
+    assert!(!json.to_string().contains("hunter3"));
+    for arguments in [&["pause", "a"][..], &["resume", "a"], &["position", "a"], &["position"]] {
+        let output = service.task(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+    }
+    let again = service.task(&["resume", "a"]);
+    assert_eq!((code(&again), stdout(&again).as_str()), (1, ""));
+    assert!(stderr(&again).contains("the task has running, task_id: a"), "{}", stderr(&again));
+    let watched =
+        service.task(&["watch", "a", "--until-caught-up", "--timeout", "1", "--interval", "0.2"]);
+    // Without a source there is nothing to catch up with, yet nobody can tell that so soon.
+    assert_eq!(code(&watched), 4, "{}", stderr(&watched));
+    assert!(stdout(&watched).lines().count() >= 3, "{}", stdout(&watched));
+    assert_eq!(code(&service.task(&["delete", "a"])), 0);
+    assert_eq!(code(&service.task(&["delete", "a"])), 1);
+    assert_eq!(code(&service.task(&["delete", "a", "--ignore-not-found"])), 0);
+    assert_eq!(code(&service.task(&["watch", "a"])), 1);
+}
+
+#[test]
+fn a_request_can_come_from_a_file_whole_or_only_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let file = folder.path().join("request.json");
+    let name = file.to_str().unwrap();
+    let data = r#"{"task_id": "ID", "milvus_connect_param": {"uri": "http://127.0.0.1:1"}, "collection_infos": [{"name": "ID"}]}"#;
+    std::fs::write(&file, data.replace("ID", "a")).unwrap();
+    assert_eq!(stdout(&service.task(&["create", "--file", name])), "a\n");
+    let whole =
+        format!(r#"{{"request_type": "create", "request_data": {}}}"#, data.replace("ID", "b"));
+    std::fs::write(&file, whole).unwrap();
+    assert_eq!(stdout(&service.task(&["create", "--file", name])), "b\n");
+    std::fs::write(&file, r#"{"request_type": "delete", "request_data": {}}"#).unwrap();
+    assert_eq!(code(&service.task(&["create", "--file", name])), 2);
+}
+
+#[test]
+fn tasks_survive_a_restart_and_the_service_ends_when_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    for id in ["a", "b"] {
+        let output = service.task(&[
+            "create",
+            "--uri",
+            "http://127.0.0.1:1",
+            "--task-id",
+            id,
+            "--collection",
+            id,
+        ]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    assert_eq!(code(&service.task(&["pause", "a"])), 0);
+    let begun = Instant::now();
+    service.signal("-TERM");
+    let (code, log) = service.wait();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+
+    let service = Service::start(folder.path());
+    let list = service.task(&["list", "--output", "json"]);
+    let list: Value = serde_json::from_str(&stdout(&list)).unwrap();
+    assert_eq!(list["tasks"][0]["state"], "Paused");
+    assert_eq!(list["tasks"][1]["state"], "Running");
+    service.signal("-INT");
+    assert_eq!(service.wait().0, Some(0));
+}
+
+#[test]
+fn an_address_in_use_is_said() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cdc.yaml");
+    let store = folder.path().join("cdc.db");
+    std::fs::write(&file, CONFIG.replace("STORE", store.to_str().unwrap())).unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["serve", "--config", file.to_str().unwrap()])
+        .env("MILVUS_CDC_ADDRESS", taken.local_addr().unwrap().to_string())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("change `address`"), "{}", stderr(&output));
+}

@@ -1,0 +1,330 @@
+//! The configuration: every fault at once, overrides, what the Go tool's files mean here, and that
+//! a dump can be read again and shows no secret.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+use server::config::{self, Config, Faults, QueueConfig, StoreConfig, keys};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const MINIMAL: &str = "
+sourceConfig:
+  replicateChan: by-dev-replicate-msg
+  kafka: {address: 'broker:9092'}
+";
+
+fn read(text: &str, env: &[(&str, &str)]) -> (Option<Config>, Faults) {
+    let mut faults = Faults::default();
+    let env = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    let config = config::parse(text, env, &mut faults);
+    (config, faults)
+}
+
+/// Reads a configuration that must be right.
+fn good(text: &str, env: &[(&str, &str)]) -> Config {
+    let (config, faults) = read(text, env);
+    config.unwrap_or_else(|| panic!("{:#?}", faults.errors))
+}
+
+#[test]
+fn little_has_to_be_said() {
+    let (config, faults) = read(MINIMAL, &[]);
+    let config = config.unwrap();
+    assert_eq!(faults.warnings, Vec::<String>::new());
+    assert_eq!(config.address, "127.0.0.1:8444");
+    assert_eq!((config.max_task_num, config.max_name_length), (100, 256));
+    assert_eq!(config.store, StoreConfig::Sqlite("milvus-cdc.db".into()));
+    assert_eq!(config.source.catalog.endpoints, ["127.0.0.1:2379"]);
+    assert_eq!(config.source.catalog.root_path, "by-dev");
+    assert_eq!(config.source.catalog.meta_sub_path, "meta");
+    assert_eq!(config.limits.idle_tick, Duration::from_millis(500));
+    assert_eq!(config.log.level, "info");
+}
+
+#[test]
+fn everything_can_be_said_in_the_environment_alone() {
+    let config = good(
+        "",
+        &[
+            ("MILVUS_CDC_SOURCECONFIG__REPLICATECHAN", "a-replicate-msg"),
+            ("MILVUS_CDC_SOURCECONFIG__KAFKA__ADDRESS", "b1:1,b2:2"),
+            ("MILVUS_CDC_SOURCECONFIG__ETCD__ADDRESS", "e1:1, e2:2"),
+            ("MILVUS_CDC_SOURCECONFIG__KAFKA__CONSUMER__SSL_CA_LOCATION", "/ca.pem"),
+            ("MILVUS_CDC_MAXTASKNUM", "7"),
+            ("MILVUS_CDC_SERVER", "http://x"),
+            ("PATH", "/bin"),
+        ],
+    );
+    let QueueConfig::Kafka(kafka) = config.source.queue;
+    assert_eq!(kafka.brokers, "b1:1,b2:2");
+    assert_eq!(kafka.consumer["ssl.ca.location"], "/ca.pem");
+    assert_eq!(config.source.catalog.endpoints, ["e1:1", "e2:2"]);
+    assert_eq!(config.max_task_num, 7);
+}
+
+#[test]
+fn the_environment_lies_over_the_file_and_an_unknown_variable_is_a_warning() {
+    let env =
+        [("MILVUS_CDC_ADDRESS", "127.0.0.1:1"), ("MILVUS_CDC_SOURCECONFIG__KAFKA__ADRESS", "x:1")];
+    let (config, faults) = read(&format!("address: 127.0.0.1:2\n{MINIMAL}"), &env);
+    assert_eq!(config.unwrap().address, "127.0.0.1:1");
+    assert_eq!(
+        faults.warnings,
+        [
+            "environment variable MILVUS_CDC_SOURCECONFIG__KAFKA__ADRESS: unknown, it has no effect; \
+          did you mean sourceConfig.kafka.address?"
+        ]
+    );
+}
+
+#[test]
+fn all_errors_are_reported_at_once_with_key_value_and_remedy() {
+    let text = "
+address: nowhere
+maxTaskNum: 0
+maxNameLength: many
+logLevel: loud
+logFormat: xml
+dryRun: true
+replicateID: r
+metaStoreConfig: {storeType: mysql}
+packer: {memoryLimit: 1}
+retry: {maxBackOff: 99999, initBackOff: x}
+target: {settleTime: 30, laneWaitMax: soon, keepAlive: sometimes}
+limits: {roundSize: -1, callSize: big, finishMax: 1d, requests: 0}
+sourceConfig:
+  timeTickInterval: fast
+  channelNum: x
+  defaultPartitionName: other
+  etcd: {address: [x], enableAuth: maybe, enableTLS: true, tlsCertPath: /no/such, tlsMinVersion: '2'}
+  kafka: {address: [nohost], saslUsername: u, saslMechanisms: GSSAPI, securityProtocol: ftp}
+  pulsar: {address: 'pulsar://p:1'}
+";
+    let (config, faults) = read(text, &[]);
+    assert!(config.is_none());
+    let said: BTreeMap<&str, String> =
+        faults.errors.iter().map(|e| (e.key.as_str(), e.to_string())).collect();
+    for key in [
+        "address",
+        "maxTaskNum",
+        "maxNameLength",
+        "logLevel",
+        "logFormat",
+        "dryRun",
+        "replicateID",
+        "metaStoreConfig.storeType",
+        "packer.memoryLimit",
+        "retry.maxBackOff",
+        "retry.initBackOff",
+        "target.settleTime",
+        "target.laneWaitMax",
+        "target.keepAlive",
+        "limits.roundSize",
+        "limits.callSize",
+        "limits.finishMax",
+        "limits.requests",
+        "sourceConfig.timeTickInterval",
+        "sourceConfig.channelNum",
+        "sourceConfig.defaultPartitionName",
+        "sourceConfig.etcd.address",
+        "sourceConfig.etcd.enableAuth",
+        "sourceConfig.etcd.tlsCertPath",
+        "sourceConfig.etcd.tlsMinVersion",
+        "sourceConfig.kafka.address",
+        "sourceConfig.kafka.saslUsername",
+        "sourceConfig.kafka.saslMechanisms",
+        "sourceConfig.kafka.securityProtocol",
+        "sourceConfig.pulsar.address",
+        "sourceConfig.replicateChan",
+    ] {
+        assert!(said.contains_key(key), "{key} is not in {said:#?}");
+    }
+    assert_eq!(
+        said["limits.requests"],
+        "limits.requests: \"0\": not a whole number in the range; write one from 1 to 10000, or \
+         leave the key out for 64"
+    );
+    assert!(said["metaStoreConfig.storeType"].contains("not supported yet"));
+    assert!(said["sourceConfig.pulsar.address"].contains("not supported yet"));
+    assert!(faults.errors.iter().all(|e| !e.remedy.is_empty()));
+}
+
+#[test]
+fn unknown_keys_are_warnings_that_name_the_nearest() {
+    let text = format!("{MINIMAL}  kafk: {{address: x}}\nadress: y\nsomething: [1]\n");
+    let (config, faults) = read(&text, &[]);
+    assert!(config.is_some());
+    let warned = |start: &str, end: &str| {
+        let found = faults.warnings.iter().any(|w| w.starts_with(start) && w.ends_with(end));
+        assert!(found, "{start} … {end}: {:#?}", faults.warnings);
+    };
+    warned("adress: unknown", "did you mean address?");
+    warned("sourceConfig.kafk: unknown", "?");
+    warned("something: unknown, it has no effect", "");
+}
+
+#[test]
+fn values_of_the_wrong_shape_are_errors() {
+    let text = format!("{MINIMAL}address: [a, b]\npacker: 7\nmaxTaskNum: {{x: 1}}\n");
+    let (_, faults) = read(&text, &[]);
+    let keys: Vec<&str> = faults.errors.iter().map(|e| e.key.as_str()).collect();
+    assert_eq!(keys, ["address", "packer", "maxTaskNum"]);
+    for text in ["[1, 2]", "a: b: c", "x"] {
+        assert_eq!(read(text, &[]).1.errors[0].key, "", "{text}");
+    }
+}
+
+#[test]
+fn keys_have_any_case_and_scalars_become_texts() {
+    let text = "
+ADDRESS: 127.0.0.1:9
+sourceconfig:
+  REPLICATECHAN: 17
+  Kafka: {ADDRESS: 'b:1', consumer: {fetch.min.bytes: 5, x: true}}
+  etcd: {rootPath: 1.5}
+maxtasknum: '8'
+";
+    let config = good(text, &[]);
+    assert_eq!(config.source.op_channel, "17");
+    assert_eq!(config.source.catalog.root_path, "1.5");
+    assert_eq!(config.max_task_num, 8);
+    let QueueConfig::Kafka(kafka) = config.source.queue;
+    assert_eq!(
+        (kafka.consumer["fetch.min.bytes"].as_str(), kafka.consumer["x"].as_str()),
+        ("5", "true")
+    );
+}
+
+#[test]
+fn deprecated_keys_are_honoured_with_a_warning() {
+    let text =
+        format!("{MINIMAL}  etcdAddress: [old:1]\n  etcdRootPath: r\n  etcdMetaSubPath: m\n");
+    let (config, faults) = read(&text, &[]);
+    let etcd = config.unwrap().source.catalog;
+    assert_eq!(
+        (etcd.endpoints, etcd.root_path, etcd.meta_sub_path),
+        (vec!["old:1".to_owned()], "r".into(), "m".into())
+    );
+    assert_eq!(
+        faults.warnings[0],
+        "sourceConfig.etcdAddress: is deprecated, write sourceConfig.etcd.address"
+    );
+}
+
+#[test]
+fn a_file_of_the_go_tool_is_read_and_what_has_no_effect_is_said() {
+    let text = "
+address: 0.0.0.0:8444
+maxTaskNum: 100
+metaStoreConfig:
+  storeType: sqlite
+  etcd: {address: ['http://127.0.0.1:2379'], enableAuth: false, rootPath: cdc}
+  mysqlSourceUrl: root:hunter2@tcp(127.0.0.1:3306)/milvus-cdc
+  rootPath: cdc-by-dev
+sourceConfig:
+  etcd: {address: ['http://127.0.0.1:2379'], rootPath: by-dev, metaSubPath: meta, enableAuth: false, username: root, password: hunter2}
+  readChanLen: 4
+  defaultPartitionName: _default
+  replicateChan: by-dev-replicate-msg
+  kafka: {address: '127.0.0.1:9092'}
+  pulsar: {address: '', webPort: 80, tenant: public}
+batchMode: true
+maxNameLength: 256
+logLevel: info
+detectDeadLock: false
+retry: {retryTimes: 3, initBackOff: 1, maxBackOff: 1}
+packer: {timerInterval: 5000, maxCount: 10, maxMsgSize: 0, memoryLimit: 0}
+";
+    let (config, faults) = read(text, &[]);
+    assert_eq!(faults.errors, []);
+    let config = config.unwrap();
+    assert_eq!(config.limits.held_bytes_max, 512 << 20, "zero means the default");
+    assert_eq!(config.limits.backoff_max, Duration::from_secs(1));
+    for key in [
+        "batchMode",
+        "retry.retryTimes",
+        "packer.maxCount",
+        "metaStoreConfig.etcd",
+        "sourceConfig.etcd.username",
+    ] {
+        assert!(
+            faults.warnings.iter().any(|w| w.starts_with(key)),
+            "{key}: {:#?}",
+            faults.warnings
+        );
+    }
+    assert!(!faults.warnings.iter().any(|w| w.contains("hunter2") || w.contains("detectDeadLock")));
+}
+
+#[test]
+fn own_keys_reach_the_limits() {
+    let text = format!(
+        "{MINIMAL}
+target: {{settleTime: 45s, laneWaitMax: 2m, keepAlive: 'off'}}
+limits: {{roundSize: 1024, callSize: 512, finishMax: 3s, requests: 9}}
+packer: {{memoryLimit: 2048}}
+"
+    );
+    let config = good(&text, &[]);
+    let limits = config.limits;
+    assert_eq!(
+        (limits.settle, limits.lane_wait_max),
+        (Duration::from_secs(45), Duration::from_secs(120))
+    );
+    assert_eq!(limits.keep_alive_after, None);
+    assert_eq!(
+        (limits.round_bytes, limits.call_bytes, limits.held_bytes_max),
+        (1 << 20, 512 << 10, 2 << 20)
+    );
+    assert_eq!((limits.finish_max, config.requests_max), (Duration::from_secs(3), 9));
+}
+
+#[test]
+fn a_dump_can_be_read_again_and_shows_no_secret() {
+    let text = "
+logFormat: json
+sourceConfig:
+  replicateChan: r
+  etcd: {enableAuth: true, username: u, password: hunter2}
+  kafka:
+    address: b:1
+    saslUsername: k
+    saslPassword: hunter3
+    securityProtocol: sasl_ssl
+    consumer: {ssl.key.password: hunter4, fetch.min.bytes: 7}
+target: {keepAlive: 7s}
+";
+    let config = good(text, &[]);
+    let dump = config.dump();
+    assert!(!dump.contains("hunter"), "{dump}");
+    assert_eq!(dump.matches("***").count(), 3, "{dump}");
+    assert!(!format!("{config:?}").contains("hunter"));
+    let (again, faults) = read(&dump, &[]);
+    assert_eq!(faults.warnings, Vec::<String>::new());
+    assert_eq!(again.unwrap().dump(), dump);
+}
+
+#[test]
+fn an_error_about_a_secret_does_not_show_it() {
+    let text = format!(
+        "{MINIMAL}    saslPassword: x\n  etcd: {{enableAuth: true, username: u, password: [hunter2]}}\n"
+    );
+    let text = text.replace(
+        "{address: 'broker:9092'}\n    saslPassword: x",
+        "{address: 'b:1', saslUsername: u, saslPassword: {hunter3: hunter3}}",
+    );
+    let (_, faults) = read(&text, &[]);
+    assert_eq!(faults.errors.len(), 4, "{:#?}", faults.errors);
+    let said =
+        format!("{faults:?} {}", faults.errors.iter().map(ToString::to_string).collect::<String>());
+    assert!(!said.contains("hunter"), "{said}");
+}
+
+#[test]
+fn every_key_is_documented() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    for key in keys::KEYS {
+        assert!(text.contains(&format!("`{}`", key.path)), "{} is not in {path}", key.path);
+    }
+}

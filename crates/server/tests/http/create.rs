@@ -1,0 +1,288 @@
+//! `create`: every check and its words, what is derived, limits, overlaps.
+
+use crate::support::{Harness, request};
+use base64::Engine;
+use milvus_wire::position::{MessageId, encode_position};
+use serde_json::{Value, json};
+
+const HANDLE: &str = "fail to handle the create request, error: ";
+
+/// The request with some values replaced; null removes one.
+fn with(changes: Value) -> Value {
+    let mut request = request();
+    for (key, value) in changes.as_object().unwrap() {
+        match value {
+            Value::Null => drop(request.as_object_mut().unwrap().remove(key)),
+            value => request[key] = value.clone(),
+        }
+    }
+    request
+}
+
+fn milvus(param: Value) -> Value {
+    with(json!({"milvus_connect_param": param}))
+}
+
+#[tokio::test]
+async fn every_check_has_the_words_of_the_go_tool() {
+    let service = Harness::start().await;
+    let kafka = json!({"address": "b:9092", "topic": "t"});
+    let long = "n".repeat(21);
+    let vchannel = "p_0_44v0";
+    let position = encode_position("p_0", &MessageId::default());
+    let cases = [
+        (milvus(json!({})), 400, "the downstream address is empty"),
+        (
+            with(json!({"kafka_connect_param": kafka})),
+            400,
+            "don't support milvus and kafka at the same time now",
+        ),
+        (milvus(json!({"port": 1})), 400, "the milvus host is empty"),
+        (milvus(json!({"host": "h"})), 400, "the milvus port is less or equal zero"),
+        (
+            milvus(json!({"uri": "t", "username": "u"})),
+            400,
+            "cannot set only one of the milvus username and password",
+        ),
+        (
+            milvus(json!({"uri": "t", "connect_timeout": -1})),
+            400,
+            "the milvus connect timeout is less zero",
+        ),
+        (
+            milvus(json!({"uri": "http://t:1/x"})),
+            400,
+            "the milvus uri is invalid, nothing may follow the port: write it as http(s)://host:port",
+        ),
+        (
+            with(json!({"milvus_connect_param": null, "kafka_connect_param": {"address": "b"}})),
+            400,
+            "the kafka topic is empty",
+        ),
+        (
+            with(json!({"milvus_connect_param": null, "kafka_connect_param": kafka})),
+            400,
+            "kafka_connect_param: a Kafka target is not supported yet by this version, give milvus_connect_param",
+        ),
+        (with(json!({"buffer_config": {"period": -1}})), 400, "the cache period is less zero"),
+        (with(json!({"buffer_config": {"size": -1}})), 400, "the cache size is less zero"),
+        (with(json!({"collection_infos": null})), 400, "the collection info is empty"),
+        (
+            with(json!({"collection_infos": [], "db_collections": {}})),
+            400,
+            "the collection info is empty",
+        ),
+        (with(json!({"db_collections": {"d": []}})), 400, "empty collection info"),
+        (
+            with(json!({"collection_infos": [{"name": "*", "positions": {vchannel: position}}]})),
+            400,
+            "the collection name is `*`, the positions should be empty",
+        ),
+        (
+            with(json!({"collection_infos": [{"name": "c", "positions": {"p_0": position}}]})),
+            400,
+            "the position channel name is not virtual channel, p_0",
+        ),
+        (
+            with(json!({"collection_infos": [{"name": ""}]})),
+            400,
+            "there is a collection name that is empty. ",
+        ),
+        (
+            with(json!({"collection_infos": [{"name": long}]})),
+            400,
+            &format!(
+                "there are some collection names whose length exceeds 20 characters, [{long}]"
+            ),
+        ),
+        (
+            with(json!({"db_collections": {&long: [{"name": "c"}]}})),
+            400,
+            &format!("the db name length exceeds 20 characters, {long}"),
+        ),
+        (
+            with(json!({"rpc_channel_info": {"name": "other"}})),
+            400,
+            "the rpc channel is invalid, the channel name should be the same as the source config",
+        ),
+        (
+            with(json!({"collection_infos": [{"name": "c", "positions": {"p_v0": position}}]})),
+            400,
+            "the vchannel is invalid, p_v0",
+        ),
+        (
+            with(
+                json!({"collection_infos": [{"name": "c", "positions": {"p_0_44v0": position, "p_1_45v1": position}}]}),
+            ),
+            400,
+            "the channel position info should be in the same collection",
+        ),
+        (
+            with(json!({"collection_infos": [{"name": "c", "positions": {vchannel: "%"}}]})),
+            500,
+            "fail to decode the position data of p_0_44v0, not base64: Invalid symbol 37, offset 0.",
+        ),
+        (
+            with(json!({"rpc_channel_info": {"position": "%"}})),
+            500,
+            "fail to decode the rpc position data, not base64: Invalid symbol 37, offset 0.",
+        ),
+        (
+            with(json!({"name_mapping": [{"source_db": "other", "target_db": "x"}]})),
+            400,
+            "the collection name in the name mapping is not in the collection info, checkout it",
+        ),
+        (
+            with(
+                json!({"name_mapping": [{"source_db": "", "target_db": "x", "collection_mapping": {"d": "e"}}]}),
+            ),
+            400,
+            "the collection name in the name mapping is not in the collection info, checkout it",
+        ),
+        (
+            with(
+                json!({"name_mapping": [{"source_db": "", "target_db": "x", "collection_mapping": {"c": "*"}}]}),
+            ),
+            400,
+            "the name mapping is invalid, \"*\": write names of 1 to 20 characters, `*` is not one",
+        ),
+        (
+            with(json!({"task_id": "../escape"})),
+            400,
+            "the task_id is invalid, write 1 to 128 letters, digits, - or _",
+        ),
+        (
+            with(json!({"task_id": "x".repeat(129)})),
+            400,
+            "the task_id is invalid, write 1 to 128 letters, digits, - or _",
+        ),
+    ];
+    for (data, code, detail) in cases {
+        let (got, message) = service.refused("create", data.clone()).await;
+        assert_eq!((got, message.as_str()), (code, format!("{HANDLE}{detail}").as_str()), "{data}");
+    }
+    assert_eq!(service.done("list", json!({})).await["tasks"], json!([]), "nothing was stored");
+}
+
+#[tokio::test]
+async fn several_selectors_and_both_forms_are_one_task() {
+    let service = Harness::start().await;
+    let position = encode_position("p_0", &MessageId(vec![7, 0, 0, 0, 0, 0, 0, 0].into()));
+    let rpc = encode_position("src-replicate-msg", &MessageId(vec![9].into()));
+    service
+        .done(
+            "create",
+            with(json!({
+                "task_id": "several",
+                "collection_infos": [
+                    {"name": "a", "positions": {"p_0_44v0": position}},
+                    {"name": "b", "use_start_position": true},
+                ],
+                "db_collections": {"d": [{"name": "*"}], "e": [{"name": "x"}, {"name": "y"}]},
+                "name_mapping": [{"source_db": "d", "target_db": "z"}],
+                "rpc_channel_info": {"name": "src-replicate-msg", "position": rpc},
+                "milvus_connect_param": {"uri": "http://t", "ignore_partition": true},
+            })),
+        )
+        .await;
+    let task = service.script.tasks.lock().unwrap()["several"].clone();
+    let selection = &task.selection;
+    assert_eq!(selection.selectors.len(), 5);
+    let a = selection.find("default", "a").unwrap();
+    assert_eq!(a.positions["p_0_44v0"].0[..], [7, 0, 0, 0, 0, 0, 0, 0]);
+    assert!(selection.find("default", "b").unwrap().use_start_position);
+    assert!(selection.find("d", "anything").is_some());
+    assert!(selection.find("e", "z").is_none());
+    assert_eq!(task.names.collection("d", "q"), ("z", "q"));
+    assert_eq!(task.op_channel, "src-replicate-msg");
+    assert_eq!(task.op_position.unwrap().0[..], [9]);
+    assert!(task.ignore_partition);
+    assert!(base64::engine::general_purpose::STANDARD.decode(rpc).is_ok());
+}
+
+#[tokio::test]
+async fn a_known_id_is_answered_without_a_second_task() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.create("a", "e.f").await;
+    assert_eq!(service.task("a").await["db_collections"]["d"][0]["name"], "c");
+    assert_eq!(service.done("list", json!({})).await["tasks"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_another_task_has_is_a_duplicate_under_every_spelling_of_the_target() {
+    let service = Harness::start().await;
+    let on = |uri: &str, database: &str, name: &str| {
+        with(json!({
+            "milvus_connect_param": {"uri": uri},
+            "collection_infos": null,
+            "db_collections": {database: [{"name": name}]},
+        }))
+    };
+    service.done("create", on("http://LOCALHOST", "d", "c")).await;
+    for uri in ["http://localhost:19530", "127.0.0.1:19530", "http://127.0.0.1"] {
+        let (code, message) = service.refused("create", on(uri, "d", "c")).await;
+        let detail = "the collection name is duplicate with existing task, [d.c]";
+        assert_eq!((code, message), (400, format!("{HANDLE}{detail}")));
+    }
+    service.done("create", on("http://elsewhere", "d", "c")).await;
+
+    let wildcard = service.done("create", on("http://localhost", "*", "*")).await;
+    let wildcard = service.task(wildcard["task_id"].as_str().unwrap()).await;
+    assert_eq!(wildcard["exclude_collections"], json!(["d.c"]));
+    let (_, message) = service.refused("create", on("http://localhost", "x", "y")).await;
+    assert!(message.ends_with("[x.y]"), "{message}");
+}
+
+#[tokio::test]
+async fn a_deleted_task_no_longer_counts() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.done("delete", json!({"task_id": "a"})).await;
+    service.create("b", "*.*").await;
+    assert_eq!(service.task("b").await["exclude_collections"], json!(null));
+}
+
+#[tokio::test]
+async fn users_and_roles_are_said_not_to_be_replicated_and_only_one_task_may_ask() {
+    let service = Harness::start().await;
+    let asking = |name: &str| {
+        with(
+            json!({"collection_infos": [{"name": name}], "extra_info": {"enable_user_role": true}}),
+        )
+    };
+    let data = service.done("create", asking("a")).await;
+    assert!(data["warnings"][0].as_str().unwrap().contains("enable_user_role"), "{data}");
+    let (code, message) = service.refused("create", asking("b")).await;
+    assert_eq!((code, message), (400, format!("{HANDLE}the enable user role param is duplicate")));
+}
+
+#[tokio::test]
+async fn one_target_has_one_login() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    let mut other = with(json!({"collection_infos": [{"name": "x"}]}));
+    other["milvus_connect_param"]["token"] = json!("root:other");
+    let (code, message) = service.refused("create", other).await;
+    assert_eq!(code, 400);
+    assert!(message.contains("differ from those of task a"), "{message}");
+    assert!(!message.contains("other") && !message.contains("hunter2"), "{message}");
+}
+
+#[tokio::test]
+async fn there_are_no_more_tasks_than_configured() {
+    let service = Harness::start().await;
+    for i in 0..5 {
+        service.create(&format!("t{i}"), &format!("d.c{i}")).await;
+    }
+    let (code, message) = service.refused("create", request()).await;
+    assert_eq!((code, message), (500, format!("{HANDLE}the task num has reach the limit, 5")));
+}
+
+#[tokio::test]
+async fn of_creations_at_the_same_time_one_gets_the_name() {
+    let service = Harness::start().await;
+    let all = futures::future::join_all((0..20).map(|_| service.ask("create", request()))).await;
+    let done = all.iter().filter(|(status, _)| *status == 200).count();
+    assert_eq!(done, 1, "{all:?}");
+}

@@ -1,0 +1,117 @@
+//! Faults: those that heal restart the task, those that don't pause it, and nobody else notices.
+
+use crate::support::{Act, Harness};
+use replication::error::Error;
+use replication::observer::Event;
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_transient_fault_restarts_the_task_and_says_why_it_waits() {
+    let service = Harness::start().await;
+    let fault = || Act::Fail(Error::transient("the queue of the source does not answer"));
+    service.script.say("a", (0..6).map(|_| fault()));
+    service.create("a", "d.c").await;
+    let waiting = service.until("a", |t| t["status"]["stage"] == "retrying").await;
+    assert_eq!(waiting["state"], "Running");
+    assert_eq!(waiting["status"]["waiting"], "the queue of the source does not answer");
+    let task = service.until("a", |t| t["status"]["restarts"] == 6).await;
+    assert_eq!(task["state"], "Running");
+    let task = service.until("a", |t| t["status"]["waiting"] == json!(null)).await;
+    assert_eq!(task["status"]["stage"], "running");
+    assert_eq!(service.script.starts_of("a"), 7);
+    assert!(service.metrics().await.contains("milvus_cdc_task_restarts_total{task_id=\"a\"} 6"));
+}
+
+#[tokio::test]
+async fn pauses_between_restarts_grow_unless_there_was_progress() {
+    let service = Harness::start().await;
+    let fault = || Act::Fail(Error::transient("away"));
+    service.script.say("a", (0..40).map(|_| fault()));
+    let fault = || Act::ProgressThenFail(Error::transient("away"));
+    service.script.say("b", (0..400).map(|_| fault()));
+    service.create("a", "d.a").await;
+    service.create("b", "d.b").await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let (stuck, moving) = (service.script.starts_of("a"), service.script.starts_of("b"));
+    // 20 ms doubling up to 200 ms, against 20 ms each time.
+    assert!((5..=20).contains(&stuck), "{stuck}");
+    assert!(moving >= stuck * 2, "{moving} and {stuck}");
+}
+
+#[tokio::test]
+async fn a_permanent_fault_pauses_the_task_with_its_reason_and_no_other() {
+    let mut service = Harness::start().await;
+    let reason = "the target refuses replication: set common.ttMsgEnabled to false and resume";
+    service.script.say("a", [Act::Fail(Error::permanent(reason).because("error 1900"))]);
+    service.create("other", "d.x").await;
+    service.create("a", "d.c").await;
+    let task = service.until("a", |t| t["state"] == "Paused").await;
+    assert_eq!(task["reason"], reason);
+    assert_eq!(service.task("other").await["status"]["stage"], "running");
+    service.restart().await;
+    let task = service.until("a", |t| t["status"]["stage"] == "stopped").await;
+    assert_eq!((&task["state"], &task["reason"]), (&json!("Paused"), &json!(reason)));
+    service.done("resume", json!({"task_id": "a"})).await;
+    let task = service.until("a", |t| t["status"]["stage"] == "running").await;
+    assert_eq!(task.get("reason"), None);
+}
+
+#[tokio::test]
+async fn a_panic_pauses_its_task_and_no_other() {
+    let service = Harness::start().await;
+    service.create("other", "d.x").await;
+    service.script.say("a", [Act::Panic]);
+    service.create("a", "d.c").await;
+    let task = service.until("a", |t| t["state"] == "Paused").await;
+    assert!(task["reason"].as_str().unwrap().contains("the invariant is broken"), "{task}");
+    assert_eq!(service.task("other").await["status"]["stage"], "running");
+}
+
+#[tokio::test]
+async fn a_task_that_waits_inside_shows_it_too() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.script.event("a", Event::Waiting(Some("the target is away")));
+    assert_eq!(service.task("a").await["status"]["waiting"], "the target is away");
+    let (status, ready) = service.get("/readyz").await;
+    assert_eq!(status, 200);
+    assert!(ready.contains("\"tasks_waiting\":{\"a\":\"the target is away\"}"), "{ready}");
+    service.script.event("a", Event::Waiting(None));
+    assert_eq!(service.task("a").await["status"]["waiting"], json!(null));
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_stops_no_task_and_is_noticed_when_it_is_back() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.store.away.store(true, Ordering::SeqCst);
+    let (code, message) = service.refused("list", json!({})).await;
+    assert_eq!(
+        (code, message.as_str()),
+        (500, "fail to handle the list request, error: the store is away")
+    );
+    assert_eq!(service.refused("pause", json!({"task_id": "a"})).await.0, 500);
+    assert_eq!(service.script.starts_of("a"), 1);
+    service.store.away.store(false, Ordering::SeqCst);
+    service.done("pause", json!({"task_id": "a"})).await;
+    assert_eq!(service.task("a").await["status"]["stage"], "stopped");
+}
+
+#[tokio::test]
+async fn a_service_starts_and_answers_while_its_store_is_away() {
+    let mut service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.stop().await;
+    service.store.away.store(true, Ordering::SeqCst);
+    // The second start of a service that was stopped.
+    service.restart_only().await;
+    assert_eq!(service.get("/healthz").await.0, 200);
+    let (status, ready) = service.get("/readyz").await;
+    assert_eq!(status, 503);
+    assert!(ready.contains("the store is away"), "{ready}");
+    service.store.away.store(false, Ordering::SeqCst);
+    service.until("a", |t| t["status"]["stage"] == "running").await;
+    assert_eq!(service.get("/readyz").await.0, 200);
+}

@@ -1,0 +1,406 @@
+//! A real service on a free port whose outside is scripted: memory store, a data path that does
+//! what the test says, a source whose end the test sets. Never opens a connection to anything else.
+
+use async_trait::async_trait;
+use connectors::store::MemoryStore;
+use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::position::MessageId;
+use milvus_wire::proto::common::MsgBase;
+use milvus_wire::proto::msg::TimeTickMsg;
+use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::timestamp::Timestamp;
+use prost::Message;
+use replication::error::{Error, Result};
+use replication::observer::{Event, Observer};
+use replication::path::Ports;
+use replication::ports::*;
+use replication::task::Task;
+use serde_json::{Value, json};
+use server::config::{self, Config, Faults};
+use server::service::Service;
+use server::tasks::TaskRecord;
+use server::telemetry::LogLevel;
+use server::world::{DataPath, Targets, World};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const CONFIG: &str = "
+address: 127.0.0.1:0
+metaStoreConfig: {storeType: memory}
+sourceConfig:
+  replicateChan: src-replicate-msg
+  kafka: {address: '127.0.0.1:1'}
+maxTaskNum: 5
+maxNameLength: 20
+limits: {finishMax: 1s}
+";
+
+/// What a run of a task does.
+pub(crate) enum Act {
+    /// Runs until it is told to stop.
+    Run,
+    /// Ends with this error at once.
+    Fail(Error),
+    /// Tells the observer that a channel's tick was acknowledged, then ends with this error.
+    ProgressThenFail(Error),
+    /// Panics.
+    Panic,
+    /// Runs, deaf to being told to stop.
+    Deaf,
+}
+
+/// A data path that does what the test says; `Run` once the script has ended.
+#[derive(Default)]
+pub(crate) struct Script {
+    acts: Mutex<HashMap<String, VecDeque<Act>>>,
+    pub(crate) starts: Mutex<Vec<String>>,
+    pub(crate) tasks: Mutex<HashMap<String, Task>>,
+    pub(crate) observers: Mutex<HashMap<String, Arc<dyn Observer>>>,
+    ticks: AtomicU64,
+}
+
+impl Script {
+    pub(crate) fn say(&self, task: &str, acts: impl IntoIterator<Item = Act>) {
+        self.acts.lock().unwrap().insert(task.into(), acts.into_iter().collect());
+    }
+
+    pub(crate) fn starts_of(&self, task: &str) -> usize {
+        self.starts.lock().unwrap().iter().filter(|t| *t == task).count()
+    }
+
+    pub(crate) fn event(&self, task: &str, event: Event<'_>) {
+        self.observers.lock().unwrap()[task].event(event);
+    }
+}
+
+#[async_trait]
+impl DataPath for Script {
+    async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error {
+        self.starts.lock().unwrap().push(task.id.clone());
+        self.tasks.lock().unwrap().insert(task.id.clone(), task.clone());
+        self.observers.lock().unwrap().insert(task.id.clone(), Arc::clone(&ports.observer));
+        let act = self.acts.lock().unwrap().get_mut(&task.id).and_then(VecDeque::pop_front);
+        match act.unwrap_or(Act::Run) {
+            Act::Run => {
+                stop.cancelled().await;
+                Error::stopped()
+            }
+            Act::Fail(error) => error,
+            Act::ProgressThenFail(error) => {
+                let tick = 1 + self.ticks.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let tick = Timestamp::from_ms(tick);
+                ports.observer.event(Event::Acknowledged { channel: "progress", tick });
+                error
+            }
+            Act::Panic => panic!("the invariant is broken"),
+            Act::Deaf => std::future::pending().await,
+        }
+    }
+}
+
+/// A queue whose end the test sets.
+#[derive(Default)]
+pub(crate) struct Queue {
+    pub(crate) newest_ms: AtomicU64,
+    pub(crate) away: AtomicBool,
+}
+
+impl Queue {
+    fn check(&self) -> Result<()> {
+        match self.away.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Err(Error::transient("the queue is away")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for Queue {
+    async fn open(&self, _: &str, _: &MessageId) -> Result<Box<dyn ChannelReader>> {
+        Err(Error::transient("nothing to read"))
+    }
+
+    async fn end(&self, _: &str) -> Result<MessageId> {
+        self.check().map(|()| MessageId::default())
+    }
+
+    async fn newest(&self, _: &str, _: usize) -> Result<Vec<Record>> {
+        self.check()?;
+        let time = self.newest_ms.load(std::sync::atomic::Ordering::SeqCst);
+        let base =
+            MsgBase { msg_type: 1200, timestamp: Timestamp::from_ms(time).0, ..Default::default() };
+        let payload = TimeTickMsg { base: Some(base) }.encode_to_vec().into();
+        Ok(vec![Record { id: MessageId::default(), payload }])
+    }
+
+    fn compare(&self, _: &MessageId, _: &MessageId) -> Ordering {
+        Ordering::Equal
+    }
+}
+
+struct EmptyCatalog(broadcast::Sender<CatalogEvent>);
+
+#[async_trait]
+impl Catalog for EmptyCatalog {
+    async fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot::default())
+    }
+
+    async fn collection(
+        &self,
+        _: CollectionId,
+    ) -> Result<Option<milvus_wire::catalog::Collection>> {
+        Ok(None)
+    }
+
+    async fn partitions(&self, _: CollectionId) -> Result<Vec<milvus_wire::catalog::Partition>> {
+        Ok(Vec::new())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<CatalogEvent> {
+        self.0.subscribe()
+    }
+}
+
+/// A target that never answers anything useful.
+struct Away;
+
+fn away<T>() -> Result<T> {
+    Err(Error::transient("the target is away"))
+}
+
+#[async_trait]
+impl Target for Away {
+    async fn describe(&self, _: &str, _: &str) -> Result<Option<TargetCollection>> {
+        away()
+    }
+    async fn partitions(&self, _: &str, _: &str) -> Result<BTreeMap<String, PartitionId>> {
+        away()
+    }
+    async fn databases(&self) -> Result<Vec<String>> {
+        away()
+    }
+    async fn pchannels(&self) -> Result<Vec<String>> {
+        away()
+    }
+    async fn apply(&self, _: &Ddl, _: Timestamp) -> Result<()> {
+        away()
+    }
+    async fn replicate(&self, _: &ReplicateCall) -> std::result::Result<(), CallError> {
+        Err(CallError::Refused(Error::transient("the target is away")))
+    }
+    async fn clock(&self) -> Result<Timestamp> {
+        away()
+    }
+}
+
+struct AwayTargets;
+
+impl Targets for AwayTargets {
+    fn open(&self, _: &TaskRecord) -> Result<Arc<dyn Target>> {
+        Ok(Arc::new(Away))
+    }
+}
+
+/// A store that can be made to fail.
+pub(crate) struct FailingStore {
+    inner: MemoryStore,
+    pub(crate) away: AtomicBool,
+}
+
+impl FailingStore {
+    fn check(&self) -> Result<()> {
+        match self.away.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Err(Error::transient("the store is away")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for FailingStore {
+    async fn get(&self, key: &str) -> Result<Option<Stored>> {
+        self.check()?;
+        self.inner.get(key).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>> {
+        self.check()?;
+        self.inner.list(prefix).await
+    }
+    async fn commit(&self, transaction: Transaction) -> Result<Committed> {
+        self.check()?;
+        self.inner.commit(transaction).await
+    }
+    fn holder(&self) -> &str {
+        self.inner.holder()
+    }
+}
+
+/// A running service and its scripted outside.
+pub(crate) struct Harness {
+    pub(crate) script: Arc<Script>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) store: Arc<FailingStore>,
+    config: Config,
+    base: String,
+    http: reqwest::Client,
+    stop: CancellationToken,
+    running: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
+}
+
+impl Harness {
+    pub(crate) async fn start() -> Self {
+        let mut faults = Faults::default();
+        let mut config = config::parse(CONFIG, std::iter::empty(), &mut faults)
+            .unwrap_or_else(|| panic!("{:?}", faults.errors));
+        // Real time passes in these tests; a second of a user's patience is a lot here.
+        config.backoff_first = Duration::from_millis(20);
+        config.limits.backoff_max = Duration::from_millis(200);
+        let store = FailingStore { inner: MemoryStore::new(), away: AtomicBool::new(false) };
+        let mut harness = Self {
+            script: Arc::default(),
+            queue: Arc::default(),
+            store: Arc::new(store),
+            config,
+            base: String::new(),
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            stop: CancellationToken::new(),
+            running: None,
+        };
+        harness.launch().await;
+        harness
+    }
+
+    async fn launch(&mut self) {
+        let world = World {
+            store: self.store.clone(),
+            source: self.queue.clone(),
+            catalog: Arc::new(EmptyCatalog(broadcast::Sender::new(4))),
+            targets: Arc::new(AwayTargets),
+            path: self.script.clone(),
+        };
+        let service = Service::bind(&self.config, world, LogLevel::default()).await.unwrap();
+        self.base = format!("http://{}", service.address().unwrap());
+        self.stop = CancellationToken::new();
+        self.running = Some(tokio::spawn(service.run(self.stop.clone())));
+    }
+
+    /// Stops the service as SIGTERM does.
+    pub(crate) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.running.take().unwrap().await.unwrap().unwrap();
+    }
+
+    /// Stops it and starts another one on the same store.
+    pub(crate) async fn restart(&mut self) {
+        self.stop().await;
+        self.launch().await;
+    }
+
+    /// Starts another one on the same store, after a stop.
+    pub(crate) async fn restart_only(&mut self) {
+        self.launch().await;
+    }
+
+    /// Sends a body as it is.
+    pub(crate) async fn send(&self, body: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.http.post(format!("{}/cdc", self.base)).body(body);
+        read(request.send().await.unwrap()).await
+    }
+
+    /// One request; HTTP status and body.
+    pub(crate) async fn ask(&self, kind: &str, data: Value) -> (u16, Value) {
+        self.send(json!({"request_type": kind, "request_data": data}).to_string()).await
+    }
+
+    /// One request that must succeed; its `data`.
+    pub(crate) async fn done(&self, kind: &str, data: Value) -> Value {
+        let (status, body) = self.ask(kind, data).await;
+        assert_eq!((status, &body["code"]), (200, &json!(200)), "{body}");
+        body["data"].clone()
+    }
+
+    /// One request that must be refused; its code and message.
+    pub(crate) async fn refused(&self, kind: &str, data: Value) -> (u16, String) {
+        let (status, body) = self.ask(kind, data).await;
+        assert_ne!(status, 200, "{body}");
+        assert_eq!(body["code"], status, "{body}");
+        assert!(body.get("data").is_none(), "{body}");
+        (status, body["message"].as_str().unwrap().to_owned())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    pub(crate) async fn method(&self, method: reqwest::Method) -> (u16, Value) {
+        let request = self.http.request(method, format!("{}/cdc", self.base));
+        read(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        self.get("/cdc/metrics").await.1
+    }
+
+    /// Creates a task of this id that covers `database.collection`.
+    pub(crate) async fn create(&self, id: &str, name: &str) {
+        let (database, collection) = name.split_once('.').unwrap();
+        let mut request = request();
+        request["task_id"] = json!(id);
+        request["db_collections"] = json!({ database: [{"name": collection}] });
+        request.as_object_mut().unwrap().remove("collection_infos");
+        assert_eq!(self.done("create", request).await["task_id"], id);
+    }
+
+    pub(crate) async fn task(&self, id: &str) -> Value {
+        self.done("get", json!({"task_id": id})).await["task"].clone()
+    }
+
+    /// Waits until a task looks as wanted.
+    #[track_caller]
+    pub(crate) fn until<'a>(
+        &'a self,
+        id: &'a str,
+        wanted: impl Fn(&Value) -> bool + 'a,
+    ) -> impl Future<Output = Value> + 'a {
+        let place = std::panic::Location::caller();
+        async move {
+            for _ in 0..500 {
+                let task = self.task(id).await;
+                if wanted(&task) {
+                    return task;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            panic!("{place}: never came to be: {}", self.task(id).await);
+        }
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn read(response: reqwest::Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let text = response.text().await.unwrap();
+    assert!(text.ends_with("}\n"), "{text:?}");
+    (status, serde_json::from_str(&text).unwrap())
+}
+
+/// A creation that is accepted.
+pub(crate) fn request() -> Value {
+    json!({
+        "milvus_connect_param": {"uri": "http://target:19530", "token": "root:hunter2"},
+        "collection_infos": [{"name": "c"}],
+    })
+}
