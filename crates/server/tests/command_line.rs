@@ -58,19 +58,21 @@ impl Service {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut service = Self { child, server: String::new(), log: None };
         let mut said = String::new();
         loop {
             let mut line = String::new();
             assert!(log.read_line(&mut line).unwrap() > 0, "it ended: {said}");
             said.push_str(&line);
             if let Some((_, address)) = line.split_once("address=") {
-                let server = format!("http://{}", address.trim());
-                let log = std::thread::spawn(move || {
+                service.server = format!("http://{}", address.trim());
+                let rest = std::thread::spawn(move || {
                     let mut rest = String::new();
                     log.read_to_string(&mut rest).unwrap();
                     rest
                 });
-                return Self { child, server, log: Some(log) };
+                service.log = Some(rest);
+                return service;
             }
         }
     }
