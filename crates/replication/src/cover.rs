@@ -182,9 +182,9 @@ impl Cover {
 
     /// Begins to read a collection that came to be while the task runs. It is created on the target
     /// when its CreateCollection message is met in the log.
-    async fn join(&mut self, collection: &Collection) -> Result<()> {
+    async fn join(&mut self, collection: &Collection) -> Result<bool> {
         if collection.state != State::Created || self.selector(collection).is_none() {
-            return Ok(());
+            return Ok(false);
         }
         let joined = covered(collection, starts(collection), Stage::Awaited)?;
         let mut open = Vec::new();
@@ -218,7 +218,20 @@ impl Cover {
             self.channels.open(&channel, Position { id, tick: Timestamp::ZERO }).await?;
         }
         tracing::info!(collection = %collection.name(), id = %collection.id, "collection joined");
-        self.save(stored).await
+        self.save(stored).await?;
+        Ok(true)
+    }
+
+    /// Joins what a round announces before the round is taken apart: a channel may have to be read
+    /// again for it, and the round with it. Returns whether anything joined.
+    pub async fn join_announced(&mut self, upto: Timestamp) -> Result<bool> {
+        let mut joined = false;
+        for id in self.channels.announced(upto, &self.roster) {
+            if let Some(collection) = self.ports.catalog.collection(id).await? {
+                joined |= self.join(&collection).await?;
+            }
+        }
+        Ok(joined)
     }
 
     /// The log says that a collection was created and a tick covers it: the catalog now knows
@@ -231,11 +244,8 @@ impl Cover {
         let Some(collection) = collection.filter(|c| c.state == State::Created) else {
             return self.never_came_to_be(id).await;
         };
-        if self.selector(&collection).is_none() {
-            return Ok(());
-        }
         if self.roster.get(id).is_none() {
-            self.join(&collection).await?;
+            return Ok(());
         }
         self.create(&collection).await?;
         self.lives(id).await

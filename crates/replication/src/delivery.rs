@@ -53,8 +53,8 @@ impl Delivery {
     pub async fn left_open(&mut self) -> Result<Option<Timestamp>> {
         self.replaying.clear();
         let mut upto = None;
-        for mut held in self.held_open().await {
-            self.refresh(&mut held).await?;
+        self.tick_due().await?;
+        for held in self.held_open().await {
             if let Some(open) = held.state.open.as_ref().filter(|open| open.task == self.task) {
                 upto = upto.max(Some(open.upto));
                 self.replaying.insert(held.name.clone());
@@ -72,26 +72,34 @@ impl Delivery {
         self.replaying.clear();
         let mut settled = false;
         for mut held in self.held_open().await {
-            if held.state.open.as_ref().is_some_and(|open| open.task == self.task) {
-                if !settled {
-                    self.link.settle(&self.stop).await?;
-                    settled = true;
-                }
-                self.link.take_over(&mut held, &self.stop).await?;
+            let Some(open) = held.state.open.clone().filter(|open| open.task == self.task) else {
+                continue;
+            };
+            if !settled {
+                self.link.settle(&self.stop, &*self.observer).await?;
+                settled = true;
             }
+            self.fence = self.fence.max(open.upto);
+            self.link.take_over(&mut held, &self.stop).await?;
         }
         Ok(())
     }
 
-    /// The commit of a window may have happened without anybody knowing; then its tick is due.
-    async fn refresh(&self, held: &mut Held) -> Result<()> {
-        let key = self.link.lane_key(&held.name);
-        if let Some(record) = load_one(&*self.link.store, &key).await? {
-            held.refresh(&record);
-        }
-        if !held.is_replay() {
-            let committed = held.state.committed;
-            self.link.tick(held, committed, &self.stop, &*self.observer).await?;
+    /// Ticks what was committed and not ticked, be it that nobody knew of the commit: a drop that
+    /// waits for it must find its rows in place.
+    async fn tick_due(&self) -> Result<()> {
+        for lane in self.link.lanes() {
+            let mut held = lane.hold().await;
+            if held.is_replay() {
+                let key = self.link.lane_key(&held.name);
+                if let Some(record) = load_one(&*self.link.store, &key).await? {
+                    held.refresh(&record);
+                }
+            }
+            if held.state.tick_due && !held.is_replay() {
+                let tick = held.state.last_tick;
+                self.link.tick(&mut held, tick, &self.stop, &*self.observer).await?;
+            }
         }
         Ok(())
     }
@@ -133,17 +141,19 @@ impl Delivery {
         self.wait_for_clock(plans.iter().map(|plan| plan.highest).max()).await?;
 
         self.open(&mut lanes, &closing, upto).await?;
+        tracing::debug!(task = %self.task, %upto, replay, lanes = names.len(), "window opened");
         let calls = plans.iter().map(|plan| self.send(&plan.calls));
         let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
         if replay || unanswered {
             // A call without an answer is not over: the target may still be producing it.
-            self.stop.bounded(tokio::time::sleep(self.link.limits.settle)).await?;
+            self.link.settle(&self.stop, &*self.observer).await?;
         }
         for (lane, closing) in lanes.iter().zip(&closing) {
             lane.commit(*closing, self.link.lane_key(&lane.name), &mut checkpoint);
         }
         self.link.lease.guard(&mut checkpoint)?;
         lease::commit(&*self.link.store, checkpoint).await?;
+        tracing::debug!(task = %self.task, %upto, "window committed");
         let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
         let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
             lane.committed(*closing);
@@ -164,7 +174,7 @@ impl Delivery {
                 let mut held = self.stop.bounded(self.link.lane(name).hold()).await?;
                 let foreign = held.state.open.as_ref().is_some_and(|open| open.task != self.task);
                 if foreign && self.link.is_abandoned(&held) {
-                    self.link.settle(&self.stop).await?;
+                    self.link.settle(&self.stop, &*self.observer).await?;
                     self.link.take_over(&mut held, &self.stop).await?;
                 } else if foreign {
                     drop((held, lanes));

@@ -58,8 +58,8 @@ pub(crate) struct State {
     pub(crate) open: Option<Open>,
     /// When it was last ticked, or taken up.
     pub(crate) ticked: Instant,
-    /// Whether the last tick was not answered well.
-    pub(crate) tick_failed: bool,
+    /// Whether the last tick is still to be sent, or to be sent again.
+    pub(crate) tick_due: bool,
 }
 
 /// A lane, locked by whoever sends to it.
@@ -85,7 +85,7 @@ impl Lane {
             reserved,
             open: None,
             ticked: Instant::now(),
-            tick_failed: false,
+            tick_due: false,
         };
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
@@ -104,7 +104,7 @@ impl Lane {
             reserved: Timestamp(record.reserved.max(record.committed)),
             open,
             ticked: Instant::now(),
-            tick_failed: false,
+            tick_due: false,
         };
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
@@ -168,6 +168,7 @@ impl Held {
         self.state.committed = closing;
         self.state.reserved = self.state.reserved.max(closing);
         self.state.last_tick = self.state.last_tick.max(closing);
+        self.state.tick_due = true;
     }
 
     /// Whether a tick of this height needs the record to be written first.
@@ -181,17 +182,17 @@ impl Held {
         self.put(key, None, self.state.committed, transaction);
     }
 
-    /// A tick was sent.
-    pub(crate) fn ticked(&mut self, tick: Timestamp) {
-        self.state.last_tick = self.state.last_tick.max(tick);
+    /// A tick was answered.
+    pub(crate) fn ticked(&mut self) {
         self.state.ticked = Instant::now();
-        self.state.tick_failed = false;
+        self.state.tick_due = false;
     }
 
-    /// A tick was sent without success: it may be in the log, so no stamp may lie below it.
-    pub(crate) fn tick_failed(&mut self, tick: Timestamp) {
+    /// A tick is about to be sent: from now on it may be in the log, whatever becomes of the call,
+    /// so no stamp may lie below it.
+    pub(crate) fn ticking(&mut self, tick: Timestamp) {
         self.state.last_tick = self.state.last_tick.max(tick);
-        self.state.tick_failed = true;
+        self.state.tick_due = true;
     }
 
     fn put(

@@ -30,6 +30,9 @@ const CLOCK_LIFE: Duration = Duration::from_secs(1);
 /// How often the channels of the target are listed again.
 const LIST_EVERY: Duration = Duration::from_secs(10);
 
+/// In how many steps a settle time passes, each with a sign of life of the target.
+const SETTLE_STEPS: u32 = 10;
+
 /// How many ticks are on their way at once.
 const TICKS_AT_ONCE: usize = 8;
 
@@ -169,7 +172,7 @@ impl Link {
     pub(crate) async fn tick_idle(&self, at: Timestamp, observer: &dyn Observer) -> Result<()> {
         let slowest = lock(&self.progress).values().min().copied();
         let at = at.min(slowest.unwrap_or(at));
-        let wanted = |held: &Held| held.state.last_tick < at || held.state.tick_failed;
+        let wanted = |held: &Held| held.state.last_tick < at || held.state.tick_due;
         self.tick_lanes(at, observer, wanted).await
     }
 
@@ -196,6 +199,9 @@ impl Link {
             lease::commit(&*self.store, reserve).await?;
         }
         let names: Vec<_> = held.iter().map(|lane| lane.name.clone()).collect();
+        for (lane, tick) in held.iter_mut().zip(&ticks) {
+            lane.ticking(*tick);
+        }
         let calls: Vec<_> =
             names.iter().zip(&ticks).map(|(name, at)| self.try_tick(name, *at).boxed()).collect();
         let sent: Vec<_> = stream::iter(calls).buffered(TICKS_AT_ONCE).collect().await;
@@ -203,13 +209,10 @@ impl Link {
         for ((lane, tick), sent) in held.iter_mut().zip(ticks).zip(sent) {
             match sent {
                 Ok(()) => {
-                    lane.ticked(tick);
+                    lane.ticked();
                     observer.event(Event::Tick { pchannel: &lane.name, tick });
                 }
-                Err(e) => {
-                    lane.tick_failed(tick);
-                    failed = Err(e);
-                }
+                Err(e) => failed = Err(e),
             }
         }
         failed
@@ -231,6 +234,7 @@ impl Link {
         stop: &Stop,
         observer: &dyn Observer,
     ) -> Result<()> {
+        held.ticking(at);
         let mut backoff = Backoff::new(observer, self.limits.backoff_max);
         while let Err(e) = stop.bounded(self.try_tick(&held.name, at)).await? {
             if e.kind == crate::error::Kind::Permanent {
@@ -238,15 +242,30 @@ impl Link {
             }
             stop.bounded(backoff.pause(&e)).await?;
         }
-        held.ticked(at);
+        held.ticked();
         observer.event(Event::Tick { pchannel: &held.name, tick: at });
         Ok(())
     }
 
-    /// Waits until nothing that was sent without an answer can still arrive.
-    pub(crate) async fn settle(&self, stop: &Stop) -> Result<()> {
-        stop.bounded(self.target.clock()).await??;
-        stop.bounded(tokio::time::sleep(self.limits.settle)).await
+    /// Waits until nothing that was sent without an answer can still arrive. Only time in which the
+    /// target answers counts: one that stands still may have such a call in its hands.
+    pub(crate) async fn settle(&self, stop: &Stop, observer: &dyn Observer) -> Result<()> {
+        let step = self.limits.settle / SETTLE_STEPS;
+        let mut steps = 0;
+        let mut backoff = Backoff::new(observer, self.limits.backoff_max);
+        while steps < SETTLE_STEPS {
+            let asked = Instant::now();
+            match stop.bounded(self.target.clock()).await? {
+                Ok(_) if asked.elapsed() <= step => steps += 1,
+                Ok(_) => steps = 0,
+                Err(e) => {
+                    steps = 0;
+                    stop.bounded(backoff.pause(&e)).await?;
+                }
+            }
+            stop.bounded(tokio::time::sleep(step)).await?;
+        }
+        Ok(())
     }
 
     /// Takes a settled lane from an owner that stayed away: marks its stretch as uncertain, so that the
@@ -302,7 +321,7 @@ impl Link {
         let mut silent = false;
         for mut held in lanes.iter().filter_map(|lane| lane.try_hold()) {
             if self.is_abandoned(&held) {
-                self.settle(stop).await?;
+                self.settle(stop, &Silent).await?;
                 self.take_over(&mut held, stop).await?;
             }
             silent |= held.state.ticked.elapsed() >= after;

@@ -15,8 +15,10 @@ use crate::route::Routed;
 use crate::stop::{Backoff, Stop};
 use crate::task::Task;
 use crate::window::Entry;
+use futures::future::{Either, select};
 use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
@@ -48,10 +50,17 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
     let task = Arc::new(task);
     let stop = Stop { token: stop, finish_max: task.limits.finish_max };
     let (progress, seen) = watch::channel(ops::Progress::default());
-    let result = tokio::select! {
-        biased;
-        result = replicate(task.clone(), ports.clone(), stop.clone(), progress) => result,
-        result = ops::replicate(task.clone(), ports.clone(), stop.clone(), seen) => result,
+    let inner = Stop { token: stop.token.child_token(), ..stop.clone() };
+    let rows = pin!(replicate(task.clone(), ports.clone(), inner.clone(), progress));
+    let ops = pin!(ops::replicate(task.clone(), ports.clone(), inner.clone(), seen));
+    let result = match select(rows, ops).await {
+        Either::Left((result, _)) => result,
+        Either::Right((result, rows)) => {
+            // A window in flight is finished, not cut off.
+            inner.token.cancel();
+            let _ = rows.await;
+            result
+        }
     };
     ports.link.leave(&task.id);
     result.err().unwrap_or_else(Error::stopped)
@@ -89,7 +98,10 @@ async fn replicate(
         let cover = &mut path.cover;
         let upto = tokio::select! {
             biased;
-            () = path.stop.token.cancelled() => return path.save().await.and(Err(Error::stopped())),
+            () = path.stop.token.cancelled() => {
+                let stop = path.stop.clone();
+                return stop.bounded(path.save()).await?.and(Err(Error::stopped()));
+            }
             event = next_event(&mut changes) => {
                 path.stop.until(cover.look(event)).await??;
                 progress.send_replace(path.progress());
@@ -98,6 +110,9 @@ async fn replicate(
             // 1 read, 2 window
             upto = cover.channels.round(&cover.roster, path.exactly) => upto?,
         };
+        if path.stop.until(cover.join_announced(upto)).await?? {
+            continue;
+        }
         let round = cover.channels.take(upto);
         for (step, ahead) in with_pending(merge(round, upto)) {
             path.step(step, &ahead).await?; // 3 merge

@@ -69,6 +69,11 @@ impl Window {
         self.held_bytes
     }
 
+    /// The held messages.
+    pub fn held(&self) -> impl Iterator<Item = &Entry> {
+        self.held.iter()
+    }
+
     /// A tick was read. Ticks that repeat or go back are normal and say nothing.
     pub fn tick(&mut self, id: MessageId, at: Timestamp) {
         let seq = self.take_seq();

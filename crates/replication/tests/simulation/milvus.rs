@@ -70,7 +70,9 @@ impl Milvus {
 
     /// Stops answering for a while.
     pub(crate) fn freeze(&self, time: Duration) {
-        self.cluster.lock().unwrap().frozen_until = Some(tokio::time::Instant::now() + time);
+        let until = tokio::time::Instant::now() + time;
+        let mut cluster = self.cluster.lock().unwrap();
+        cluster.frozen_until = cluster.frozen_until.max(Some(until));
     }
 
     /// The lowest tick over the lanes that carry a collection.
@@ -152,7 +154,7 @@ impl Milvus {
                 row.timestamp
             ));
         }
-        tracing::debug!(pchannel, %from, %at, rows = ?rows.iter().map(|r| (r.msg_id, r.kind, r.timestamp)).collect::<Vec<_>>(), "tick");
+        tracing::debug!(now = %self.script.now(), pchannel, %from, %at, rows = ?rows.iter().map(|r| (r.msg_id, r.kind, r.timestamp)).collect::<Vec<_>>(), "tick");
         rows.sort_by_key(|row| (row.timestamp, row.kind));
         for row in rows {
             self.apply_row(cluster, &row);
@@ -300,7 +302,7 @@ impl Target for Milvus {
             })
         };
         let fault = self.faults.next();
-        tracing::debug!(pchannel = call.pchannel, end = %call.end, messages = ?call.messages.iter().map(|m| match decode(m.to_bytes()).unwrap() { Message::Row(r) => r.msg_id, _ => 0 }).collect::<Vec<_>>(), ?fault, "call");
+        tracing::debug!(now = %self.script.now(), pchannel = call.pchannel, end = %call.end, messages = ?call.messages.iter().map(|m| match decode(m.to_bytes()).unwrap() { Message::Row(r) => r.msg_id, _ => 0 }).collect::<Vec<_>>(), ?fault, "call");
         match fault {
             Fault::None => effect(Duration::ZERO).await.unwrap(),
             Fault::Slow => effect(later).await.unwrap(),

@@ -141,7 +141,12 @@ impl Schedule {
             for stop in &process.stop {
                 stop.cancel();
             }
-            while process.running.join_next().await.is_some() {}
+            let crash = self.faults.crash.clone();
+            tokio::select! {
+                () = crash.notified() => {}
+                () = async { while process.running.join_next().await.is_some() {} } => {}
+            }
+            drop(process);
             process = self.start(0);
         }
         if self.options.long_absence && act == self.options.acts / 2 {

@@ -333,7 +333,9 @@ impl World {
 
     /// An insert of a new key, a delete, or an upsert.
     fn write(&mut self, now: Timestamp, cid: i64, what: u32, late: bool) {
-        let late = late && self.last_tick > 0 && self.rng.u32(0..8) == 0;
+        // No row is older than its collection.
+        let old = self.collections[&cid].info.created.0 + 1 < self.last_tick;
+        let late = late && old && self.rng.u32(0..8) == 0;
         let at = if late { self.last_tick - 1 } else { self.allocate(now) };
         let key = self.rng.i64(0..30);
         let exists = self.collections[&cid].truth.contains_key(&key);
