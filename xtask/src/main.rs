@@ -1,2 +1,48 @@
-//! The project's own commands, one per file.
-fn main() {}
+//! The project's own commands, one per file. Never needs more than Rust and a linker to be built:
+//! it installs the rest.
+
+mod check;
+mod demo;
+mod lab_command;
+mod steps;
+mod test;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+const USAGE: &str =
+    "usage: ./x demo [--keep]   show a replication on real servers; --keep leaves it running
+       ./x test            all checks and tests, as the CI runs them
+       ./x check           format, lints and the tests that need no servers
+       ./x lab ...         the real servers by hand, see ./x lab help";
+
+/// Whatever goes wrong is told in words and ends the command.
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments[..] {
+        ["demo"] => demo::run(false),
+        ["demo", "--keep"] => demo::run(true),
+        ["test"] => test::run(),
+        ["check"] => check::run(),
+        ["lab", ref rest @ ..] => lab_command::run(rest),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("x: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What a test works with: the pair, which it has for itself, and a milvus-cdc of its own. Never
+//! leaves a server dead or frozen to the next test.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use lab::{Pair, PairOptions, READY_WITHIN};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::compare::{Comparison, Metadata, RowReport, metadata_differences};
+use testkit::milvus::{Batch, CollectionSpec, Milvus};
+use testkit::rows::{Key, RowGenerator, RowId};
+use testkit::service::{Service, ServiceConfig};
+use testkit::wait;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// From the last acknowledged write to equality; on a busy machine after a fault.
+pub(crate) const EQUAL_WITHIN: Duration = Duration::from_secs(90);
+
+/// Times that make a test wait for nothing; what they guard against is tested on purpose.
+const SHORT_TIMES: &str = "target: {settleTime: 2s, laneWaitMax: 2s}\nretry: {maxBackOff: 2}\n";
+
+struct Servers {
+    _folder: TempDir,
+    pair: Mutex<Pair>,
+}
+
+/// One test's share of the world. Dropped, its milvus-cdc is killed.
+pub(crate) struct Bench {
+    pub(crate) source: Milvus,
+    pub(crate) target: Milvus,
+    pub(crate) service: Service,
+    pub(crate) pair: MutexGuard<'static, Pair>,
+    tasks: Vec<String>,
+}
+
+impl Bench {
+    /// Waits for its turn, mends what an earlier test broke, and starts a milvus-cdc.
+    pub(crate) async fn new() -> Self {
+        let mut pair = servers().pair.lock().await;
+        for server in pair.servers() {
+            if server.is_running() {
+                server.thaw().unwrap();
+            } else {
+                server.restart().unwrap();
+            }
+        }
+        for server in pair.servers() {
+            server.wait_ready(READY_WITHIN).unwrap();
+        }
+        let more = SHORT_TIMES.to_owned();
+        let config = ServiceConfig { more, ..ServiceConfig::of_pair(&pair) };
+        let service = Service::start(config).await.unwrap();
+        let source = Milvus::at(&pair.source.address()).unwrap();
+        let target = Milvus::at(&pair.target.address()).unwrap();
+        Self { source, target, service, pair, tasks: vec![] }
+    }
+
+    /// Creates a task from what differs in its request, and waits until it runs.
+    pub(crate) async fn task(&mut self, request: Value) -> String {
+        let target = self.pair.target.address();
+        let task = self.service.api().create_task(&target, request).await.unwrap();
+        self.tasks.push(task.clone());
+        self.service.api().wait_state(&task, "Running", READY_WITHIN).await.unwrap();
+        task
+    }
+
+    /// Creates a task for everything.
+    pub(crate) async fn task_for_all(&mut self) -> String {
+        self.task(json!({"db_collections": {"*": [{"name": "*"}]}})).await
+    }
+
+    /// Waits until both sides have the same rows and say the same about a collection.
+    pub(crate) async fn equal(&self, collection: &str) -> RowReport {
+        equal(&self.source, &self.target, collection).await
+    }
+
+    /// Ends the tasks and milvus-cdc as a user would, which leaves no lane open on the target.
+    pub(crate) async fn finish(mut self) {
+        for task in &self.tasks {
+            self.service.api().delete(task).await.unwrap();
+        }
+        self.service.must_run().unwrap();
+        self.service.stop().unwrap();
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(self.service.log_file()).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            eprintln!("--- the end of milvus-cdc's log");
+            lines[lines.len().saturating_sub(60)..].iter().for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
+fn servers() -> &'static Servers {
+    static SERVERS: OnceLock<Servers> = OnceLock::new();
+    SERVERS.get_or_init(|| {
+        let installed = lab::install_servers().unwrap();
+        let folder = TempDir::new().unwrap();
+        let pair = Pair::start(&installed, folder.path(), &PairOptions::default()).unwrap();
+        Servers { _folder: folder, pair: Mutex::new(pair) }
+    })
+}
+
+/// Waits until a collection is the same on both sides: rows, counts and metadata.
+pub(crate) async fn equal(source: &Milvus, target: &Milvus, collection: &str) -> RowReport {
+    same_metadata(source, target, collection).await;
+    let compared = Comparison::new(source, target, collection);
+    let report = compared.equal_within(EQUAL_WITHIN).await.unwrap();
+    same_metadata(source, target, collection).await;
+    report
+}
+
+/// Waits until both sides say the same about a collection.
+pub(crate) async fn same_metadata(source: &Milvus, target: &Milvus, collection: &str) {
+    wait::until(format!("{collection} to be the same on both sides"), EQUAL_WITHIN, || async {
+        let here = Metadata::read(source, collection).await?;
+        let there = Metadata::read(target, collection).await?;
+        let differences = metadata_differences(&here, &there);
+        anyhow::ensure!(differences.is_empty(), "{differences:#?}");
+        anyhow::ensure!(here.created == there.created, "another collection of this name");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+}
+
+/// Waits until a collection is gone.
+pub(crate) async fn gone(milvus: &Milvus, collection: &str) {
+    wait::until(format!("{collection} to be gone"), EQUAL_WITHIN, || async {
+        let there = milvus.collections().await?.iter().any(|name| name == collection);
+        Ok((!there).then_some(()))
+    })
+    .await
+    .unwrap();
+}
+
+/// Rows of a version for some keys.
+pub(crate) fn batch(
+    spec: &CollectionSpec,
+    partition: &str,
+    keys: std::ops::Range<u64>,
+    version: u64,
+) -> Batch {
+    let rows: Vec<RowId> = keys.map(|key| RowId { key, version }).collect();
+    Batch {
+        collection: spec.name().to_owned(),
+        partition: partition.to_owned(),
+        columns: RowGenerator::new(&spec.schema, 1).unwrap().columns(&rows),
+        rows: rows.len() as u32,
+    }
+}
+
+/// The primary keys that [`batch`] gives to some keys.
+pub(crate) fn keys(spec: &CollectionSpec, keys: std::ops::Range<u64>) -> Vec<Key> {
+    let generator = RowGenerator::new(&spec.schema, 1).unwrap();
+    keys.map(|key| generator.key(key)).collect()
+}

@@ -1,0 +1,11 @@
+//! milvus-cdc as a whole, from a real Milvus on Kafka into a real Milvus. Both sides are compared row
+//! by row and count for count; no test trusts what the service says of itself.
+//!
+//! All tests share one pair of servers and take turns; each has a milvus-cdc, a task and names of
+//! its own. See `bench` for how a test begins.
+
+#![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
+
+mod bench;
+mod collections;
+mod structure;

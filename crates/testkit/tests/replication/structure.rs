@@ -1,0 +1,212 @@
+//! Databases, partitions, indexes, loading, flush, names: all that is not rows.
+
+use serde_json::json;
+use testkit::milvus::{CollectionSpec, Reading};
+use testkit::wait;
+
+use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_come_and_go() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let spec = CollectionSpec::small("parts", 8).shards(2);
+    bench.source.create_ready(&spec).await.unwrap();
+    for partition in ["p1", "p2"] {
+        bench.source.create_partition("parts", partition).await.unwrap();
+    }
+    bench.source.insert(batch(&spec, "p1", 0..200, 0)).await.unwrap();
+    bench.source.insert(batch(&spec, "p2", 200..400, 0)).await.unwrap();
+    bench.source.insert(batch(&spec, "", 400..500, 0)).await.unwrap();
+    bench.source.delete_keys("parts", "id", &keys(&spec, 150..250)).await.unwrap();
+    assert_eq!(bench.equal("parts").await.target_rows, 400);
+
+    bench.source.release_partitions("parts", &["p1"]).await.unwrap();
+    bench.source.drop_partition("parts", "p1").await.unwrap();
+    assert_eq!(bench.equal("parts").await.target_rows, 250);
+    // Under its old name it is another one, and empty.
+    bench.source.create_partition("parts", "p1").await.unwrap();
+    bench.source.load_partitions("parts", &["p1"]).await.unwrap();
+    bench.source.insert(batch(&spec, "p1", 0..10, 1)).await.unwrap();
+    assert_eq!(bench.equal("parts").await.target_rows, 260);
+    bench.source.drop_collection("parts").await.unwrap();
+    gone(&bench.target, "parts").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn databases_and_equal_names_in_them_are_kept_apart() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let names = ["db_a", "db_b"];
+    let spec = CollectionSpec::small("same_name", 8);
+    for (database, rows) in names.into_iter().zip([100, 200]) {
+        bench.source.create_database(database).await.unwrap();
+        let source = bench.source.database(database);
+        source.create_ready(&spec).await.unwrap();
+        source.insert(batch(&spec, "", 0..rows, rows)).await.unwrap();
+    }
+    for (database, rows) in names.into_iter().zip([100, 200]) {
+        let (source, target) = (bench.source.database(database), bench.target.database(database));
+        assert_eq!(equal(&source, &target, "same_name").await.target_rows, rows);
+        source.drop_collection("same_name").await.unwrap();
+        gone(&target, "same_name").await;
+        bench.source.drop_database(database).await.unwrap();
+    }
+    wait::until("the databases to be gone", EQUAL_WITHIN, || async {
+        let there = bench.target.databases().await?;
+        Ok((!there.iter().any(|name| names.contains(&name.as_str()))).then_some(()))
+    })
+    .await
+    .unwrap();
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_loading_and_flush_follow() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let spec =
+        CollectionSpec::small("served", 8).shards(2).property("collection.ttl.seconds", "86400");
+    bench.source.create_collection(&spec).await.unwrap();
+    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.source.create_partition("served", "p").await.unwrap();
+    bench.source.insert(batch(&spec, "p", 0..300, 0)).await.unwrap();
+    let hnsw = [
+        ("index_type", "HNSW"),
+        ("metric_type", "L2"),
+        ("params", r#"{"M":8,"efConstruction":64}"#),
+    ];
+    bench.source.create_index("served", "vector", "by_vector", &hnsw).await.unwrap();
+    bench.source.create_index("served", "version", "by_version", &[]).await.unwrap();
+    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.source.load_partitions("served", &["p"]).await.unwrap();
+    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.source.load("served").await.unwrap();
+    assert_eq!(bench.equal("served").await.target_rows, 300);
+    bench.source.flush("served").await.unwrap();
+    wait::until("the target to have flushed", EQUAL_WITHIN, || async {
+        Ok((bench.target.stored_rows("served").await? == 300).then_some(()))
+    })
+    .await
+    .unwrap();
+    bench.source.release("served").await.unwrap();
+    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.source.drop_index("served", "version", "by_version").await.unwrap();
+    bench.source.drop_index("served", "vector", "by_vector").await.unwrap();
+    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.source.drop_collection("served").await.unwrap();
+    gone(&bench.target, "served").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_dropped_and_created_again_at_once_is_a_new_collection() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let mut last = CollectionSpec::small("again", 8);
+    for life in 0..5_u64 {
+        // Another schema each time, so that rows of one life do not fit another.
+        last = CollectionSpec::small("again", 8 + 4 * life as u32).shards(1 + (life % 2) as i32);
+        if life > 0 {
+            bench.source.drop_collection("again").await.unwrap();
+        }
+        bench.source.create_ready(&last).await.unwrap();
+        bench.source.insert(batch(&last, "", 0..100 * (life + 1), life)).await.unwrap();
+    }
+    assert_eq!(bench.equal("again").await.target_rows, 500);
+    bench.source.delete_keys("again", "id", &keys(&last, 0..500)).await.unwrap();
+    assert_eq!(bench.equal("again").await.target_rows, 0);
+    bench.source.drop_collection("again").await.unwrap();
+    gone(&bench.target, "again").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_mapped() {
+    let mut bench = Bench::new().await;
+    bench.source.create_database("map_from").await.unwrap();
+    bench
+        .task(json!({
+            "db_collections": {"map_from": [{"name": "*"}]},
+            "name_mapping": [{"source_db": "map_from", "target_db": "map_to",
+                "collection_mapping": {"one": "uno"}}],
+        }))
+        .await;
+    let source = bench.source.database("map_from");
+    let target = bench.target.database("map_to");
+    for (name, target_name) in [("one", "uno"), ("two", "two")] {
+        let spec = CollectionSpec::small(name, 8);
+        source.create_ready(&spec).await.unwrap();
+        source.insert(batch(&spec, "", 0..100, 0)).await.unwrap();
+        let compared = testkit::compare::Comparison::new(&source, &target, name);
+        let compared = compared.target_named(target_name);
+        assert_eq!(compared.equal_within(EQUAL_WITHIN).await.unwrap().target_rows, 100);
+        source.drop_collection(name).await.unwrap();
+        gone(&target, target_name).await;
+    }
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_exists_when_the_task_starts_is_replicated_from_now_on() {
+    let mut bench = Bench::new().await;
+    bench.source.create_database("before").await.unwrap();
+    let source = bench.source.database("before");
+    let spec = CollectionSpec::small("old", 8).shards(2);
+    source.create_ready(&spec).await.unwrap();
+    source.create_partition("old", "p").await.unwrap();
+    source.insert(batch(&spec, "p", 0..100, 0)).await.unwrap();
+    bench.task(json!({"db_collections": {"before": [{"name": "*"}]}})).await;
+    let target = bench.target.database("before");
+    // The collection is there as soon as the task covers it; only later rows are expected.
+    wait::until("the collection on the target", EQUAL_WITHIN, || async {
+        Ok(target.partitions("old").await?.contains_key("p").then_some(()))
+    })
+    .await
+    .unwrap();
+    source.insert(batch(&spec, "p", 100..200, 0)).await.unwrap();
+    // An index and a load of before are not repeated to the target, those of now are.
+    let flat = [("index_type", "FLAT"), ("metric_type", "L2")];
+    source.release("old").await.unwrap();
+    source.drop_index("old", "vector", "by_vector").await.unwrap();
+    source.create_index("old", "vector", "by_vector", &flat).await.unwrap();
+    source.load("old").await.unwrap();
+    wait::until("the later rows on the target", EQUAL_WITHIN, || async {
+        let keys = target.count("old", "id >= 100", &[], Reading::Now).await?;
+        anyhow::ensure!(keys == 100, "{keys} rows");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
+    assert_eq!(target.count("old", "", &[], Reading::Now).await.unwrap(), 100);
+    source.drop_collection("old").await.unwrap();
+    gone(&target, "old").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_use_start_position_all_rows_of_a_collection_arrive() {
+    let mut bench = Bench::new().await;
+    let spec = CollectionSpec::small("from_start", 8).shards(2);
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.source.insert(batch(&spec, "", 0..500, 0)).await.unwrap();
+    bench.source.delete_keys("from_start", "id", &keys(&spec, 0..50)).await.unwrap();
+    bench
+        .task(json!({"collection_infos": [{"name": "from_start", "use_start_position": true}]}))
+        .await;
+    wait::until("the collection on the target", EQUAL_WITHIN, || async {
+        Ok(bench.target.collections().await?.contains(&"from_start".to_owned()).then_some(()))
+    })
+    .await
+    .unwrap();
+    let flat = [("index_type", "FLAT"), ("metric_type", "L2")];
+    bench.source.release("from_start").await.unwrap();
+    bench.source.drop_index("from_start", "vector", "by_vector").await.unwrap();
+    bench.source.create_index("from_start", "vector", "by_vector", &flat).await.unwrap();
+    bench.source.load("from_start").await.unwrap();
+    assert_eq!(bench.equal("from_start").await.target_rows, 450);
+    bench.source.drop_collection("from_start").await.unwrap();
+    gone(&bench.target, "from_start").await;
+    bench.finish().await;
+}
