@@ -1,5 +1,5 @@
-//! The only place where concrete clients are made. A second queue is one more arm in [`source`], a
-//! second target one more arm in [`MilvusTargets::open`], a second store one more arm in [`store`].
+//! The only place where concrete clients are made. A second queue is one more arm in `source`, a
+//! second target one more arm in `MilvusTargets::open`, a second store one more arm in `store`.
 //! Never connects to a source or target: a client connects when it is used.
 
 use crate::config::{Config, EtcdConfig, KafkaConfig, QueueConfig, StoreConfig};

@@ -1,7 +1,7 @@
 //! The configuration: file and environment in, one checked value out. Nothing outside this module
 //! reads a configuration file or an environment variable of the service.
 //!
-//! [`raw`] holds what was written, [`keys`] what may be written, [`resolved`] what is meant.
+//! `raw` holds what was written, `keys` what may be written, `resolved` what is meant.
 
 mod fault;
 pub mod keys;

@@ -1,7 +1,7 @@
 //! The HTTP API: `POST /cdc` with the requests of the Go tool, metrics, health.
 //! Never touches a running task: handlers write the store and poke the supervisor.
 //!
-//! [`request`] is the way of one request; a file per kind answers it.
+//! `request` is the way of one request; a file per kind answers it.
 
 mod answer;
 mod create;

@@ -48,7 +48,13 @@ pub(super) async fn position(api: &ApiState, id: &str) -> Result<Data, Refusal> 
     for id in ids {
         let shown = checkpoint::show(store, &id).await.map_err(failed)?;
         all.positions.extend(shown.positions);
-        all.op_positions.extend(shown.op_positions);
+        // A position without its channel could not be given to `create`.
+        all.op_positions.extend(shown.op_positions.into_iter().map(|mut position| {
+            if position.channel.is_empty() {
+                position.channel = api.op_channel.clone();
+            }
+            position
+        }));
         all.target_positions.extend(shown.target_positions);
     }
     let mut data = Data::new();

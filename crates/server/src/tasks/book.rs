@@ -1,7 +1,7 @@
 //! The book of tasks in the store: reads records and changes them, each change one conditional
 //! transaction that is tried again when somebody else was faster. Never waits for a running task.
 
-use super::overlap::{self, Name, Overlap, in_brackets};
+use super::admission::admit;
 use super::record::{State, TaskRecord, VERSION};
 use replication::checkpoint;
 use replication::error::{Error, Result};
@@ -113,7 +113,7 @@ impl Book {
             if let Some(broken) = listing.broken.into_iter().next() {
                 return Err(CreateError::Store(broken));
             }
-            let excludes = admit(&record, &others)?;
+            let excludes = admit(&record, &others).map_err(CreateError::Refused)?;
             if others.len() >= tasks_max {
                 return Err(CreateError::Full(tasks_max));
             }
@@ -246,67 +246,6 @@ impl Book {
             None => Ok(None),
             Some(stored) => Ok(Some((decode(&key, &stored)?, stored.version))),
         }
-    }
-}
-
-/// Checks a new task against the stored ones of its target; answers what it has to leave to them.
-fn admit(
-    record: &TaskRecord,
-    others: &[TaskRecord],
-) -> std::result::Result<Vec<Name>, CreateError> {
-    let target = record.target().map_err(CreateError::Refused)?;
-    let here = |other: &&TaskRecord| {
-        other.target().is_ok_and(|theirs| theirs.to_string() == target.to_string())
-    };
-    let others: Vec<&TaskRecord> = others.iter().filter(here).collect();
-    let refused = |what: String| Err(CreateError::Refused(what));
-    let user_role = |r: &TaskRecord| r.extra_info.enable_user_role;
-    if user_role(record) && others.iter().any(|o| user_role(o)) {
-        return refused("the enable user role param is duplicate".into());
-    }
-    let theirs: Vec<_> = others.iter().map(|o| (o.names(), o.excludes())).collect();
-    let names = record.names();
-    let Overlap { duplicates, excludes } = overlap::check(&names, &theirs);
-    if !duplicates.is_empty() {
-        return refused(format!(
-            "the collection name is duplicate with existing task, {}",
-            in_brackets(duplicates.iter().map(|(d, c)| format!("{d}.{c}")))
-        ));
-    }
-    let covered = |name: &Name| names.iter().any(|n| overlap::covers(n, name));
-    if !record.mapped_names().iter().all(covered) {
-        return refused(
-            "the collection name in the name mapping is not in the collection info, checkout it"
-                .into(),
-        );
-    }
-    // One link serves all tasks of a target, so a wrong password of one would stop the others.
-    let login = |r: &TaskRecord| {
-        let param = &r.milvus_connect_param;
-        (param.login(), param.dial_config.clone(), r.target().is_ok_and(|t| t.tls()))
-    };
-    if let Some(other) = others.iter().find(|o| login(o) != login(record)) {
-        return refused(format!(
-            "token and TLS settings differ from those of task {} on the same target, give the same or delete that task first",
-            other.task_id
-        ));
-    }
-    Ok(excludes)
-}
-
-impl TaskRecord {
-    /// The source names of the name mapping; `*` where a rule is for a whole database.
-    fn mapped_names(&self) -> Vec<Name> {
-        let rules = self.name_mapping.iter().flatten();
-        let names = rules.flat_map(|rule| {
-            let db = replication::selection::named(&rule.source_db).to_owned();
-            let mut collections: Vec<String> = rule.collection_mapping.keys().cloned().collect();
-            if collections.is_empty() {
-                collections.push(replication::selection::ANY.into());
-            }
-            collections.into_iter().map(move |c| (db.clone(), c))
-        });
-        names.collect()
     }
 }
 

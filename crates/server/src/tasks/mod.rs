@@ -2,6 +2,7 @@
 //! Never touches a running task; the supervisor reads what stands here and acts on it.
 
 mod address;
+mod admission;
 mod book;
 mod overlap;
 mod record;
