@@ -176,10 +176,17 @@ impl Held {
         tick > self.state.reserved
     }
 
-    /// Writes ahead for ticks that go with no rows.
-    pub(crate) fn reserve(&mut self, tick: Timestamp, key: String, transaction: &mut Transaction) {
-        self.state.reserved = tick.plus_ms(RESERVE_MS);
-        self.put(key, None, self.state.committed, transaction);
+    /// What is stored ahead of ticks that go with no rows.
+    pub(crate) fn reserve(&self, tick: Timestamp, key: String, transaction: &mut Transaction) {
+        let reserved = tick.plus_ms(RESERVE_MS).0;
+        let committed = self.state.committed.0;
+        let record = LaneRecord { form: FORM, committed, reserved, open: None };
+        transaction.puts.push((key, encode(&record)));
+    }
+
+    /// [`Held::reserve`] is durable.
+    pub(crate) fn reserved(&mut self, tick: Timestamp) {
+        self.state.reserved = self.state.reserved.max(tick.plus_ms(RESERVE_MS));
     }
 
     /// A tick was answered.

@@ -190,13 +190,17 @@ impl Link {
             .collect();
         let ticks: Vec<_> = held.iter().map(|lane| at.max(lane.state.last_tick)).collect();
         let mut reserve = Transaction::default();
-        for (lane, at) in held.iter_mut().zip(&ticks).filter(|(lane, at)| lane.needs_reserve(**at))
-        {
+        for (lane, at) in held.iter().zip(&ticks).filter(|(lane, at)| lane.needs_reserve(**at)) {
             lane.reserve(*at, self.lane_key(&lane.name), &mut reserve);
         }
         if !reserve.puts.is_empty() {
             self.lease.guard(&mut reserve)?;
             lease::commit(&*self.store, reserve).await?;
+            for (lane, at) in held.iter_mut().zip(&ticks) {
+                if lane.needs_reserve(*at) {
+                    lane.reserved(*at);
+                }
+            }
         }
         let names: Vec<_> = held.iter().map(|lane| lane.name.clone()).collect();
         for (lane, tick) in held.iter_mut().zip(&ticks) {

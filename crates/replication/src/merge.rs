@@ -44,7 +44,8 @@ pub enum Then {
 pub fn merge(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
     round.sort_by_key(|read| {
         let entry = &read.entry;
-        (entry.order, timestamp(&entry.message), rank(&entry.message))
+        let (place, id) = place(&entry.message);
+        (entry.order, place, timestamp(&entry.message), id)
     });
     let mut steps = Vec::new();
     let mut messages = Vec::new();
@@ -100,14 +101,18 @@ fn keep_first(pending: &mut BTreeMap<Arc<str>, Entry>, read: &Read) {
     }
 }
 
-fn rank(message: &Message) -> (u8, i64, i64) {
+/// The place of a message among those of the same order. A late message may share the order of a
+/// DDL: what a DDL's step ends with must not be split by it.
+fn place(message: &Message) -> (u8, (u8, i64, i64)) {
     match message {
-        Message::CreateCollection(d) | Message::CreatePartition(d) => (0, d.collection_id.0, 0),
-        Message::Row(row) if row.kind == RowKind::Delete => (1, 0, 0),
-        Message::Row(_) => (2, 0, 0),
-        Message::DropPartition(d) => (3, d.collection_id.0, d.partition_id.0),
-        Message::DropCollection(d) => (4, d.collection_id.0, 0),
-        Message::Tick(_) | Message::Import { .. } | Message::Other(..) => (5, 0, 0),
+        Message::CreateCollection(d) | Message::CreatePartition(d) => {
+            (0, (0, d.collection_id.0, 0))
+        }
+        Message::Row(row) if row.kind == RowKind::Delete => (1, (0, 0, 0)),
+        Message::Row(_) => (1, (1, 0, 0)),
+        Message::DropPartition(d) => (2, (0, d.collection_id.0, d.partition_id.0)),
+        Message::DropCollection(d) => (2, (1, d.collection_id.0, 0)),
+        Message::Tick(_) | Message::Import { .. } | Message::Other(..) => (3, (0, 0, 0)),
     }
 }
 

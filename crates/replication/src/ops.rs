@@ -170,6 +170,21 @@ impl Ops {
             |first| names.collection(&database, first).0.to_owned(),
         );
         request.rename(&to, |name| names.collection(&database, name).1.to_owned());
+        self.wait_for_collections(&request, &to).await?;
         Ok(Some(request))
+    }
+
+    /// What a request concerns lives on the source, so it comes to the target with the rows, if it
+    /// is not there yet: an op may be read before the first channel of the task is.
+    async fn wait_for_collections(&self, request: &OpRequest, database: &str) -> Result<()> {
+        for name in request.collections() {
+            if self.ports.link.target.describe(database, name).await?.is_none() {
+                let request = request.name();
+                return Err(Error::transient(format!(
+                    "{request} waits for the collection {database}.{name} on the target"
+                )));
+            }
+        }
+        Ok(())
     }
 }

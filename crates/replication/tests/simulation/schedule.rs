@@ -79,6 +79,8 @@ struct Schedule {
     verdict: Verdict,
     observer: Arc<Counter>,
     rng: fastrand::Rng,
+    /// Tasks below it stay away.
+    absent: usize,
 }
 
 /// A process: its tasks, until it dies or is stopped.
@@ -99,6 +101,7 @@ impl Schedule {
             store: Arc::new(Memory::new(faults.clone())),
             observer: Arc::new(Counter(AtomicU64::new(0))),
             rng: fastrand::Rng::with_seed(seed),
+            absent: 0,
             faults,
             script,
             milvus,
@@ -110,7 +113,7 @@ impl Schedule {
         // Something exists before the tasks do.
         self.script.act(false);
         self.script.tick();
-        let mut process = self.start(0);
+        let mut process = self.start(self.absent);
         let mut since_tick = Duration::ZERO;
         for act in 0..self.options.acts {
             if act > 2 {
@@ -147,16 +150,18 @@ impl Schedule {
                 () = async { while process.running.join_next().await.is_some() {} } => {}
             }
             drop(process);
-            process = self.start(0);
+            process = self.start(self.absent);
         }
         if self.options.long_absence && act == self.options.acts / 2 {
             // The whole process dies, the first task does not come back for a while.
             drop(process);
+            self.absent = 1;
             process = self.start(1);
             for _ in 0..60 {
                 process = self.live(process, Duration::from_millis(100)).await;
                 self.script.tick();
             }
+            self.absent = 0;
             process = self.begin(process, 0);
         }
         process
@@ -177,7 +182,7 @@ impl Schedule {
                 None => {
                     drop(process);
                     tokio::time::sleep(Duration::from_millis(self.rng.u64(1..500))).await;
-                    process = self.start(0);
+                    process = self.start(self.absent);
                 }
                 Some((n, error)) => {
                     if error.kind == Kind::Permanent {

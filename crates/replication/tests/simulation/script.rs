@@ -337,12 +337,9 @@ impl World {
         let old = self.collections[&cid].info.created.0 + 1 < self.last_tick;
         let late = late && old && self.rng.u32(0..8) == 0;
         let at = if late { self.last_tick - 1 } else { self.allocate(now) };
-        let key = self.rng.i64(0..30);
-        let exists = self.collections[&cid].truth.contains_key(&key);
         // A late message must not compete with another one about the same key.
-        if late && self.rng.i64(0..30) >= 0 && exists {
-            return;
-        }
+        let key = if late { 1000 + self.next_id } else { self.rng.i64(0..30) };
+        let exists = self.collections[&cid].truth.contains_key(&key);
         if exists {
             self.delete(cid, key, at, late);
         }
