@@ -130,7 +130,7 @@ impl RawRead {
     /// # Errors
     /// If it is not built or fails.
     pub fn run_apart(&self) -> Result<RawResult> {
-        let mut command = Command::new(built_program("raw-reader", "RAW_READER_BIN")?);
+        let mut command = Command::new(built_program("raw-reader", "TESTKIT_READER_BIN")?);
         command.args(["--brokers", &self.brokers]);
         for topic in &self.topics {
             command.args(["--topic", topic]);

@@ -30,7 +30,7 @@ impl CountingProcess {
     /// # Errors
     /// If it is not built or does not answer.
     pub async fn start(options: &CountingOptions, folder: &Path) -> Result<Self> {
-        let program = built_program("counting-target", "COUNTING_TARGET_BIN")?;
+        let program = built_program("counting-target", "TESTKIT_COUNTING_BIN")?;
         let port = lab::claim_port()?;
         let (address, pchannels) = (port.address(), options.pchannels.to_string());
         let mut arguments = vec!["--listen", &address, "--pchannels", &pchannels];

@@ -8,6 +8,7 @@ pub use usage::{Usage, usage_of, usage_of_this};
 
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use std::env::var_os;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -39,7 +40,7 @@ impl Process {
         Self::start_with(program, arguments, &[], log)
     }
 
-    /// The same with more in its environment.
+    /// The same with something in its environment, where there is little else.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -58,6 +59,9 @@ impl Process {
             .args(["--pdeathsig", "KILL", "--"])
             .arg(program)
             .args(arguments)
+            // Not inherited: what is tested must not depend on who runs the tests.
+            .env_clear()
+            .envs(["PATH", "HOME", "TMPDIR"].iter().filter_map(|key| Some((key, var_os(key)?))))
             .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stderr(output.try_clone()?)

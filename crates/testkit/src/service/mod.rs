@@ -18,7 +18,7 @@ use tempfile::TempDir;
 const PROGRAM: &str = "milvus-cdc";
 
 /// Names another binary than the one that Cargo has built.
-const PROGRAM_VARIABLE: &str = "MILVUS_CDC_BIN";
+const PROGRAM_VARIABLE: &str = "TESTKIT_SERVICE_BIN";
 
 /// It listens before it does anything else.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the binary that Cargo has built, or the one that `MILVUS_CDC_BIN` names, and waits
+    /// Starts the binary that Cargo has built, or the one that `TESTKIT_SERVICE_BIN` names, and waits
     /// until it listens.
     ///
     /// # Errors

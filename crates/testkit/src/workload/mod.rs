@@ -10,8 +10,10 @@ mod writer;
 pub use churn::{Churn, ChurnStats};
 
 use crate::milvus::{CollectionSpec, Milvus};
+use crate::rows::Key;
 use anyhow::{Result, anyhow};
 use milvus_wire::timestamp::Timestamp;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -83,6 +85,8 @@ pub struct Stats {
     pub deleted: u64,
     /// Rows and keys of calls that were refused or not answered: nobody knows.
     pub uncertain: u64,
+    /// The keys of these, with their collection, where they were not for Milvus to make up.
+    pub uncertain_keys: BTreeSet<(String, Key)>,
     /// Calls that failed.
     pub failed_calls: u64,
     /// How the last one failed.

@@ -114,11 +114,12 @@ impl Writer {
 
     /// One call. Its failure is written down; what it concerned is not touched again.
     async fn step(&mut self) -> std::result::Result<(), ()> {
-        let (rows, done) = match self.choose() {
+        let (keys, done) = match self.choose() {
             Step::Insert => self.insert().await,
             Step::Upsert => self.upsert().await,
             Step::Delete => self.delete().await,
         };
+        let rows = keys.len() as u64;
         let mut stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
         match done {
             Ok((count, timestamp)) => {
@@ -130,6 +131,9 @@ impl Writer {
                 stats.uncertain += rows;
                 stats.failed_calls += 1;
                 stats.last_failure = Some(fault.to_string());
+                let keys = keys.into_iter().map(|key| (self.collection.clone(), key));
+                // A made-up key that was not told cannot be named.
+                stats.uncertain_keys.extend(keys.filter(|_| !self.auto_id));
                 Err(())
             }
         }
@@ -149,7 +153,7 @@ impl Writer {
         }
     }
 
-    async fn insert(&mut self) -> (u64, Outcome) {
+    async fn insert(&mut self) -> (Vec<Key>, Outcome) {
         let keys = self.next_key..self.next_key + self.workload.rows_per_call;
         // Also if it fails: it may have happened.
         self.next_key = keys.end;
@@ -157,13 +161,18 @@ impl Writer {
         let partition = self.partition();
         let answer = match self.source.insert(self.batch(&partition, &ids)).await {
             Ok(answer) => answer,
-            Err(fault) => return (ids.len() as u64, Err(fault)),
+            Err(fault) => {
+                let keys = ids.iter().map(|id| self.generator.key(id.key)).collect();
+                return (keys, Err(fault));
+            }
         };
-        let timestamp = Timestamp(answer.timestamp);
-        for (id, key) in ids.iter().zip(Key::list(answer.i_ds)) {
-            self.alive.push(Row { id: *id, key, partition: partition.clone() });
+        let done = outcome(&answer, |stats, rows| stats.inserted += rows);
+        let keys = Key::list(answer.i_ds);
+        for (id, key) in ids.iter().zip(&keys) {
+            let (key, partition) = (key.clone(), partition.clone());
+            self.alive.push(Row { id: *id, key, partition });
         }
-        (ids.len() as u64, Ok((|stats, rows| stats.inserted += rows, timestamp)))
+        (keys, Ok(done))
     }
 
     /// Takes some rows out, so that they are not used again if the call fails.
@@ -183,27 +192,28 @@ impl Writer {
         taken
     }
 
-    async fn upsert(&mut self) -> (u64, Outcome) {
+    async fn upsert(&mut self) -> (Vec<Key>, Outcome) {
         let mut rows = self.take();
         for row in &mut rows {
             row.id.version += 1;
         }
         let ids: Vec<RowId> = rows.iter().map(|row| row.id).collect();
+        let keys = rows.iter().map(|row| row.key.clone()).collect();
         let partition = rows.first().map(|row| row.partition.clone()).unwrap_or_default();
         let done = self.source.upsert(self.batch(&partition, &ids)).await;
         let done = done.map(|answer| {
             self.alive.append(&mut rows);
             outcome(&answer, |stats, rows| stats.upserted += rows)
         });
-        (ids.len() as u64, done)
+        (keys, done)
     }
 
-    async fn delete(&mut self) -> (u64, Outcome) {
+    async fn delete(&mut self) -> (Vec<Key>, Outcome) {
         let rows = self.take();
         let keys: Vec<Key> = rows.into_iter().map(|row| row.key).collect();
         let done = self.source.delete_keys(&self.collection, &self.key_field, &keys).await;
         let done = done.map(|answer| outcome(&answer, |stats, rows| stats.deleted += rows));
-        (keys.len() as u64, done)
+        (keys, done)
     }
 }
 

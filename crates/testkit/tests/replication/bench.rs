@@ -37,7 +37,17 @@ pub(crate) struct Bench {
 impl Bench {
     /// Waits for its turn, mends what an earlier test broke, and starts a milvus-cdc.
     pub(crate) async fn new() -> Self {
-        let mut pair = servers().pair.lock().await;
+        Self::with(servers().pair.lock().await).await
+    }
+
+    /// With servers of its own, for what they cannot be mended from.
+    pub(crate) async fn alone() -> Self {
+        // Until the end of the process: a test has no better place to keep them.
+        let servers: &'static Servers = Box::leak(Box::new(start()));
+        Self::with(servers.pair.lock().await).await
+    }
+
+    async fn with(mut pair: MutexGuard<'static, Pair>) -> Self {
         for server in pair.servers() {
             if server.is_running() {
                 server.thaw().unwrap();
@@ -98,12 +108,14 @@ impl Drop for Bench {
 
 fn servers() -> &'static Servers {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
-    SERVERS.get_or_init(|| {
-        let installed = lab::install_servers().unwrap();
-        let folder = TempDir::new().unwrap();
-        let pair = Pair::start(&installed, folder.path(), &PairOptions::default()).unwrap();
-        Servers { _folder: folder, pair: Mutex::new(pair) }
-    })
+    SERVERS.get_or_init(start)
+}
+
+fn start() -> Servers {
+    let installed = lab::install_servers().unwrap();
+    let folder = TempDir::new().unwrap();
+    let pair = Pair::start(&installed, folder.path(), &PairOptions::default()).unwrap();
+    Servers { _folder: folder, pair: Mutex::new(pair) }
 }
 
 /// Waits until a collection is the same on both sides: rows, counts and metadata.

@@ -7,5 +7,8 @@
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 
 mod bench;
+mod churn;
 mod collections;
+mod faults;
+mod load;
 mod structure;
