@@ -82,7 +82,36 @@ impl Bench {
 
     /// Waits until both sides have the same rows and say the same about a collection.
     pub(crate) async fn equal(&self, collection: &str) -> RowReport {
-        equal(&self.source, &self.target, collection).await
+        self.while_running(equal(&self.source, &self.target, collection)).await
+    }
+
+    /// Waits until both sides say the same about a collection.
+    pub(crate) async fn same_metadata(&self, collection: &str) {
+        self.while_running(same_metadata(&self.source, &self.target, collection)).await;
+    }
+
+    /// Waits until a collection is gone on the target.
+    pub(crate) async fn gone(&self, collection: &str) {
+        self.while_running(gone(&self.target, collection)).await;
+    }
+
+    /// Waits for something that only running tasks bring about.
+    pub(crate) async fn while_running<T>(&self, awaited: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = awaited => done,
+            stopped = self.stopped_task() => panic!("a task has stopped: {stopped}"),
+        }
+    }
+
+    async fn stopped_task(&self) -> Value {
+        let mut beat = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            beat.tick().await;
+            let tasks = self.service.api().tasks().await.unwrap_or_default();
+            if let Some(stopped) = tasks.into_iter().find(|task| task["state"] != "Running") {
+                return stopped;
+            }
+        }
     }
 
     /// Ends the tasks and milvus-cdc as a user would, which leaves no lane open on the target.

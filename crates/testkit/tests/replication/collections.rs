@@ -3,7 +3,7 @@
 use testkit::milvus::{CollectionSpec, FieldKind};
 use testkit::rows::Key;
 
-use crate::bench::{Bench, batch, gone, keys};
+use crate::bench::{Bench, batch, keys};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_rows_arrive() {
@@ -15,7 +15,7 @@ async fn a_thousand_rows_arrive() {
     let report = bench.equal("thousand").await;
     assert_eq!(report.target_rows, 1000);
     bench.source.drop_collection("thousand").await.unwrap();
-    gone(&bench.target, "thousand").await;
+    bench.gone("thousand").await;
     bench.finish().await;
 }
 
@@ -35,7 +35,7 @@ async fn every_type_is_inserted_upserted_deleted_and_dropped() {
         bench.source.insert(batch(&spec, "", 50..60, 2)).await.unwrap();
         assert_eq!(bench.equal(name).await.target_rows, 510);
         bench.source.drop_collection(name).await.unwrap();
-        gone(&bench.target, name).await;
+        bench.gone(name).await;
     }
     bench.finish().await;
 }
@@ -59,7 +59,7 @@ async fn keys_of_every_kind_are_kept() {
         bench.source.delete_keys(spec.name(), "id", &written[..100]).await.unwrap();
         assert_eq!(bench.equal(spec.name()).await.target_rows, 400, "{}", spec.name());
         bench.source.drop_collection(spec.name()).await.unwrap();
-        gone(&bench.target, spec.name()).await;
+        bench.gone(spec.name()).await;
     }
     bench.finish().await;
 }

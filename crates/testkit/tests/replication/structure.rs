@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::milvus::{CollectionSpec, Reading};
 use testkit::wait;
 
-use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
+use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_come_and_go() {
@@ -30,7 +30,7 @@ async fn partitions_come_and_go() {
     bench.source.insert(batch(&spec, "p1", 0..10, 1)).await.unwrap();
     assert_eq!(bench.equal("parts").await.target_rows, 260);
     bench.source.drop_collection("parts").await.unwrap();
-    gone(&bench.target, "parts").await;
+    bench.gone("parts").await;
     bench.finish().await;
 }
 
@@ -69,7 +69,7 @@ async fn indexes_loading_and_flush_follow() {
     let spec =
         CollectionSpec::small("served", 8).shards(2).property("collection.ttl.seconds", "86400");
     bench.source.create_collection(&spec).await.unwrap();
-    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.same_metadata("served").await;
     bench.source.create_partition("served", "p").await.unwrap();
     bench.source.insert(batch(&spec, "p", 0..300, 0)).await.unwrap();
     let hnsw = [
@@ -79,9 +79,9 @@ async fn indexes_loading_and_flush_follow() {
     ];
     bench.source.create_index("served", "vector", "by_vector", &hnsw).await.unwrap();
     bench.source.create_index("served", "version", "by_version", &[]).await.unwrap();
-    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.same_metadata("served").await;
     bench.source.load_partitions("served", &["p"]).await.unwrap();
-    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.same_metadata("served").await;
     bench.source.load("served").await.unwrap();
     assert_eq!(bench.equal("served").await.target_rows, 300);
     bench.source.flush("served").await.unwrap();
@@ -91,12 +91,12 @@ async fn indexes_loading_and_flush_follow() {
     .await
     .unwrap();
     bench.source.release("served").await.unwrap();
-    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.same_metadata("served").await;
     bench.source.drop_index("served", "version", "by_version").await.unwrap();
     bench.source.drop_index("served", "vector", "by_vector").await.unwrap();
-    same_metadata(&bench.source, &bench.target, "served").await;
+    bench.same_metadata("served").await;
     bench.source.drop_collection("served").await.unwrap();
-    gone(&bench.target, "served").await;
+    bench.gone("served").await;
     bench.finish().await;
 }
 
@@ -118,7 +118,7 @@ async fn a_name_dropped_and_created_again_at_once_is_a_new_collection() {
     bench.source.delete_keys("again", "id", &keys(&last, 0..500)).await.unwrap();
     assert_eq!(bench.equal("again").await.target_rows, 0);
     bench.source.drop_collection("again").await.unwrap();
-    gone(&bench.target, "again").await;
+    bench.gone("again").await;
     bench.finish().await;
 }
 
@@ -207,6 +207,6 @@ async fn with_use_start_position_all_rows_of_a_collection_arrive() {
     bench.source.load("from_start").await.unwrap();
     assert_eq!(bench.equal("from_start").await.target_rows, 450);
     bench.source.drop_collection("from_start").await.unwrap();
-    gone(&bench.target, "from_start").await;
+    bench.gone("from_start").await;
     bench.finish().await;
 }
