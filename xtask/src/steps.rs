@@ -19,10 +19,9 @@ impl Steps {
         let begun = Instant::now();
         let result = work();
         self.done.push((name.to_owned(), begun.elapsed()));
-        result.map_err(|error| {
+        result.inspect_err(|_| {
             println!("\n=== stopped at \"{name}\"");
             self.print_times();
-            error
         })
     }
 

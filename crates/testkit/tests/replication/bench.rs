@@ -82,17 +82,17 @@ impl Bench {
 
     /// Waits until both sides have the same rows and say the same about a collection.
     pub(crate) async fn equal(&self, collection: &str) -> RowReport {
-        self.while_running(equal(&self.source, &self.target, collection)).await
+        self.while_running(Box::pin(equal(&self.source, &self.target, collection))).await
     }
 
     /// Waits until both sides say the same about a collection.
     pub(crate) async fn same_metadata(&self, collection: &str) {
-        self.while_running(same_metadata(&self.source, &self.target, collection)).await;
+        self.while_running(Box::pin(same_metadata(&self.source, &self.target, collection))).await;
     }
 
     /// Waits until a collection is gone on the target.
     pub(crate) async fn gone(&self, collection: &str) {
-        self.while_running(gone(&self.target, collection)).await;
+        self.while_running(Box::pin(gone(&self.target, collection))).await;
     }
 
     /// Waits for something that only running tasks bring about.

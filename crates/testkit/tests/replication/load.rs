@@ -66,7 +66,7 @@ impl Load {
         let (inserted, upserted, deleted) = (stats.inserted, stats.upserted, stats.deleted);
         println!("written: {inserted} inserts, {upserted} upserts, {deleted} deletes");
         for spec in &self.collections {
-            let report = equal(&self.source, &self.target, spec.name()).await;
+            let report = Box::pin(equal(&self.source, &self.target, spec.name())).await;
             println!("{}: {report}", spec.name());
             assert!(report.target_rows > 0);
         }
