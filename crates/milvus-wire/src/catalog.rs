@@ -198,8 +198,31 @@ pub fn decode_database(bytes: &[u8]) -> Result<Option<Database>, DecodeError> {
     Ok(info.map(|info| Database {
         id: DatabaseId(info.id),
         name: info.name,
-        created: Timestamp(info.created_time),
+        created: database_time(info.created_time),
     }))
+}
+
+/// A database's creation time is in nanoseconds in 2.3.5, unlike all others. No hybrid timestamp
+/// reaches that range before the year 2100. Source: seen in etcd.
+fn database_time(created: u64) -> Timestamp {
+    const NANOSECONDS_FROM: u64 = 1_000_000_000_000_000_000;
+    if created >= NANOSECONDS_FROM {
+        Timestamp::from_ms(created / 1_000_000)
+    } else {
+        Timestamp(created)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_created_in_nanoseconds_compares_with_hybrid_timestamps() {
+        let at = Timestamp::from_ms(1_790_000_000_123);
+        assert_eq!(database_time(1_790_000_000_123_456_789), at);
+        assert_eq!(database_time(at.0), at);
+    }
 }
 
 fn record<M: Message + Default>(

@@ -120,7 +120,7 @@ impl Channels {
                     None => channel.reader.next().await?,
                 },
             };
-            let held = channel.accept(name, record, roster, &*self.source)?;
+            let held = channel.accept(name, record, roster, &*self.source, &*self.observer)?;
             self.held_bytes += held;
             if self.held_bytes > self.held_bytes_max {
                 return Err(Error::permanent(format!(
@@ -164,6 +164,19 @@ impl Channels {
             }
         }
         self.held_bytes = self.open.values().map(|c| c.window.held_bytes()).sum();
+        for read in &round {
+            if let Message::Row(row) = &read.entry.message {
+                self.observer.event(Event::RowsRead {
+                    collection_id: row.collection_id,
+                    collection: &row.collection,
+                    kind: KINDS[usize::from(row.kind == RowKind::Delete)],
+                    rows: row.rows,
+                });
+                if read.entry.order > row.timestamp {
+                    self.observer.event(Event::Counted("late", 1));
+                }
+            }
+        }
         round
     }
 
@@ -213,6 +226,7 @@ impl Channel {
         record: Record,
         roster: &Roster,
         source: &dyn Source,
+        observer: &dyn Observer,
     ) -> Result<usize> {
         let Record { id, payload } = record;
         let bytes = payload.len();
@@ -233,6 +247,10 @@ impl Channel {
         if let Message::Tick(at) = message {
             self.window.tick(id, at);
             return Ok(0);
+        }
+        if let Message::Other(kind, _) = message {
+            tracing::warn!(channel = name, kind, "a message of this type is not replicated");
+            observer.event(Event::Counted(&format!("unsupported_{kind}"), 1));
         }
         let Some(order) = self.window.order(timestamp(&message)) else {
             return Ok(0);

@@ -48,20 +48,20 @@ fn a_quiet_world_keeps_every_timestamp() {
 
 #[test]
 fn every_row_arrives_exactly_once_whatever_fails() {
-    all(1000, |_| Options::default());
+    all(600, |_| Options::default());
 }
 
 #[test]
 fn late_messages_are_not_lost() {
-    all(500, |_| Options { late: true, ..Options::default() });
+    all(200, |_| Options { late: true, ..Options::default() });
 }
 
 #[test]
 fn two_tasks_on_one_target_do_not_disturb_each_other() {
-    all(500, |_| Options { tasks: 2, ..Options::default() });
+    all(300, |_| Options { tasks: 2, ..Options::default() });
 }
 
 #[test]
 fn a_stretch_that_became_uncertain_is_fenced() {
-    all(300, |_| Options { tasks: 2, long_absence: true, ..Options::default() });
+    all(200, |_| Options { tasks: 2, long_absence: true, ..Options::default() });
 }
