@@ -8,7 +8,7 @@ use crate::checkpoint::{
 use crate::error::{Error, Result};
 use crate::lease;
 use crate::link::Link;
-use crate::merge::Then;
+use crate::merge::{Read, Then};
 use crate::observer::{Event, Observer};
 use crate::path::Ports;
 use crate::ports::{CatalogEvent, Ddl, Snapshot, Transaction};
@@ -17,11 +17,15 @@ use crate::roster::Roster;
 use crate::route::Router;
 use crate::selection::Selector;
 use crate::task::Task;
-use crate::window::Position;
+use crate::window::{Entry, Position};
 use milvus_wire::catalog::{Collection, State};
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::message::{DdlMessage, Message};
 use milvus_wire::position::MessageId;
+use milvus_wire::proto::common::{MsgBase, MsgType};
+use milvus_wire::proto::msg::DropCollectionRequest;
 use milvus_wire::timestamp::Timestamp;
+use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
@@ -286,6 +290,32 @@ impl Cover {
         }
     }
 
+    /// The collection that a newly announced one takes its name from. The source has dropped it
+    /// already, but writes the drop to the log when it gets round to it, which may be after its
+    /// namesake's creation (`garbage_collector.GcCollectionData`). Its drop messages are made up
+    /// here, one per shard, and the log's own will find nothing.
+    pub async fn displaced(&self, id: CollectionId, upto: Timestamp) -> Result<Option<Vec<Read>>> {
+        let names = self.router.names();
+        let called = |c: &Covered| {
+            let (database, name) = names.collection(&c.database, &c.name);
+            (database.to_owned(), name.to_owned())
+        };
+        let Some(name) = self.roster.get(id).filter(|c| !c.is_live()).map(called) else {
+            return Ok(None);
+        };
+        let old = self.roster.all().find(|c| c.id != id && c.is_live() && called(c) == name);
+        let Some(old) = old else { return Ok(None) };
+        let still = self.ports.catalog.collection(old.id).await?;
+        if still.is_some_and(|still| still.state == State::Created) {
+            return Err(Error::permanent(format!(
+                "two collections of the source have the name {}.{} on the target; change the \
+                 task's name mapping",
+                name.0, name.1
+            )));
+        }
+        Ok(Some(made_up_drop(old, upto)))
+    }
+
     /// What a drop leaves to be done once its messages are acknowledged; `None` if it concerns
     /// nothing that the target has.
     pub fn pending(&self, then: &Then) -> Option<Pending> {
@@ -296,6 +326,14 @@ impl Cover {
         };
         self.router.place(ddl.collection_id)?;
         Some(Pending { collection: ddl.collection_id, partition, at: ddl.timestamp })
+    }
+
+    /// The same for a made-up drop.
+    pub fn pending_of(&self, read: &Read) -> Option<Pending> {
+        match &read.entry.message {
+            Message::DropCollection(ddl) => self.pending(&Then::DropCollection(ddl.clone())),
+            _ => None,
+        }
     }
 
     /// Carries out a drop whose messages are in the target's log: with those the target's nodes
@@ -478,6 +516,41 @@ fn first_of(
         }
     }
     from
+}
+
+fn made_up_drop(old: &Covered, at: Timestamp) -> Vec<Read> {
+    let request = DropCollectionRequest {
+        base: Some(MsgBase {
+            msg_type: MsgType::DropCollection.into(),
+            msg_id: -old.id.0,
+            timestamp: at.0,
+            ..Default::default()
+        }),
+        db_name: old.database.clone(),
+        collection_name: old.name.clone(),
+        collection_id: old.id.0,
+        ..Default::default()
+    };
+    let ddl = DdlMessage {
+        msg_id: -old.id.0,
+        timestamp: at,
+        database: old.database.clone(),
+        collection: old.name.clone(),
+        partition: String::new(),
+        collection_id: old.id,
+        partition_id: PartitionId(0),
+        raw: request.encode_to_vec().into(),
+    };
+    let read = |channel: &str| Read {
+        channel: channel.into(),
+        entry: Entry {
+            seq: u64::MAX,
+            id: MessageId::default(),
+            order: at,
+            message: Message::DropCollection(ddl.clone()),
+        },
+    };
+    old.pchannels().map(read).collect()
 }
 
 fn covered(collection: &Collection, from: BTreeMap<String, From>, stage: Stage) -> Result<Covered> {

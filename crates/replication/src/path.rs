@@ -156,9 +156,15 @@ impl Path {
 
     /// One stretch of a round: its rows, then its DDL. `ahead` is what comes after it.
     async fn step(&mut self, step: Step, ahead: &BTreeMap<Arc<str>, Entry>) -> Result<()> {
-        let Step { messages, upto, then } = step;
+        let Step { mut messages, upto, then } = step;
         let stop = self.stop.clone();
-        let pending = then.as_ref().and_then(|then| self.cover.pending(then));
+        let mut pending = then.as_ref().and_then(|then| self.cover.pending(then));
+        if let Some(Then::Create(id, _)) = &then
+            && let Some(drop) = stop.bounded(self.cover.displaced(*id, upto)).await??
+        {
+            pending = drop.first().and_then(|read| self.cover.pending_of(read));
+            messages.extend(drop);
+        }
         let routed = self.cover.router.route(messages, &self.cover.roster).await?; // 4 route
         if self.is_cut_replay(upto) {
             self.carried.extend(routed);
@@ -175,9 +181,11 @@ impl Path {
             self.delivery.lift_fence(upto, &mut stored);
             self.delivery.deliver(&routed, upto, stored).await?; // 5 lane
         }
-        match (then, pending) {
-            (Some(Then::Create(id, _)), _) => stop.bounded(self.cover.announced(id)).await?,
-            (_, Some(pending)) => stop.bounded(self.cover.drop(&pending)).await?,
+        if let Some(pending) = pending {
+            stop.bounded(self.cover.drop(&pending)).await??;
+        }
+        match then {
+            Some(Then::Create(id, _)) => stop.bounded(self.cover.announced(id)).await?,
             _ => Ok(()),
         }
     }
@@ -201,11 +209,15 @@ impl Path {
         let mut backoff = Backoff::new(&*observer, self.task.limits.backoff_max);
         let tick = || async {
             let at = link.close_at(&self.task.id, upto).await?;
-            link.tick_idle(at, &*observer).await
+            link.tick_idle(at, &*observer).await.map(|()| at)
         };
-        while let Err(e) = self.stop.bounded(tick()).await? {
-            self.wait_after(&mut backoff, e).await?;
-        }
+        let at = loop {
+            match self.stop.bounded(tick()).await? {
+                Ok(at) => break at,
+                Err(e) => self.wait_after(&mut backoff, e).await?,
+            }
+        };
+        self.cover.channels.set_behind(at > upto);
         self.cover.channels.acknowledge(upto);
         if self.saved.elapsed() >= SAVE_EVERY {
             self.save().await?;

@@ -15,6 +15,8 @@ use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// The open channels of a task.
 pub struct Channels {
@@ -25,7 +27,12 @@ pub struct Channels {
     held_bytes_max: usize,
     held_bytes: usize,
     done: Timestamp,
+    behind: bool,
 }
+
+/// How long a task that is behind waits for more before it closes a small round: a window costs two
+/// writes to the store, however small it is.
+const LINGER: Duration = Duration::from_millis(20);
 
 struct Channel {
     reader: Box<dyn ChannelReader>,
@@ -46,8 +53,8 @@ impl Channels {
         held_bytes_max: usize,
     ) -> Self {
         let open = BTreeMap::new();
-        let (held_bytes, done) = (0, Timestamp::ZERO);
-        Self { source, observer, open, round_bytes, held_bytes_max, held_bytes, done }
+        let (held_bytes, done, behind) = (0, Timestamp::ZERO, false);
+        Self { source, observer, open, round_bytes, held_bytes_max, held_bytes, done, behind }
     }
 
     /// Opens a channel at a position, or opens it again there.
@@ -116,7 +123,13 @@ impl Channels {
                 }
                 None => match channel.reader.try_next()? {
                     Some(record) => record,
-                    None if covered > self.done => return Ok(covered),
+                    None if covered > self.done && !self.behind => return Ok(covered),
+                    None if covered > self.done => {
+                        match timeout(LINGER, channel.reader.next()).await {
+                            Ok(record) => record?,
+                            Err(_) => return Ok(covered),
+                        }
+                    }
                     None => channel.reader.next().await?,
                 },
             };
@@ -198,6 +211,11 @@ impl Channels {
         for name in self.open.keys() {
             self.observer.event(Event::Acknowledged { channel: name, tick: upto });
         }
+    }
+
+    /// Whether the task is catching up: then rounds are made large rather than soon.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
     }
 
     /// Up to where all channels are done.

@@ -53,6 +53,7 @@ struct World {
     order: Order,
     late: BTreeSet<i64>,
     written: BTreeMap<i64, u64>,
+    unwritten: Vec<i64>,
     names: u64,
 }
 
@@ -79,6 +80,7 @@ impl Script {
             order: Order::new(),
             late: BTreeSet::new(),
             written: BTreeMap::new(),
+            unwritten: Vec::new(),
             names: 0,
         };
         Self {
@@ -187,6 +189,9 @@ impl Script {
     pub(crate) fn tick(&self) {
         let now = self.now();
         let mut world = self.world.lock().unwrap();
+        for cid in std::mem::take(&mut world.unwritten) {
+            world.write_drop(now, cid);
+        }
         let at = world.allocate(now);
         world.last_tick = at;
         let carrying: BTreeSet<String> = world
@@ -279,9 +284,21 @@ impl World {
     }
 
     fn end(&mut self, now: Timestamp, cid: i64) -> String {
-        let at = self.allocate(now);
         let live = self.collections.get_mut(&cid).unwrap();
         live.info.state = State::Dropping;
+        let name = live.info.schema.name.clone();
+        // The source writes the drop to the log when it gets round to it.
+        if self.rng.bool() {
+            self.unwritten.push(cid);
+        } else {
+            self.write_drop(now, cid);
+        }
+        name
+    }
+
+    fn write_drop(&mut self, now: Timestamp, cid: i64) {
+        let at = self.allocate(now);
+        let live = &self.collections[&cid];
         let (channels, name) = (live.info.pchannels.clone(), live.info.schema.name.clone());
         for channel in channels {
             let message = msg::DropCollectionRequest {
@@ -292,7 +309,6 @@ impl World {
             };
             self.append(&channel, message.encode_to_vec());
         }
-        name
     }
 
     fn create_partition(&mut self, now: Timestamp, cid: i64) -> CatalogEvent {
