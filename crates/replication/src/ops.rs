@@ -50,16 +50,15 @@ struct Ops {
 
 impl Ops {
     async fn run(mut self) -> Result<()> {
-        self.ports.link.ready().await?;
         let channel = self.task.op_channel.clone();
+        // Asked before anything else: what comes while the target is being reached is not missed.
+        let now = self.ports.source.end(&channel).await?;
+        self.ports.link.ready().await?;
         let stored = OpPosition::load(&*self.ports.store, &self.task.id).await?;
         let position = match stored {
             Some(position) => position,
             None => {
-                let next = match &self.task.op_position {
-                    Some(next) => next.clone(),
-                    None => self.ports.source.end(&channel).await?,
-                };
+                let next = self.task.op_position.clone().unwrap_or(now);
                 let position = OpPosition::new(next, Timestamp::ZERO);
                 self.save(&position).await?;
                 position
@@ -122,6 +121,12 @@ impl Ops {
             match tried.await {
                 Err(e) if e.kind == Kind::Transient => {
                     self.stop.until(backoff.pause(&e)).await?;
+                }
+                Err(e) if e.kind == Kind::Permanent => {
+                    // The rows go on: what an index or a load lacks can be made good by hand.
+                    tracing::error!(error = ?e, "request not carried out on the target");
+                    self.count("op_refused");
+                    return Ok(());
                 }
                 done => return done,
             }
