@@ -18,10 +18,7 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self {
-            what: what.into(),
-            source: None,
-        }
+        Self { what: what.into(), source: None }
     }
 }
 
@@ -33,9 +30,7 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source
-            .as_deref()
-            .map(|source| source as &(dyn StdError + 'static))
+        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -46,9 +41,6 @@ pub(crate) trait While<T> {
 
 impl<T, E: Into<Source>> While<T> for std::result::Result<T, E> {
     fn while_doing(self, what: impl FnOnce() -> String) -> Result<T> {
-        self.map_err(|source| Error {
-            what: what(),
-            source: Some(source.into()),
-        })
+        self.map_err(|source| Error { what: what(), source: Some(source.into()) })
     }
 }

@@ -98,23 +98,10 @@ impl seal::Inner for Etcd {
             .args(["--name", "lab", "--logger", "zap", "--log-level", "warn"])
             .arg("--data-dir")
             .arg(self.folder.join("data"))
-            .args([
-                "--listen-client-urls",
-                &client,
-                "--advertise-client-urls",
-                &client,
-            ])
-            .args([
-                "--listen-peer-urls",
-                &peer,
-                "--initial-advertise-peer-urls",
-                &peer,
-            ])
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
             .args(["--initial-cluster", &format!("lab={peer}")])
-            .args([
-                "--listen-metrics-urls",
-                &format!("http://{}", self.health_port.address()),
-            ])
+            .args(["--listen-metrics-urls", &format!("http://{}", self.health_port.address())])
             // A member without others elects itself; the default timeout is a second of waiting.
             .args(["--heartbeat-interval", "20", "--election-timeout", "200"])
             .args(&self.options.server_args);
@@ -144,9 +131,7 @@ impl EtcdClient {
     /// If it fails or does not answer.
     pub fn run(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new("etcdctl");
-        command
-            .env("ETCDCTL_API", "3")
-            .arg(format!("--endpoints={}", self.url));
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.url));
         tool::run(command.args(&self.args).args(args), CLIENT_WITHIN)
             .while_doing(|| format!("etcdctl {}", args.join(" ")))
     }
@@ -157,10 +142,6 @@ impl EtcdClient {
     /// As [`run`](Self::run).
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>> {
         let output = self.run(&["get", "--prefix", "--keys-only", prefix])?;
-        Ok(output
-            .lines()
-            .filter(|line| !line.is_empty())
-            .map(str::to_owned)
-            .collect())
+        Ok(output.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
     }
 }

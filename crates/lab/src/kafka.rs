@@ -36,12 +36,7 @@ pub struct KafkaOptions {
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        Self {
-            heap_mib: 512,
-            listeners: vec![],
-            properties: vec![],
-            jvm_args: vec![],
-        }
+        Self { heap_mib: 512, listeners: vec![], properties: vec![], jvm_args: vec![] }
     }
 }
 
@@ -70,11 +65,8 @@ impl Kafka {
         if !data.exists() {
             copy_files(&installed.kafka.join("formatted"), &data)?;
         }
-        let listener_ports = options
-            .listeners
-            .iter()
-            .map(|_| ports::claim())
-            .collect::<Result<_>>()?;
+        let listener_ports =
+            options.listeners.iter().map(|_| ports::claim()).collect::<Result<_>>()?;
         let mut kafka = Self {
             name,
             folder,
@@ -96,11 +88,7 @@ impl Kafka {
 
     /// `127.0.0.1:<port>` of a further listener.
     pub fn listener(&self, name: &str) -> Option<String> {
-        let at = self
-            .options
-            .listeners
-            .iter()
-            .position(|listener| listener.name == name)?;
+        let at = self.options.listeners.iter().position(|listener| listener.name == name)?;
         self.listener_ports.get(at).map(Port::address)
     }
 
@@ -175,16 +163,8 @@ impl seal::Inner for Kafka {
             .arg(format!("-Xmx{}m", self.options.heap_mib))
             // Cheap to start and small: a test's broker is no benchmark of the collector. Perf
             // data would be a file outside our folder.
-            .args([
-                "-Xms64m",
-                "-XX:+UseSerialGC",
-                "-XX:TieredStopAtLevel=1",
-                "-XX:-UsePerfData",
-            ])
-            .arg(format!(
-                "-Dlog4j.configuration=file:{}/log4j.properties",
-                self.install.display()
-            ))
+            .args(["-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+            .arg(format!("-Dlog4j.configuration=file:{}/log4j.properties", self.install.display()))
             .args(&self.options.jvm_args)
             .arg("-cp")
             .arg(self.install.join("lib/*"))
@@ -196,9 +176,7 @@ impl seal::Inner for Kafka {
 
     fn probe(&self) -> Result<bool> {
         // The port opens long before requests are served, so a request it is.
-        let answer = ask(self.port.number(), &API_VERSIONS_REQUEST, |answer| {
-            answer.len() >= 10
-        });
+        let answer = ask(self.port.number(), &API_VERSIONS_REQUEST, |answer| answer.len() >= 10);
         Ok(answer.is_some_and(|answer| {
             answer.get(4..8) == Some(&CORRELATION_ID) && answer.get(8..10) == Some(&[0, 0])
         }))

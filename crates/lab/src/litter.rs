@@ -42,9 +42,7 @@ fn sweep_folder(folder: &Path) {
             continue;
         }
         // One that is just being written holds no number yet, and is left alone.
-        let pid = fs::read_to_string(file.path())
-            .ok()
-            .and_then(|pid| pid.trim().parse().ok());
+        let pid = fs::read_to_string(file.path()).ok().and_then(|pid| pid.trim().parse().ok());
         if let Some(pid) = pid.filter(|pid| !procfs::is_alive(*pid)) {
             // Another lab may be sweeping too.
             let _ = fs::remove_file(server_id(pid));
@@ -78,13 +76,6 @@ mod tests {
             .map(|file| file.unwrap().file_name().into_string().unwrap())
             .collect();
         left.sort();
-        assert_eq!(
-            left,
-            [
-                "standalone-lab-2.pid",
-                "standalone-lab-3.pid",
-                "standalone.pid"
-            ]
-        );
+        assert_eq!(left, ["standalone-lab-2.pid", "standalone-lab-3.pid", "standalone.pid"]);
     }
 }

@@ -81,10 +81,8 @@ fn print_addresses(pair: &mut Pair) {
             })
         })
         .collect();
-    let addresses: serde_json::Map<_, _> = addresses
-        .into_iter()
-        .map(|(key, value)| (key.to_lowercase(), value.into()))
-        .collect();
+    let addresses: serde_json::Map<_, _> =
+        addresses.into_iter().map(|(key, value)| (key.to_lowercase(), value.into())).collect();
     println!("{}", json!({ "addresses": addresses, "servers": servers }));
 }
 

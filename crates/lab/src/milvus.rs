@@ -134,14 +134,8 @@ impl Milvus {
         // A test must not be slowed down by protection meant for production. Do not turn the whole
         // off (`quotaAndLimits.enabled`): a stop then waits for ever for the part that does it.
         set("quotaAndLimits.quotaCenterCollectInterval", 60.into());
-        set(
-            "quotaAndLimits.limitWriting.memProtection.enabled",
-            false.into(),
-        );
-        set(
-            "quotaAndLimits.limitWriting.diskProtection.enabled",
-            false.into(),
-        );
+        set("quotaAndLimits.limitWriting.memProtection.enabled", false.into());
+        set("quotaAndLimits.limitWriting.diskProtection.enabled", false.into());
         set("rootCoord.dmlChannelNum", options.dml_channels.into());
         set("localStorage.path", folder("data"));
         set("rocksmq.path", folder("rocksmq"));
@@ -179,10 +173,7 @@ impl Milvus {
             let folder = self.folder.join(name);
             fs::create_dir_all(&folder).while_doing(|| format!("create {}", folder.display()))?;
         }
-        write(
-            "milvus.yaml",
-            &milvus_config::render(&template, &self.settings())?,
-        )?;
+        write("milvus.yaml", &milvus_config::render(&template, &self.settings())?)?;
         write("glog.conf", GLOG)
     }
 
@@ -199,15 +190,8 @@ impl Milvus {
     }
 }
 
-const COMPONENTS: [&str; 7] = [
-    "proxy",
-    "rootCoord",
-    "queryCoord",
-    "dataCoord",
-    "queryNode",
-    "dataNode",
-    "indexNode",
-];
+const COMPONENTS: [&str; 7] =
+    ["proxy", "rootCoord", "queryCoord", "dataCoord", "queryNode", "dataNode", "indexNode"];
 
 /// The C++ part's log: errors only, to standard error and so into our log file.
 const GLOG: &str = "--logtostderr=true\n--minloglevel=2\n";
@@ -278,10 +262,7 @@ mod tests {
         };
         assert!(is_healthy(&answer("OK", 8)));
         assert!(!is_healthy(&answer("OK", 7)));
-        assert!(!is_healthy(&answer(
-            "component querynode state is Abnormal",
-            8
-        )));
+        assert!(!is_healthy(&answer("component querynode state is Abnormal", 8)));
         assert!(!is_healthy("OK"));
     }
 }

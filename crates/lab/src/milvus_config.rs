@@ -26,11 +26,7 @@ fn fill_defaults(template: &str) -> Result<String> {
             .split_once("}}")
             .ok_or_else(|| Error::new("the template has an open placeholder"))?;
         filled.push_str(before);
-        filled.push_str(
-            placeholder
-                .split_once(':')
-                .map_or("", |(_, default)| default.trim()),
-        );
+        filled.push_str(placeholder.split_once(':').map_or("", |(_, default)| default.trim()));
         rest = after;
     }
     filled.push_str(rest);
@@ -71,10 +67,7 @@ compressionTypes: [0, 7]
 ";
 
     fn render_value(settings: &[(&str, Value)]) -> Value {
-        let settings: Vec<_> = settings
-            .iter()
-            .map(|(k, v)| ((*k).to_owned(), v.clone()))
-            .collect();
+        let settings: Vec<_> = settings.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
         serde_yaml_ng::from_str(&render(TEMPLATE, &settings).unwrap()).unwrap()
     }
 

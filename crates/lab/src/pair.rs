@@ -86,14 +86,7 @@ impl Pair {
         source.wait_ready(READY_WITHIN)?;
         let started_in = begun.elapsed();
         println!("lab: pair ready in {:.1} s", started_in.as_secs_f64());
-        Ok(Self {
-            source,
-            target,
-            kafka,
-            source_etcd,
-            target_etcd,
-            started_in,
-        })
+        Ok(Self { source, target, kafka, source_etcd, target_etcd, started_in })
     }
 
     /// All five, those that need others first.
@@ -114,11 +107,7 @@ impl Pair {
     pub fn stop(&mut self) -> Result<()> {
         let milvus = stop_together([&mut self.source, &mut self.target]);
         let kafka: &mut (dyn Server + 'static) = &mut self.kafka;
-        milvus.and(stop_together([
-            kafka,
-            &mut self.source_etcd,
-            &mut self.target_etcd,
-        ]))
+        milvus.and(stop_together([kafka, &mut self.source_etcd, &mut self.target_etcd]))
     }
 }
 
@@ -138,12 +127,7 @@ fn stop_together<const N: usize>(servers: [&mut dyn Server; N]) -> Result<()> {
         let threads = servers.map(|server| scope.spawn(move || server.stop()));
         threads
             .into_iter()
-            .map(|thread| {
-                thread
-                    .join()
-                    .map_err(|_| Error::new("stopping panicked"))
-                    .flatten()
-            })
+            .map(|thread| thread.join().map_err(|_| Error::new("stopping panicked")).flatten())
             .fold(Ok(()), Result::and)
     })
 }

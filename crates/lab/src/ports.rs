@@ -62,11 +62,7 @@ fn claim_in(range: Range<u16>, locks: &Path) -> Result<Port> {
             return Ok(port);
         }
     }
-    Err(Error::new(format!(
-        "no free port from {} to {}",
-        range.start,
-        range.end - 1
-    )))
+    Err(Error::new(format!("no free port from {} to {}", range.start, range.end - 1)))
 }
 
 fn try_claim(number: u16, locks: &Path) -> Result<Option<Port>> {
@@ -82,10 +78,7 @@ fn try_claim(number: u16, locks: &Path) -> Result<Option<Port>> {
     }
     // Milvus listens on all interfaces, so the port must be free on all of them.
     let free = TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).is_ok();
-    Ok(free.then_some(Port {
-        number,
-        _lock: lock,
-    }))
+    Ok(free.then_some(Port { number, _lock: lock }))
 }
 
 #[cfg(test)]
@@ -100,10 +93,7 @@ mod tests {
             let threads: Vec<_> = (0..8)
                 .map(|_| scope.spawn(|| (0..25).map(|_| claim().unwrap()).collect::<Vec<_>>()))
                 .collect();
-            threads
-                .into_iter()
-                .flat_map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });
         let numbers: HashSet<u16> = claimed.iter().map(Port::number).collect();
         assert_eq!(numbers.len(), 200);

@@ -43,9 +43,7 @@ impl Process {
             .append(true)
             .open(&log)
             .while_doing(|| format!("open {}", log.display()))?;
-        let err = out
-            .try_clone()
-            .while_doing(|| format!("share {}", log.display()))?;
+        let err = out.try_clone().while_doing(|| format!("share {}", log.display()))?;
         let chosen: Vec<_> = command
             .get_envs()
             .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
@@ -63,12 +61,7 @@ impl Process {
             // A Ctrl-C in the terminal is for us; the servers are stopped in order.
             .process_group(0);
         let child = spawner::spawn(command).while_doing(|| format!("start {name}"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            log,
-            litter: vec![],
-        })
+        Ok(Self { name: name.to_owned(), child, log, litter: vec![] })
     }
 
     /// Files outside its folder that the program itself does not remove.
@@ -98,10 +91,7 @@ impl Process {
             return Ok(());
         }
         let tail = tail(&self.log);
-        Err(Error::new(format!(
-            "{} ended by itself; end of its log:\n{tail}",
-            self.name
-        )))
+        Err(Error::new(format!("{} ended by itself; end of its log:\n{tail}", self.name)))
     }
 
     /// Does nothing to a process that has ended, whose id may be another's by now.
@@ -209,11 +199,6 @@ mod tests {
         let error = wait::until::<()>(Duration::from_secs(10), "its end", || {
             process.must_run().map(|()| None)
         });
-        assert!(
-            error
-                .unwrap_err()
-                .to_string()
-                .contains("no-such-program-anywhere")
-        );
+        assert!(error.unwrap_err().to_string().contains("no-such-program-anywhere"));
     }
 }

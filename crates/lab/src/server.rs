@@ -75,8 +75,7 @@ pub trait Server: seal::Inner + Send {
     /// If the kernel refuses.
     fn stop(&mut self) -> Result<()> {
         let grace = self.grace();
-        self.process_mut()
-            .map_or(Ok(()), |process| process.stop(grace))
+        self.process_mut().map_or(Ok(()), |process| process.stop(grace))
     }
 
     /// Ends it at once, as a crash would (SIGKILL).
@@ -171,13 +170,7 @@ pub(crate) fn http_get(port: u16, path: &str) -> Option<String> {
 /// Makes the folder of a server and tells its full path and its last part, the server's name.
 pub(crate) fn own_folder(folder: &Path) -> Result<(PathBuf, String)> {
     fs::create_dir_all(folder).while_doing(|| format!("create {}", folder.display()))?;
-    let folder = folder
-        .canonicalize()
-        .while_doing(|| format!("find {}", folder.display()))?;
-    let name = folder
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let folder = folder.canonicalize().while_doing(|| format!("find {}", folder.display()))?;
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok((folder, name))
 }

@@ -36,13 +36,11 @@ fn queue() -> io::Result<&'static Mutex<SyncSender<Request>>> {
         return Ok(queue);
     }
     let (send, requests) = sync_channel::<Request>(1);
-    std::thread::Builder::new()
-        .name("lab-spawner".into())
-        .spawn(move || {
-            for (mut command, answer) in requests {
-                // Whoever asked may be gone; the child then ends with its dropped answer's process.
-                let _ = answer.send(command.spawn());
-            }
-        })?;
+    std::thread::Builder::new().name("lab-spawner".into()).spawn(move || {
+        for (mut command, answer) in requests {
+            // Whoever asked may be gone; the child then ends with its dropped answer's process.
+            let _ = answer.send(command.spawn());
+        }
+    })?;
     Ok(QUEUE.get_or_init(|| Mutex::new(send)))
 }

@@ -32,15 +32,11 @@ pub(crate) fn run(command: &mut Command, within: Duration) -> Result<String> {
     if status.success() {
         return Ok(output);
     }
-    Err(Error::new(format!(
-        "{command:?} failed ({status}):\n{output}{}",
-        text(&mut err)?
-    )))
+    Err(Error::new(format!("{command:?} failed ({status}):\n{output}{}", text(&mut err)?)))
 }
 
 fn share(file: &File) -> Result<File> {
-    file.try_clone()
-        .while_doing(|| "share an output file".into())
+    file.try_clone().while_doing(|| "share an output file".into())
 }
 
 fn text(file: &mut File) -> Result<String> {

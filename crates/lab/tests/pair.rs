@@ -21,12 +21,7 @@ fn a_pair_starts_freezes_crashes_comes_back_and_ends() {
     let mut pair = Pair::start(&installed, run.path(), &PairOptions::default()).unwrap();
     for server in pair.servers() {
         let usage = server.usage().unwrap();
-        println!(
-            "{}: {} MiB, {:?}",
-            server.name(),
-            usage.resident_bytes >> 20,
-            usage.cpu
-        );
+        println!("{}: {} MiB, {:?}", server.name(), usage.resident_bytes >> 20, usage.cpu);
         assert!(server.is_ready(), "{} is not well", server.name());
     }
 
@@ -39,11 +34,7 @@ fn a_pair_starts_freezes_crashes_comes_back_and_ends() {
     crash_and_promote(&mut pair.target);
     restart_below_milvus(&mut pair);
 
-    let pids: Vec<u32> = pair
-        .servers()
-        .iter()
-        .map(|server| server.pid().unwrap())
-        .collect();
+    let pids: Vec<u32> = pair.servers().iter().map(|server| server.pid().unwrap()).collect();
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     let begun = Instant::now();
     pair.stop().unwrap();
@@ -75,20 +66,14 @@ fn servers_end_with_an_owner_that_is_killed() {
     assert!(pids.iter().all(|pid| is_alive(*pid)));
     owner.kill().unwrap();
     owner.wait().unwrap();
-    eventually("all servers to end", || {
-        pids.iter().all(|pid| !is_alive(*pid))
-    });
+    eventually("all servers to end", || pids.iter().all(|pid| !is_alive(*pid)));
 }
 
 fn freeze_and_thaw(pair: &mut Pair) {
     for server in pair.servers() {
         server.freeze().unwrap();
         assert!(server.is_running());
-        assert!(
-            !server.is_ready(),
-            "{} answers although frozen",
-            server.name()
-        );
+        assert!(!server.is_ready(), "{} answers although frozen", server.name());
         server.thaw().unwrap();
         server.wait_ready(READY_WITHIN).unwrap();
     }
@@ -106,16 +91,11 @@ fn crash_and_promote(target: &mut Milvus) {
     target.restart().unwrap();
     target.wait_ready(READY_WITHIN).unwrap();
     println!("target ready again in {:?}", begun.elapsed());
-    assert!(
-        begun.elapsed() < Duration::from_secs(25),
-        "it waited for the leases of the dead"
-    );
+    assert!(begun.elapsed() < Duration::from_secs(25), "it waited for the leases of the dead");
     assert_ne!(target.pid().unwrap(), old_pid);
     assert_eq!(target.address(), address);
     // Its components find each other a moment after they are well.
-    eventually("a promoted target to take rows", || {
-        insert(target) == ACCEPTED
-    });
+    eventually("a promoted target to take rows", || insert(target) == ACCEPTED);
 }
 
 /// Milvus itself lives on while its etcd and its queue are away for a moment.
@@ -130,17 +110,12 @@ fn restart_below_milvus(pair: &mut Pair) {
     }
     let source = &mut pair.source;
     source.wait_ready(READY_WITHIN).unwrap();
-    eventually("the source to take rows again", || {
-        insert(source) == ACCEPTED
-    });
+    eventually("the source to take rows again", || insert(source) == ACCEPTED);
 }
 
 fn create_collection(milvus: &Milvus) {
     let request = json!({"collectionName": "rows", "dimension": 4});
-    assert_eq!(
-        post(milvus, "/v1/vector/collections/create", &request),
-        ACCEPTED
-    );
+    assert_eq!(post(milvus, "/v1/vector/collections/create", &request), ACCEPTED);
 }
 
 fn insert(milvus: &Milvus) -> i64 {
@@ -158,9 +133,7 @@ fn post(milvus: &Milvus, path: &str, body: &Value) -> i64 {
     );
     let mut answer = String::new();
     let mut stream = TcpStream::connect(milvus.address()).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     stream.read_to_string(&mut answer).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
@@ -173,10 +146,7 @@ fn post(milvus: &Milvus, path: &str, body: &Value) -> i64 {
 fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "waited in vain for {what}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -16,16 +16,10 @@ fn a_listener_with_passwords_lets_in_only_who_knows_one() {
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required";
     let property = |key: &str, value: String| (format!("listener.name.closed.{key}"), value);
     let options = KafkaOptions {
-        listeners: vec![Listener {
-            name: "CLOSED".into(),
-            protocol: "SASL_PLAINTEXT".into(),
-        }],
+        listeners: vec![Listener { name: "CLOSED".into(), protocol: "SASL_PLAINTEXT".into() }],
         properties: vec![
             property("sasl.enabled.mechanisms", "PLAIN".into()),
-            property(
-                "plain.sasl.jaas.config",
-                format!("{login} user_cdc=\"right\";"),
-            ),
+            property("plain.sasl.jaas.config", format!("{login} user_cdc=\"right\";")),
         ],
         ..KafkaOptions::default()
     };
@@ -53,12 +47,7 @@ fn list_topics(installed: &Installed, address: &str, settings: &Path) -> Output 
     Command::new("java")
         .arg("-cp")
         .arg(installed.kafka.join("lib/*"))
-        .args([
-            "org.apache.kafka.tools.TopicCommand",
-            "--list",
-            "--bootstrap-server",
-            address,
-        ])
+        .args(["org.apache.kafka.tools.TopicCommand", "--list", "--bootstrap-server", address])
         .arg("--command-config")
         .arg(settings)
         .output()

@@ -52,19 +52,13 @@ pub(super) const TO_FETCH_KAFKA: [Program; 1] = [("maven", &["mvn", "--version"]
 /// # Errors
 /// If apt-get fails or is not there.
 pub fn install_build_packages() -> Result<()> {
-    let missing = BUILD_PACKAGES
-        .into_iter()
-        .filter(|package| !is_installed(package))
-        .collect();
+    let missing = BUILD_PACKAGES.into_iter().filter(|package| !is_installed(package)).collect();
     install("build", missing)
 }
 
 pub(super) fn install_programs(programs: &[Program]) -> Result<()> {
-    let missing: Vec<&str> = programs
-        .iter()
-        .filter(|program| !is_there(program))
-        .map(|(package, _)| *package)
-        .collect();
+    let missing: Vec<&str> =
+        programs.iter().filter(|program| !is_there(program)).map(|(package, _)| *package).collect();
     if missing.contains(&"etcd-server") {
         println!("lab: where systemd runs, etcd-server also starts an etcd of its own, unused");
     }
@@ -93,11 +87,7 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     let root = rustix::process::geteuid().is_root();
     let mut command = Command::new(if root { "apt-get" } else { "sudo" });
     if !root {
-        command.args([
-            "--non-interactive",
-            "DEBIAN_FRONTEND=noninteractive",
-            "apt-get",
-        ]);
+        command.args(["--non-interactive", "DEBIAN_FRONTEND=noninteractive", "apt-get"]);
     }
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
@@ -110,13 +100,8 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
 }
 
 fn is_installed(package: &str) -> bool {
-    probe_output(&[
-        "dpkg-query",
-        "--show",
-        "--showformat=${db:Status-Status}",
-        package,
-    ])
-    .is_some_and(|status| status == "installed")
+    probe_output(&["dpkg-query", "--show", "--showformat=${db:Status-Status}", package])
+        .is_some_and(|status| status == "installed")
 }
 
 fn probe_output(probe: &[&str]) -> Option<String> {
@@ -127,11 +112,7 @@ fn probe_output(probe: &[&str]) -> Option<String> {
 /// `openjdk 17.0.15 2025-04-15` and the like.
 fn parse_java_version(output: &str) -> Option<u32> {
     let version = output.split_whitespace().nth(1)?;
-    version
-        .split(|c: char| !c.is_ascii_digit())
-        .next()?
-        .parse()
-        .ok()
+    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -140,10 +121,7 @@ mod tests {
 
     #[test]
     fn java_says_its_version_in_several_ways() {
-        assert_eq!(
-            parse_java_version("openjdk 17.0.15 2025-04-15\nOpenJDK Run"),
-            Some(17)
-        );
+        assert_eq!(parse_java_version("openjdk 17.0.15 2025-04-15\nOpenJDK Run"), Some(17));
         assert_eq!(parse_java_version("java 21 2023-09-19 LTS"), Some(21));
         assert_eq!(parse_java_version("openjdk 24-ea 2025-03-18"), Some(24));
         assert_eq!(parse_java_version(""), None);

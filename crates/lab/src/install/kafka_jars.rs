@@ -25,10 +25,7 @@ log4j.appender.out.layout=org.apache.log4j.PatternLayout
 log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
 ";
 
-pub(super) const PART: Part = Part {
-    name: "kafka",
-    version: VERSION,
-};
+pub(super) const PART: Part = Part { name: "kafka", version: VERSION };
 
 pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
     super::write(&unfinished.join("pom.xml"), &pom())?;
@@ -42,10 +39,7 @@ fn download(folder: &Folder, into: &Path) -> Result<()> {
     maven
         .args(["--batch-mode", "--quiet", PLUGIN, "-DincludeScope=runtime"])
         .arg("-DoutputDirectory=lib")
-        .arg(format!(
-            "-Dmaven.repo.local={}",
-            folder.cache("maven").display()
-        ))
+        .arg(format!("-Dmaven.repo.local={}", folder.cache("maven").display()))
         .current_dir(into);
     tool::run(&mut maven, DOWNLOAD_WITHIN).map(drop)
 }

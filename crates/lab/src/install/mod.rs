@@ -43,9 +43,7 @@ pub fn install_servers() -> Result<Installed> {
     }
     debian::install_programs(&programs)?;
     Ok(Installed {
-        milvus: folder.install(&milvus, |unfinished| {
-            milvus_wheel::make(&folder, unfinished)
-        })?,
+        milvus: folder.install(&milvus, |unfinished| milvus_wheel::make(&folder, unfinished))?,
         kafka: folder.install(&kafka, |unfinished| kafka_jars::make(&folder, unfinished))?,
     })
 }

@@ -28,18 +28,14 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).while_doing(|| format!("create {}", root.display()))?;
-        let root = root
-            .canonicalize()
-            .while_doing(|| format!("find {}", root.display()))?;
+        let root = root.canonicalize().while_doing(|| format!("find {}", root.display()))?;
         let path = root.join("install.lock");
         let lock = File::create(&path).while_doing(|| format!("open {}", path.display()))?;
-        wait::until(TURN_WITHIN, "another installer to finish", || {
-            match lock.try_lock() {
-                Ok(()) => Ok(Some(())),
-                Err(fs::TryLockError::WouldBlock) => Ok(None),
-                Err(fs::TryLockError::Error(error)) => {
-                    Err(error).while_doing(|| format!("lock {}", path.display()))
-                }
+        wait::until(TURN_WITHIN, "another installer to finish", || match lock.try_lock() {
+            Ok(()) => Ok(Some(())),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => {
+                Err(error).while_doing(|| format!("lock {}", path.display()))
             }
         })?;
         Ok(Self { root, _lock: lock })
@@ -66,10 +62,7 @@ impl Folder {
             return Ok(folder);
         }
         let Part { name, version } = part;
-        println!(
-            "lab: {name} {version}: installing into {}",
-            folder.display()
-        );
+        println!("lab: {name} {version}: installing into {}", folder.display());
         let unfinished = self.root.join(format!("{name}.unfinished"));
         remove(&unfinished)?;
         remove(&folder)?;
@@ -94,14 +87,8 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
-    const FIRST: Part = Part {
-        name: "thing",
-        version: "1",
-    };
-    const SECOND: Part = Part {
-        name: "thing",
-        version: "2",
-    };
+    const FIRST: Part = Part { name: "thing", version: "1" };
+    const SECOND: Part = Part { name: "thing", version: "2" };
 
     #[test]
     fn a_part_is_made_once_per_version_and_again_after_a_failure() {
@@ -115,15 +102,8 @@ mod tests {
         assert!(!folder.has(&FIRST) && !root.path().join("thing").exists());
 
         let made = folder.install(&FIRST, |_| Ok(())).unwrap();
-        assert!(
-            !made.join("half").exists(),
-            "the failed attempt left something"
-        );
+        assert!(!made.join("half").exists(), "the failed attempt left something");
         folder.install(&FIRST, |_| panic!("made twice")).unwrap();
-        assert!(
-            folder
-                .install(&SECOND, |_| Err(Error::new("made anew")))
-                .is_err()
-        );
+        assert!(folder.install(&SECOND, |_| Err(Error::new("made anew"))).is_err());
     }
 }

@@ -159,6 +159,21 @@ impl Api {
         }
     }
 
+    /// Waits until a new task has its place in the source: what is done there from now on is
+    /// replicated, indexes and loading included.
+    ///
+    /// # Errors
+    /// If it does not come to that `within` the time given.
+    pub async fn wait_begun(&self, task: &str, within: Duration) -> Result<()> {
+        self.wait_state(task, "Running", within).await?;
+        wait::until(format!("task {task} to begin"), within, || async {
+            let position = self.position(task).await?;
+            let begun = position["op_positions"].as_array().is_some_and(|all| !all.is_empty());
+            Ok(begun.then_some(()))
+        })
+        .await
+    }
+
     /// Whether it answers at all.
     pub async fn is_healthy(&self) -> bool {
         self.get_status("/healthz").await.is_ok_and(|status| status == 200)

@@ -66,12 +66,12 @@ impl Bench {
         Self { source, target, service, pair, tasks: vec![] }
     }
 
-    /// Creates a task from what differs in its request, and waits until it runs.
+    /// Creates a task from what differs in its request, and waits until it has begun.
     pub(crate) async fn task(&mut self, request: Value) -> String {
         let target = self.pair.target.address();
         let task = self.service.api().create_task(&target, request).await.unwrap();
         self.tasks.push(task.clone());
-        self.service.api().wait_state(&task, "Running", READY_WITHIN).await.unwrap();
+        self.service.api().wait_begun(&task, READY_WITHIN).await.unwrap();
         task
     }
 

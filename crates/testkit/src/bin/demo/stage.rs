@@ -63,7 +63,7 @@ impl Stage {
         println!("    \"milvus_connect_param\": {{\"uri\": \"http://{target}\"}},");
         println!("    \"db_collections\": {{\"*\": [{{\"name\": \"*\"}}]}}}}}}");
         self.task = self.service.api().create_task_for_all(&target).await?;
-        self.service.api().wait_state(&self.task, "Running", READY_WITHIN).await?;
+        self.service.api().wait_begun(&self.task, READY_WITHIN).await?;
         println!("  task {} is running", self.task);
         Ok(())
     }
