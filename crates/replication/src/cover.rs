@@ -2,30 +2,22 @@
 //! begins, then those the catalog or the log announces.
 //! Never touches rows; what it decides is stored before a row depends on it.
 
-use crate::checkpoint::{
-    Checkpoint, Covered, From, Pending, Stage, collection_key, pending_partition,
-};
+use crate::checkpoint::{Checkpoint, Covered, From, Pending, Stage, collection_key};
 use crate::error::{Error, Result};
 use crate::lease;
 use crate::link::Link;
-use crate::merge::{Read, Then};
-use crate::observer::{Event, Observer};
 use crate::path::Ports;
-use crate::ports::{CatalogEvent, Ddl, Snapshot, Transaction};
+use crate::ports::{CatalogEvent, Transaction};
 use crate::read::Channels;
 use crate::roster::Roster;
 use crate::route::Router;
 use crate::selection::Selector;
 use crate::task::Task;
-use crate::window::{Entry, Position};
+use crate::window::Position;
 use milvus_wire::catalog::{Collection, State};
-use milvus_wire::ids::{CollectionId, PartitionId};
-use milvus_wire::message::{DdlMessage, Message};
+use milvus_wire::ids::CollectionId;
 use milvus_wire::position::MessageId;
-use milvus_wire::proto::common::{MsgBase, MsgType};
-use milvus_wire::proto::msg::DropCollectionRequest;
 use milvus_wire::timestamp::Timestamp;
-use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
@@ -33,8 +25,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 /// What a task knows of its collections, and the channels they bring with them.
 pub struct Cover {
-    task: Arc<Task>,
-    ports: Ports,
+    pub(crate) task: Arc<Task>,
+    pub(crate) ports: Ports,
     /// The collections.
     pub roster: Roster,
     /// Their places on the target.
@@ -282,88 +274,12 @@ impl Cover {
         self.save(stored).await
     }
 
-    fn leave_channels(&mut self, gone: &Covered) {
+    pub(crate) fn leave_channels(&mut self, gone: &Covered) {
         for channel in gone.from.keys() {
             if !self.roster.needs(channel) {
                 self.channels.close(channel);
             }
         }
-    }
-
-    /// The collection that a newly announced one takes its name from. The source has dropped it
-    /// already, but writes the drop to the log when it gets round to it, which may be after its
-    /// namesake's creation (`garbage_collector.GcCollectionData`). Its drop messages are made up
-    /// here, one per shard, and the log's own will find nothing.
-    pub async fn displaced(&self, id: CollectionId, upto: Timestamp) -> Result<Option<Vec<Read>>> {
-        let names = self.router.names();
-        let called = |c: &Covered| {
-            let (database, name) = names.collection(&c.database, &c.name);
-            (database.to_owned(), name.to_owned())
-        };
-        let Some(name) = self.roster.get(id).filter(|c| !c.is_live()).map(called) else {
-            return Ok(None);
-        };
-        let old = self.roster.all().find(|c| c.id != id && c.is_live() && called(c) == name);
-        let Some(old) = old else { return Ok(None) };
-        let still = self.ports.catalog.collection(old.id).await?;
-        if still.is_some_and(|still| still.state == State::Created) {
-            return Err(Error::permanent(format!(
-                "two collections of the source have the name {}.{} on the target; change the \
-                 task's name mapping",
-                name.0, name.1
-            )));
-        }
-        Ok(Some(made_up_drop(old, upto)))
-    }
-
-    /// What a drop leaves to be done once its messages are acknowledged; `None` if it concerns
-    /// nothing that the target has.
-    pub fn pending(&self, then: &Then) -> Option<Pending> {
-        let (ddl, partition) = match then {
-            Then::Create(..) => return None,
-            Then::DropCollection(ddl) => (ddl, None),
-            Then::DropPartition(ddl) => (ddl, Some((ddl.partition_id.0, ddl.partition.clone()))),
-        };
-        self.router.place(ddl.collection_id)?;
-        Some(Pending { collection: ddl.collection_id, partition, at: ddl.timestamp })
-    }
-
-    /// The same for a made-up drop.
-    pub fn pending_of(&self, read: &Read) -> Option<Pending> {
-        match &read.entry.message {
-            Message::DropCollection(ddl) => self.pending(&Then::DropCollection(ddl.clone())),
-            _ => None,
-        }
-    }
-
-    /// Carries out a drop whose messages are in the target's log: with those the target's nodes
-    /// clean up, with the request its coordinator does.
-    pub async fn drop(&mut self, pending: &Pending) -> Result<()> {
-        let id = pending.collection;
-        let Some(covered) = self.roster.get(id) else {
-            return Ok(());
-        };
-        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let (database, name) = (database.to_owned(), name.to_owned());
-        let mut stored = Transaction::default();
-        if let Some((partition, partition_name)) = pending_partition(pending) {
-            let (collection, partition_name) = (name, partition_name.to_owned());
-            if !self.task.ignore_partition {
-                let ddl = Ddl::DropPartition { database, collection, partition: partition_name };
-                self.apply(ddl, pending.at).await?;
-            }
-            self.router.forget_partition(id, partition);
-            // A namesake created since was hidden behind the one just dropped.
-            self.create_partitions(id).await?;
-        } else {
-            self.apply(Ddl::DropCollection { database, name }, pending.at).await?;
-            self.router.forget(id);
-            stored.deletes.push(collection_key(&self.task.id, id));
-            if let Some(gone) = self.roster.remove(id) {
-                self.leave_channels(&gone);
-            }
-        }
-        self.save(stored).await
     }
 
     /// The positions of all channels, to be stored.
@@ -381,109 +297,6 @@ impl Cover {
 
     fn selector(&self, collection: &Collection) -> Option<Selector> {
         self.roster.selection().find(&collection.database, collection.name()).cloned()
-    }
-
-    async fn create_databases(&self, snapshot: &Snapshot) -> Result<()> {
-        for database in &snapshot.databases {
-            if self.roster.selection().covers_database(&database.name) {
-                let name = self.router.names().database(&database.name).to_owned();
-                self.apply(Ddl::CreateDatabase(name), database.created).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Creates a collection of the roster on the target, with its partitions.
-    async fn create(&mut self, collection: &Collection) -> Result<()> {
-        let names = self.router.names();
-        let (database, name) = names.collection(&collection.database, collection.name());
-        let (database, name) = (database.to_owned(), name.to_owned());
-        let there = self.ports.link.target.describe(&database, &name).await?;
-        let awaited = self.roster.get(collection.id).is_some_and(|c| c.stage == Stage::Awaited);
-        if there.as_ref().is_some_and(|there| awaited && there.created != collection.created) {
-            return Err(Error::permanent(format!(
-                "the source created the collection {database}.{name}, and the target has one of \
-                 that name that is not from this task; drop or rename it there, then resume"
-            )));
-        }
-        if there.is_none() {
-            self.apply(Ddl::CreateDatabase(database.clone()), collection.created).await?;
-            let collection = Box::new(collection.clone());
-            let created = collection.created;
-            self.apply(Ddl::CreateCollection { database, name, collection }, created).await?;
-        }
-        if !self.find_place(collection.id).await? {
-            return Err(Error::transient(format!(
-                "the collection {} was created on the target and is not there yet",
-                collection.name()
-            )));
-        }
-        self.create_partitions_of(collection.id).await
-    }
-
-    /// Looks a collection of the roster up on the target.
-    async fn find_place(&mut self, id: CollectionId) -> Result<bool> {
-        let Some(covered) = self.roster.get(id) else {
-            return Ok(false);
-        };
-        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let Some(there) = self.ports.link.target.describe(database, name).await? else {
-            return Ok(false);
-        };
-        self.router.settle(&self.roster, id, there)?;
-        if let Some(place) = self.router.place(id) {
-            for lane in &place.lanes {
-                self.ports.link.lane(lane);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Creates what the source has and the target lacks: CreatePartition is not on the log.
-    pub async fn create_partitions(&mut self, id: CollectionId) -> Result<()> {
-        if self.roster.get(id).is_some_and(|c| c.is_live()) {
-            self.create_partitions_of(id).await?;
-        }
-        Ok(())
-    }
-
-    async fn create_partitions_of(&mut self, id: CollectionId) -> Result<()> {
-        let Some(place) = self.router.place(id).cloned() else {
-            return Ok(());
-        };
-        if self.task.ignore_partition {
-            return Ok(());
-        }
-        let here = self.ports.catalog.partitions(id).await?;
-        let there = self.ports.link.target.partitions(&place.database, &place.name).await?;
-        for partition in here.iter().filter(|p| p.state == State::Created) {
-            if !there.contains_key(&partition.name) {
-                let ddl = Ddl::CreatePartition {
-                    database: place.database.clone(),
-                    collection: place.name.clone(),
-                    partition: partition.name.clone(),
-                };
-                self.apply(ddl, partition.created).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks the target for something.
-    pub async fn apply(&self, ddl: Ddl, at: Timestamp) -> Result<()> {
-        self.ports.link.target.apply(&ddl, at).await?;
-        let observer: &dyn Observer = &*self.ports.observer;
-        let (kind, what) = match &ddl {
-            Ddl::CreateDatabase(name) => ("CreateDatabase", name.as_str()),
-            Ddl::CreateCollection { name, .. } => ("CreateCollection", name.as_str()),
-            Ddl::DropCollection { name, .. } => ("DropCollection", name.as_str()),
-            Ddl::CreatePartition { partition, .. } => ("CreatePartition", partition.as_str()),
-            Ddl::DropPartition { partition, .. } => ("DropPartition", partition.as_str()),
-            Ddl::Op(request) => (request.name(), ""),
-        };
-        observer.event(Event::Called(kind));
-        tracing::info!(task = %self.task.id, request = kind, name = what, %at, "target changed");
-        Ok(())
     }
 }
 
@@ -516,41 +329,6 @@ fn first_of(
         }
     }
     from
-}
-
-fn made_up_drop(old: &Covered, at: Timestamp) -> Vec<Read> {
-    let request = DropCollectionRequest {
-        base: Some(MsgBase {
-            msg_type: MsgType::DropCollection.into(),
-            msg_id: -old.id.0,
-            timestamp: at.0,
-            ..Default::default()
-        }),
-        db_name: old.database.clone(),
-        collection_name: old.name.clone(),
-        collection_id: old.id.0,
-        ..Default::default()
-    };
-    let ddl = DdlMessage {
-        msg_id: -old.id.0,
-        timestamp: at,
-        database: old.database.clone(),
-        collection: old.name.clone(),
-        partition: String::new(),
-        collection_id: old.id,
-        partition_id: PartitionId(0),
-        raw: request.encode_to_vec().into(),
-    };
-    let read = |channel: &str| Read {
-        channel: channel.into(),
-        entry: Entry {
-            seq: u64::MAX,
-            id: MessageId::default(),
-            order: at,
-            message: Message::DropCollection(ddl.clone()),
-        },
-    };
-    old.pchannels().map(read).collect()
 }
 
 fn covered(collection: &Collection, from: BTreeMap<String, From>, stage: Stage) -> Result<Covered> {

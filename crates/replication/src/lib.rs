@@ -1,6 +1,7 @@
 //! The way of a row from the source to the target; knows five traits and no client.
 pub mod checkpoint;
 pub mod cover;
+mod ddl;
 pub mod delivery;
 pub mod error;
 mod lane;
