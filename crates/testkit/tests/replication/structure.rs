@@ -129,8 +129,12 @@ async fn names_are_mapped() {
     bench
         .task(json!({
             "db_collections": {"map_from": [{"name": "*"}]},
-            "name_mapping": [{"source_db": "map_from", "target_db": "map_to",
-                "collection_mapping": {"one": "uno"}}],
+            // The second rule is for the collections that the first one does not name.
+            "name_mapping": [
+                {"source_db": "map_from", "target_db": "map_to",
+                    "collection_mapping": {"one": "uno"}},
+                {"source_db": "map_from", "target_db": "map_to"},
+            ],
         }))
         .await;
     let source = bench.source.database("map_from");
