@@ -213,18 +213,6 @@ fn database_time(created: u64) -> Timestamp {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_database_created_in_nanoseconds_compares_with_hybrid_timestamps() {
-        let at = Timestamp::from_ms(1_790_000_000_123);
-        assert_eq!(database_time(1_790_000_000_123_456_789), at);
-        assert_eq!(database_time(at.0), at);
-    }
-}
-
 fn record<M: Message + Default>(
     message: &'static str,
     bytes: &[u8],
@@ -244,5 +232,17 @@ impl State {
             3 => Ok(Self::Dropped),
             _ => Err(DecodeError::OutOfRange { what: "a state", value: number.into() }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_created_in_nanoseconds_compares_with_hybrid_timestamps() {
+        let at = Timestamp::from_ms(1_790_000_000_123);
+        assert_eq!(database_time(1_790_000_000_123_456_789), at);
+        assert_eq!(database_time(at.0), at);
     }
 }

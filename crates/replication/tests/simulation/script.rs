@@ -472,7 +472,7 @@ impl ChannelReader for Reader {
         loop {
             let grown = self.script.grown.clone();
             let grown = grown.notified();
-            if let Some(record) = self.try_next()? {
+            if let Some(record) = self.read()? {
                 return Ok(record);
             }
             grown.await;
@@ -480,6 +480,13 @@ impl ChannelReader for Reader {
     }
 
     fn try_next(&mut self) -> Result<Option<Record>> {
+        // What is in the queue has not always reached the client.
+        if self.script.faults.chance(4) { Ok(None) } else { self.read() }
+    }
+}
+
+impl Reader {
+    fn read(&mut self) -> Result<Option<Record>> {
         if self.script.faults.chance(400) {
             return Err(Error::transient("simulated: the queue is away"));
         }
