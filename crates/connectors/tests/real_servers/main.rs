@@ -5,6 +5,5 @@
 
 mod etcd;
 mod kafka;
-mod measure;
 mod milvus;
 mod support;
