@@ -73,6 +73,9 @@ pub struct Covered {
     pub vchannels: Vec<String>,
     /// Where it begins, by physical channel.
     pub from: BTreeMap<String, From>,
+    /// Which partition of the source the target's partition of a name stands for, by its id there.
+    #[serde(default)]
+    pub partitions: BTreeMap<String, i64>,
     /// The field id of its primary key.
     pub primary_key: i64,
     /// Whether the target has it.

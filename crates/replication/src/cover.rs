@@ -16,6 +16,7 @@ use crate::task::Task;
 use crate::window::Position;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
+use milvus_wire::message::Message;
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,13 +56,7 @@ impl Cover {
             limits.round_bytes,
             limits.held_bytes_max,
         );
-        let router = Router::new(
-            ports.link.target.clone(),
-            ports.catalog.clone(),
-            ports.observer.clone(),
-            task.names.clone(),
-            task.ignore_partition,
-        );
+        let router = Router::new(ports.observer.clone(), task.names.clone());
         let roster = Roster::new(task.selection.clone(), collections);
         Self { task, ports, roster, router, channels }
     }
@@ -158,7 +153,7 @@ impl Cover {
                     self.join(&collection).await?;
                 }
             }
-            CatalogEvent::Partition(id) => self.create_partitions(id).await?,
+            CatalogEvent::Partition(id) => self.learn_partitions(id).await?,
             CatalogEvent::Resync => {
                 let snapshot = self.ports.catalog.snapshot().await?;
                 for collection in &snapshot.collections {
@@ -169,7 +164,7 @@ impl Cover {
                 let live: Vec<_> =
                     self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
                 for id in live {
-                    self.create_partitions(id).await?;
+                    self.learn_partitions(id).await?;
                 }
             }
         }
@@ -221,9 +216,16 @@ impl Cover {
     /// Joins what a round announces before the round is taken apart: a channel may have to be read
     /// again for it, and the round with it. Returns whether anything joined.
     pub async fn join_announced(&mut self, upto: Timestamp) -> Result<bool> {
+        let announced = |message: &Message| match message {
+            Message::CreateCollection(ddl) => Some(ddl.collection_id),
+            _ => None,
+        };
+        let announced: BTreeSet<_> = self.channels.held(upto).filter_map(announced).collect();
         let mut joined = false;
-        for id in self.channels.announced(upto, &self.roster) {
-            if let Some(collection) = self.ports.catalog.collection(id).await? {
+        for id in announced {
+            if self.roster.get(id).is_none()
+                && let Some(collection) = self.ports.catalog.collection(id).await?
+            {
                 joined |= self.join(&collection).await?;
             }
         }
@@ -264,6 +266,7 @@ impl Cover {
         let there = self.ports.link.target.describe(database, name).await?;
         if there.is_some_and(|there| there.created == covered.created) {
             self.find_place(id).await?;
+            self.learn_partitions(id).await?;
             return self.lives(id).await;
         }
         tracing::info!(collection = %covered.name, %id, "collection was gone before it was created");
@@ -347,6 +350,7 @@ fn covered(collection: &Collection, from: BTreeMap<String, From>, stage: Stage) 
         created: collection.created,
         vchannels: collection.vchannels.clone(),
         from,
+        partitions: BTreeMap::new(),
         primary_key: primary.map_or(0, |f| f.field_id),
         stage,
     })

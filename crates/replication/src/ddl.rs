@@ -54,6 +54,9 @@ impl Cover {
             Then::DropPartition(ddl) => (ddl, Some((ddl.partition_id.0, ddl.partition.clone()))),
         };
         self.router.place(ddl.collection_id)?;
+        if partition.is_some() && !self.roster.has_partition(ddl) {
+            return None;
+        }
         Some(Pending { collection: ddl.collection_id, partition, at: ddl.timestamp })
     }
 
@@ -76,14 +79,18 @@ impl Cover {
         let (database, name) = (database.to_owned(), name.to_owned());
         let mut stored = Transaction::default();
         if let Some((partition, partition_name)) = pending_partition(pending) {
-            let (collection, partition_name) = (name, partition_name.to_owned());
-            if !self.task.ignore_partition {
-                let ddl = Ddl::DropPartition { database, collection, partition: partition_name };
-                self.apply(ddl, pending.at).await?;
-            }
+            let partition_name = partition_name.to_owned();
+            let (collection, dropped) = (name, partition_name.clone());
+            let ddl = Ddl::DropPartition { database, collection, partition: dropped };
+            self.apply(ddl, pending.at).await?;
             self.router.forget_partition(id, partition);
+            if let Some(covered) = self.roster.get_mut(id) {
+                covered.partitions.remove(&partition_name);
+                covered.put(&self.task.id, &mut stored);
+            }
+            self.save(stored).await?;
             // A namesake created since was hidden behind the one just dropped.
-            self.create_partitions(id).await?;
+            self.learn_partitions(id).await
         } else {
             self.apply(Ddl::DropCollection { database, name }, pending.at).await?;
             self.router.forget(id);
@@ -91,8 +98,8 @@ impl Cover {
             if let Some(gone) = self.roster.remove(id) {
                 self.leave_channels(&gone);
             }
+            self.save(stored).await
         }
-        self.save(stored).await
     }
 
     pub(crate) async fn create_databases(&self, snapshot: &Snapshot) -> Result<()> {
@@ -130,7 +137,7 @@ impl Cover {
                 collection.name()
             )));
         }
-        self.create_partitions_of(collection.id).await
+        self.learn_partitions(collection.id).await
     }
 
     /// Looks a collection of the roster up on the target.
@@ -149,36 +156,6 @@ impl Cover {
             }
         }
         Ok(true)
-    }
-
-    /// Creates what the source has and the target lacks: CreatePartition is not on the log.
-    pub async fn create_partitions(&mut self, id: CollectionId) -> Result<()> {
-        if self.roster.get(id).is_some_and(|c| c.is_live()) {
-            self.create_partitions_of(id).await?;
-        }
-        Ok(())
-    }
-
-    async fn create_partitions_of(&mut self, id: CollectionId) -> Result<()> {
-        let Some(place) = self.router.place(id).cloned() else {
-            return Ok(());
-        };
-        if self.task.ignore_partition {
-            return Ok(());
-        }
-        let here = self.ports.catalog.partitions(id).await?;
-        let there = self.ports.link.target.partitions(&place.database, &place.name).await?;
-        for partition in here.iter().filter(|p| p.state == State::Created) {
-            if !there.contains_key(&partition.name) {
-                let ddl = Ddl::CreatePartition {
-                    database: place.database.clone(),
-                    collection: place.name.clone(),
-                    partition: partition.name.clone(),
-                };
-                self.apply(ddl, partition.created).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Asks the target for something.

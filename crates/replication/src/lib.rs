@@ -10,6 +10,7 @@ pub mod link;
 pub mod merge;
 pub mod observer;
 pub mod ops;
+pub mod partitions;
 pub mod path;
 pub mod ports;
 pub mod read;

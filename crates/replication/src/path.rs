@@ -113,7 +113,9 @@ async fn replicate(
         if path.stop.until(cover.join_announced(upto)).await?? {
             continue;
         }
-        let round = cover.channels.take(upto);
+        let displaced = path.stop.until(cover.meet_partitions(upto)).await??;
+        let mut round = cover.channels.take(upto);
+        round.extend(cover.drop_displaced(&displaced, &round));
         for (step, ahead) in with_pending(merge(round, upto)) {
             path.step(step, &ahead).await?; // 3 merge
         }
@@ -165,7 +167,7 @@ impl Path {
             pending = drop.first().and_then(|read| self.cover.pending_of(read));
             messages.extend(drop);
         }
-        let routed = self.cover.router.route(messages, &self.cover.roster).await?; // 4 route
+        let routed = self.cover.router.route(messages, &self.cover.roster)?; // 4 route
         if self.is_cut_replay(upto) {
             self.carried.extend(routed);
             return match then {

@@ -8,12 +8,11 @@ use crate::observer::{Event, Observer};
 use crate::ports::{ChannelReader, Record, Source};
 use crate::roster::Roster;
 use crate::window::{Entry, Position, Window, size, timestamp};
-use milvus_wire::ids::CollectionId;
 use milvus_wire::message::{Message, RowKind, decode};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -145,16 +144,10 @@ impl Channels {
         }
     }
 
-    /// Collections whose CreateCollection message a round up to `upto` holds and that the task does
-    /// not know yet.
-    pub fn announced(&self, upto: Timestamp, roster: &Roster) -> BTreeSet<CollectionId> {
-        let held = self.open.values().flat_map(|c| c.window.held()).filter(|e| e.order <= upto);
-        held.filter_map(|entry| match &entry.message {
-            Message::CreateCollection(ddl) => Some(ddl.collection_id),
-            _ => None,
-        })
-        .filter(|id| roster.get(*id).is_none())
-        .collect()
+    /// What a round up to `upto` holds.
+    pub fn held(&self, upto: Timestamp) -> impl Iterator<Item = &Message> {
+        let held = self.open.values().flat_map(|c| c.window.held());
+        held.filter(move |e| e.order <= upto).map(|e| &e.message)
     }
 
     /// Takes everything out that a round up to `upto` holds.

@@ -5,7 +5,7 @@ use crate::checkpoint::Covered;
 use crate::ports::Source;
 use crate::selection::{Selection, named};
 use milvus_wire::ids::CollectionId;
-use milvus_wire::message::Message;
+use milvus_wire::message::{DdlMessage, Message};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
@@ -62,6 +62,12 @@ impl Roster {
     /// Whether a collection of the task lives on a channel.
     pub fn needs(&self, channel: &str) -> bool {
         self.collections.values().any(|c| c.from.contains_key(channel))
+    }
+
+    /// Whether the target has the partition that a drop concerns, and not a namesake.
+    pub fn has_partition(&self, drop: &DdlMessage) -> bool {
+        let covered = self.collections.get(&drop.collection_id);
+        covered.is_some_and(|c| c.partitions.get(&drop.partition) == Some(&drop.partition_id.0))
     }
 
     /// Whether a message may concern the task. Of a collection that is not known yet the name

@@ -4,19 +4,15 @@
 use crate::error::{Error, Result};
 use crate::merge::Read;
 use crate::observer::{Event, Observer};
-use crate::ports::{Catalog, Ddl, Target, TargetCollection};
+use crate::ports::TargetCollection;
 use crate::roster::Roster;
 use crate::selection::Names;
-use milvus_wire::catalog::State;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::message::{DdlMessage, Message, RowMessage};
 use milvus_wire::splice::Patch;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// The partition that every collection has. Source: `common.defaultPartitionName`.
-const DEFAULT_PARTITION: &str = "_default";
 
 /// Where a source collection lives on the target.
 #[derive(Debug)]
@@ -69,26 +65,17 @@ impl Routed {
 
 /// Knows where everything of a task lives on the target.
 pub struct Router {
-    target: Arc<dyn Target>,
-    catalog: Arc<dyn Catalog>,
     observer: Arc<dyn Observer>,
     names: Names,
-    ignore_partition: bool,
     places: BTreeMap<CollectionId, Arc<Place>>,
+    /// Partition ids on the source and on the target.
     partitions: BTreeMap<CollectionId, BTreeMap<PartitionId, PartitionId>>,
 }
 
 impl Router {
     /// Knows nothing yet.
-    pub fn new(
-        target: Arc<dyn Target>,
-        catalog: Arc<dyn Catalog>,
-        observer: Arc<dyn Observer>,
-        names: Names,
-        ignore_partition: bool,
-    ) -> Self {
-        let (places, partitions) = (BTreeMap::new(), BTreeMap::new());
-        Self { target, catalog, observer, names, ignore_partition, places, partitions }
+    pub fn new(observer: Arc<dyn Observer>, names: Names) -> Self {
+        Self { observer, names, places: BTreeMap::new(), partitions: BTreeMap::new() }
     }
 
     /// What the target calls a collection.
@@ -151,6 +138,21 @@ impl Router {
         self.partitions.remove(&id);
     }
 
+    /// Whether it is known where a partition of the source lives.
+    pub fn knows_partition(&self, id: CollectionId, partition: PartitionId) -> bool {
+        self.partition(id, partition).is_some()
+    }
+
+    /// Remembers where a partition lives.
+    pub fn settle_partition(
+        &mut self,
+        id: CollectionId,
+        partition: PartitionId,
+        there: PartitionId,
+    ) {
+        self.partitions.entry(id).or_default().insert(partition, there);
+    }
+
     /// Forgets a partition that has ended.
     pub fn forget_partition(&mut self, id: CollectionId, partition: PartitionId) {
         if let Some(known) = self.partitions.get_mut(&id) {
@@ -158,22 +160,22 @@ impl Router {
         }
     }
 
+    fn partition(&self, id: CollectionId, partition: PartitionId) -> Option<PartitionId> {
+        self.partitions.get(&id)?.get(&partition).copied()
+    }
+
     /// Gives each message its place. A message of a collection that never came to be, or of a
     /// partition that is gone already, is left out and counted.
-    pub async fn route(&mut self, messages: Vec<Read>, roster: &Roster) -> Result<Vec<Routed>> {
+    pub fn route(&self, messages: Vec<Read>, roster: &Roster) -> Result<Vec<Routed>> {
         let mut routed = Vec::with_capacity(messages.len());
         for read in messages {
             let at = match &read.entry.message {
-                Message::Row(row) => self.row(row, roster).await?,
+                Message::Row(row) => self.row(row, roster)?,
                 Message::DropCollection(ddl) => self.drop(ddl, None, &read.channel, roster),
-                Message::DropPartition(ddl) => {
-                    let id =
-                        self.find_partition(ddl.collection_id, ddl.partition_id, &ddl.partition);
-                    match id.await? {
-                        Some(partition) => self.drop(ddl, Some(partition), &read.channel, roster),
-                        None => None,
-                    }
-                }
+                Message::DropPartition(ddl) => self
+                    .partition(ddl.collection_id, ddl.partition_id)
+                    .filter(|_| roster.has_partition(ddl))
+                    .and_then(|there| self.drop(ddl, Some(there), &read.channel, roster)),
                 _ => None,
             };
             match at {
@@ -186,8 +188,8 @@ impl Router {
         Ok(routed)
     }
 
-    async fn row(
-        &mut self,
+    fn row(
+        &self,
         row: &RowMessage,
         roster: &Roster,
     ) -> Result<Option<(Arc<Place>, usize, Option<PartitionId>)>> {
@@ -207,15 +209,8 @@ impl Router {
         if row.partition.is_empty() {
             return Ok(Some((place, shard, None)));
         }
-        let found =
-            self.find_partition(row.collection_id, row.partition_id, &row.partition).await?;
-        let found = match found {
-            None if self.create_partition(row, &place).await? => {
-                self.find_partition(row.collection_id, row.partition_id, &row.partition).await?
-            }
-            found => found,
-        };
-        Ok(found.map(|partition| (place, shard, Some(partition))))
+        let partition = self.partition(row.collection_id, row.partition_id);
+        Ok(partition.map(|partition| (place, shard, Some(partition))))
     }
 
     fn drop(
@@ -229,49 +224,5 @@ impl Router {
         let covered = roster.get(ddl.collection_id)?;
         let shard = covered.pchannels().position(|p| p == channel)?;
         Some((place, shard, partition))
-    }
-
-    /// The target's id of a partition, by its name there.
-    async fn find_partition(
-        &mut self,
-        collection: CollectionId,
-        partition: PartitionId,
-        name: &str,
-    ) -> Result<Option<PartitionId>> {
-        let Some(place) = self.places.get(&collection) else {
-            return Ok(None);
-        };
-        let known = self.partitions.entry(collection).or_default();
-        if let Some(id) = known.get(&partition) {
-            return Ok(Some(*id));
-        }
-        let there = self.target.partitions(&place.database, &place.name).await?;
-        let found = match there.get(name) {
-            None if self.ignore_partition => there.get(DEFAULT_PARTITION),
-            found => found,
-        };
-        if let Some(id) = found {
-            known.insert(partition, *id);
-        }
-        Ok(found.copied())
-    }
-
-    /// Creates the partition of a row if the source still has it: CreatePartition is not on the
-    /// log, so the first row may be the first that is heard of it (invariant I6).
-    async fn create_partition(&mut self, row: &RowMessage, place: &Place) -> Result<bool> {
-        let partitions = self.catalog.partitions(row.collection_id).await?;
-        let Some(partition) =
-            partitions.iter().find(|p| p.id == row.partition_id && p.state == State::Created)
-        else {
-            return Ok(false);
-        };
-        let ddl = Ddl::CreatePartition {
-            database: place.database.clone(),
-            collection: place.name.clone(),
-            partition: partition.name.clone(),
-        };
-        self.target.apply(&ddl, partition.created).await?;
-        self.observer.event(Event::Called("CreatePartition"));
-        Ok(true)
     }
 }

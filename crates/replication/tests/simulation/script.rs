@@ -42,6 +42,12 @@ pub(crate) struct Live {
 /// Where a row message stands: per virtual channel, in the order of the source.
 pub(crate) type Order = BTreeMap<i64, u64>;
 
+/// A drop that the source has carried out and not yet written to its log.
+enum Unwritten {
+    Collection(i64),
+    Partition(i64, i64),
+}
+
 struct World {
     rng: fastrand::Rng,
     topics: BTreeMap<String, Vec<Bytes>>,
@@ -53,7 +59,7 @@ struct World {
     order: Order,
     late: BTreeSet<i64>,
     written: BTreeMap<i64, u64>,
-    unwritten: Vec<i64>,
+    unwritten: Vec<Unwritten>,
     names: u64,
 }
 
@@ -166,10 +172,10 @@ impl Script {
                 let id = live[world.rng.usize(0..live.len())];
                 Some(world.create_partition(now, id))
             }
-            8 => {
+            8..=9 => {
                 let id = live[world.rng.usize(0..live.len())];
-                world.drop_partition(now, id);
-                None
+                let name = world.drop_partition(now, id);
+                name.filter(|_| world.rng.bool()).map(|name| world.add_partition(now, id, name))
             }
             n => {
                 let id = live[world.rng.usize(0..live.len())];
@@ -189,8 +195,11 @@ impl Script {
     pub(crate) fn tick(&self) {
         let now = self.now();
         let mut world = self.world.lock().unwrap();
-        for cid in std::mem::take(&mut world.unwritten) {
-            world.write_drop(now, cid);
+        for drop in std::mem::take(&mut world.unwritten) {
+            match drop {
+                Unwritten::Collection(cid) => world.write_drop(now, cid),
+                Unwritten::Partition(cid, pid) => world.write_partition_drop(now, cid, pid),
+            }
         }
         let at = world.allocate(now);
         world.last_tick = at;
@@ -284,12 +293,21 @@ impl World {
     }
 
     fn end(&mut self, now: Timestamp, cid: i64) -> String {
+        // What was dropped in the collection before is written before.
+        for drop in std::mem::take(&mut self.unwritten) {
+            match drop {
+                Unwritten::Partition(of, pid) if of == cid => {
+                    self.write_partition_drop(now, cid, pid);
+                }
+                other => self.unwritten.push(other),
+            }
+        }
         let live = self.collections.get_mut(&cid).unwrap();
         live.info.state = State::Dropping;
         let name = live.info.schema.name.clone();
         // The source writes the drop to the log when it gets round to it.
         if self.rng.bool() {
-            self.unwritten.push(cid);
+            self.unwritten.push(Unwritten::Collection(cid));
         } else {
             self.write_drop(now, cid);
         }
@@ -312,8 +330,12 @@ impl World {
     }
 
     fn create_partition(&mut self, now: Timestamp, cid: i64) -> CatalogEvent {
-        let at = self.allocate(now);
         let name = format!("p{}", self.rng.u32(0..3));
+        self.add_partition(now, cid, name)
+    }
+
+    fn add_partition(&mut self, now: Timestamp, cid: i64, name: String) -> CatalogEvent {
+        let at = self.allocate(now);
         self.next_id += 1;
         let pid = self.next_id * 1000;
         let live = self.collections.get_mut(&cid).unwrap();
@@ -323,16 +345,25 @@ impl World {
         CatalogEvent::Partition(CollectionId(cid))
     }
 
-    fn drop_partition(&mut self, now: Timestamp, cid: i64) {
-        let at = self.allocate(now);
+    fn drop_partition(&mut self, now: Timestamp, cid: i64) -> Option<String> {
         let live = self.collections.get_mut(&cid).unwrap();
         let named = |p: &&mut Partition| p.name != "_default" && p.state == State::Created;
-        let Some(dropped) = live.partitions.iter_mut().find(named) else {
-            return;
-        };
+        let dropped = live.partitions.iter_mut().find(named)?;
         dropped.state = State::Dropped;
         let (pid, name) = (dropped.id.0, dropped.name.clone());
         live.truth.retain(|_, (_, partition)| *partition != pid);
+        if self.rng.bool() {
+            self.unwritten.push(Unwritten::Partition(cid, pid));
+        } else {
+            self.write_partition_drop(now, cid, pid);
+        }
+        Some(name)
+    }
+
+    fn write_partition_drop(&mut self, now: Timestamp, cid: i64, pid: i64) {
+        let at = self.allocate(now);
+        let live = &self.collections[&cid];
+        let name = live.partitions.iter().find(|p| p.id.0 == pid).unwrap().name.clone();
         let (channels, collection) = (live.info.pchannels.clone(), live.info.schema.name.clone());
         for channel in channels {
             let message = msg::DropPartitionRequest {

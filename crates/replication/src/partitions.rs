@@ -1,0 +1,191 @@
+//! The partitions of a task's collections. CreatePartition is not on the log, so they come from
+//! the catalog: by watch, and before a round whose rows name one that is not known. A name may be
+//! taken by one partition after the other; which of them the target's stands for is stored.
+//! Never touches rows.
+
+use crate::cover::Cover;
+use crate::error::{Error, Result};
+use crate::merge::Read;
+use crate::ports::{Ddl, Transaction};
+use crate::window::Entry;
+use milvus_wire::catalog::{Partition, State};
+use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::message::{DdlMessage, Message};
+use milvus_wire::position::MessageId;
+use milvus_wire::proto::common::{MsgBase, MsgType};
+use milvus_wire::proto::msg::DropPartitionRequest;
+use milvus_wire::timestamp::Timestamp;
+use prost::Message as _;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The partition that every collection has. Source: `common.defaultPartitionName`.
+const DEFAULT_PARTITION: &str = "_default";
+
+/// A partition whose name the target still gives to one that is gone on the source.
+#[derive(Debug)]
+pub struct Displaced {
+    collection: CollectionId,
+    name: String,
+    old: PartitionId,
+    new: PartitionId,
+}
+
+impl Cover {
+    /// Learns every partition that the rows of a round name, before the round is taken apart. What
+    /// is not known afterwards is gone on the source, and its rows with it. Returns those whose
+    /// name is still taken.
+    pub async fn meet_partitions(&mut self, upto: Timestamp) -> Result<Vec<Displaced>> {
+        let unknown = |message: &Message| match message {
+            Message::Row(row) if row.partition.is_empty() => None,
+            Message::Row(row)
+                if self.router.knows_partition(row.collection_id, row.partition_id) =>
+            {
+                None
+            }
+            Message::Row(row) => Some((row.collection_id, row.partition_id)),
+            _ => None,
+        };
+        let unknown: BTreeSet<_> = self.channels.held(upto).filter_map(unknown).collect();
+        let collections: BTreeSet<_> = unknown.iter().map(|(collection, _)| *collection).collect();
+        let mut displaced = Vec::new();
+        for id in collections {
+            let created = self.create_partitions(id).await?;
+            let met = created.into_iter().filter(|p| unknown.contains(&(id, p.id)));
+            let taken = self.roster.get(id).map(|c| &c.partitions);
+            displaced.extend(met.filter_map(|new| {
+                let old = PartitionId(*taken?.get(&new.name)?);
+                (old != new.id).then_some(Displaced {
+                    collection: id,
+                    name: new.name,
+                    old,
+                    new: new.id,
+                })
+            }));
+        }
+        Ok(displaced)
+    }
+
+    /// Drop messages for what is displaced, just before the first row of its namesake: the source
+    /// has dropped it, and writes that to the log when it gets round to it. The log's own drop will
+    /// find nothing.
+    pub fn drop_displaced(&self, displaced: &[Displaced], round: &[Read]) -> Vec<Read> {
+        displaced.iter().flat_map(|displaced| self.made_up_drop(displaced, round)).collect()
+    }
+
+    fn made_up_drop(&self, displaced: &Displaced, round: &[Read]) -> Vec<Read> {
+        let is_new = |read: &&Read| matches!(&read.entry.message, Message::Row(row) if row.partition_id == displaced.new);
+        let first = round.iter().filter(is_new).map(|read| read.entry.order).min();
+        let (Some(first), Some(covered)) = (first, self.roster.get(displaced.collection)) else {
+            return Vec::new();
+        };
+        let (at, msg_id) = (first.prev(), -displaced.old.0);
+        let request = DropPartitionRequest {
+            base: Some(MsgBase {
+                msg_type: MsgType::DropPartition.into(),
+                msg_id,
+                timestamp: at.0,
+                ..Default::default()
+            }),
+            db_name: covered.database.clone(),
+            collection_name: covered.name.clone(),
+            partition_name: displaced.name.clone(),
+            collection_id: covered.id.0,
+            partition_id: displaced.old.0,
+            ..Default::default()
+        };
+        let ddl = DdlMessage {
+            msg_id,
+            timestamp: at,
+            database: covered.database.clone(),
+            collection: covered.name.clone(),
+            partition: displaced.name.clone(),
+            collection_id: covered.id,
+            partition_id: displaced.old,
+            raw: request.encode_to_vec().into(),
+        };
+        let entry = |ddl| {
+            let message = Message::DropPartition(ddl);
+            Entry { seq: u64::MAX, id: MessageId::default(), order: at, message }
+        };
+        let read = |channel: &str| Read { channel: channel.into(), entry: entry(ddl.clone()) };
+        covered.pchannels().map(read).collect()
+    }
+
+    /// Creates what the source has and the target lacks, and learns where it lives.
+    pub async fn learn_partitions(&mut self, id: CollectionId) -> Result<()> {
+        self.create_partitions(id).await.map(|_| ())
+    }
+
+    /// Returns the partitions that the source has now.
+    async fn create_partitions(&mut self, id: CollectionId) -> Result<Vec<Partition>> {
+        let Some(place) = self.router.place(id).cloned() else {
+            return Ok(Vec::new());
+        };
+        let mut here = self.ports.catalog.partitions(id).await?;
+        here.retain(|partition| partition.state == State::Created);
+        let stands_for = self.claim_names(id, &here).await?;
+        let (database, collection) = (&place.database, &place.name);
+        let mut there = self.ports.link.target.partitions(database, collection).await?;
+        let lacks = |p: &&Partition| {
+            !there.contains_key(&p.name) && stands_for.get(&p.name) == Some(&p.id.0)
+        };
+        let missing: Vec<_> = here.iter().filter(lacks).collect();
+        for partition in &missing {
+            let ddl = Ddl::CreatePartition {
+                database: database.clone(),
+                collection: collection.clone(),
+                partition: partition.name.clone(),
+            };
+            self.apply(ddl, partition.created).await?;
+        }
+        if !missing.is_empty() {
+            there = self.ports.link.target.partitions(database, collection).await?;
+        }
+        if self.task.ignore_partition {
+            for partition in &here {
+                let found = there.get(&partition.name).or_else(|| there.get(DEFAULT_PARTITION));
+                if let Some(found) = found {
+                    self.router.settle_partition(id, partition.id, *found);
+                }
+            }
+            return Ok(here);
+        }
+        for (name, partition) in &stands_for {
+            match there.get(name) {
+                Some(found) => self.router.settle_partition(id, PartitionId(*partition), *found),
+                None if here.iter().any(|p| p.id.0 == *partition) => {
+                    return Err(Error::transient(format!(
+                        "the partition {name} of {database}.{collection} was created on the target \
+                         and is not there yet"
+                    )));
+                }
+                // Gone on the source before it could be created: its drop comes on the log.
+                None => {}
+            }
+        }
+        Ok(here)
+    }
+
+    /// Stores, before the target is asked for any, which partition each name stands for. A name that
+    /// is taken stays with its partition until that is dropped.
+    async fn claim_names(
+        &mut self,
+        id: CollectionId,
+        here: &[Partition],
+    ) -> Result<BTreeMap<String, i64>> {
+        let Some(covered) = self.roster.get_mut(id).filter(|_| !self.task.ignore_partition) else {
+            return Ok(BTreeMap::new());
+        };
+        let before = covered.partitions.len();
+        for partition in here {
+            covered.partitions.entry(partition.name.clone()).or_insert(partition.id.0);
+        }
+        let stands_for = covered.partitions.clone();
+        if stands_for.len() > before {
+            let mut stored = Transaction::default();
+            covered.put(&self.task.id, &mut stored);
+            self.save(stored).await?;
+        }
+        Ok(stands_for)
+    }
+}
