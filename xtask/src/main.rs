@@ -1,6 +1,7 @@
 //! The project's own commands, one per file. Never needs more than Rust and a linker to be built:
 //! it installs the rest.
 
+mod bench;
 mod check;
 mod demo;
 mod lab_command;
@@ -14,6 +15,7 @@ const USAGE: &str =
     "usage: ./x demo [--keep]   show a replication on real servers; --keep leaves it running
        ./x test            all checks and tests, as the CI runs them
        ./x check           format, lints and the tests that need no servers
+       ./x bench ...      speed and cost against a raw reader, see ./x bench --help
        ./x lab ...         the real servers by hand, see ./x lab help";
 
 /// Whatever goes wrong is told in words and ends the command.
@@ -27,6 +29,7 @@ fn main() -> ExitCode {
         ["demo", "--keep"] => demo::run(true),
         ["test"] => test::run(),
         ["check"] => check::run(),
+        ["bench", ref rest @ ..] => bench::run(rest),
         ["lab", ref rest @ ..] => lab_command::run(rest),
         _ => {
             eprintln!("{USAGE}");

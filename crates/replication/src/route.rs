@@ -63,6 +63,9 @@ impl Routed {
     }
 }
 
+/// A place, the shard there, and the partition if one is named.
+type Spot = (Arc<Place>, usize, Option<PartitionId>);
+
 /// Knows where everything of a task lives on the target.
 pub struct Router {
     observer: Arc<dyn Observer>,
@@ -188,11 +191,7 @@ impl Router {
         Ok(routed)
     }
 
-    fn row(
-        &self,
-        row: &RowMessage,
-        roster: &Roster,
-    ) -> Result<Option<(Arc<Place>, usize, Option<PartitionId>)>> {
+    fn row(&self, row: &RowMessage, roster: &Roster) -> Result<Option<Spot>> {
         let Some(covered) = roster.get(row.collection_id) else {
             return Ok(None);
         };
@@ -219,7 +218,7 @@ impl Router {
         partition: Option<PartitionId>,
         channel: &str,
         roster: &Roster,
-    ) -> Option<(Arc<Place>, usize, Option<PartitionId>)> {
+    ) -> Option<Spot> {
         let place = self.places.get(&ddl.collection_id)?.clone();
         let covered = roster.get(ddl.collection_id)?;
         let shard = covered.pchannels().position(|p| p == channel)?;

@@ -80,6 +80,14 @@ impl KafkaOptions {
         }
     }
 
+    /// What librdkafka is told by the client that reads channels, for whoever wants to read as it
+    /// does. Holds the secrets.
+    pub fn reading_settings(&self) -> BTreeMap<String, String> {
+        let config = self.reading();
+        let settings = config.config_map().into_iter();
+        settings.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+    }
+
     /// For the client that reads channels.
     pub(super) fn reading(&self) -> ClientConfig {
         let share = PREFETCH_BYTES_MAX / self.channels.max(1);

@@ -1,0 +1,78 @@
+//! `bench`: what milvus-cdc costs and how fast it is, on real servers. Every rate is told as a ratio
+//! to a raw reader of the same topics in the same run. Never fails because a figure is bad, only
+//! because a row is missing.
+
+mod backlog;
+mod catch_up;
+mod delay;
+mod figures;
+mod idle;
+mod scene;
+
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
+use figures::chapter;
+use scene::Scene;
+use std::process::ExitCode;
+
+/// Measures milvus-cdc on real servers.
+#[derive(Parser)]
+struct Arguments {
+    /// How large a backlog is written for catching up, in megabytes of rows.
+    #[arg(long, default_value_t = 2000)]
+    megabytes: u64,
+    /// How often the backlog is read by either reader.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// How long rows are written for the delay, in seconds.
+    #[arg(long, default_value_t = 60)]
+    delay_seconds: u64,
+    /// Only this part.
+    #[arg(long)]
+    only: Option<Part>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Part {
+    Idle,
+    Delay,
+    CatchUp,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = tokio::select! {
+        ended = measure(&arguments) => ended,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nThe benchmark failed: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(arguments: &Arguments) -> Result<()> {
+    let wanted = |part| arguments.only.is_none_or(|only| only == part);
+    chapter("Starting a source and a target Milvus");
+    let mut scene = Scene::start().await?;
+    if wanted(Part::Idle) {
+        chapter("Idle, one task");
+        idle::measure(&scene).await?.print();
+    }
+    if wanted(Part::Delay) {
+        chapter("Delay from the source's acknowledgement to visibility on the target");
+        delay::measure(&scene, arguments.delay_seconds).await?.print();
+    }
+    if wanted(Part::CatchUp) {
+        chapter("Writing a backlog through the source Milvus");
+        let backlog = backlog::write(&mut scene, arguments.megabytes).await?;
+        backlog.print();
+        chapter("Catching up into a target that acknowledges and counts");
+        catch_up::measure(&scene, &backlog, arguments.rounds).await?.print();
+    }
+    scene.end()
+}

@@ -1,0 +1,60 @@
+//! The servers that are measured on. Never measures anything itself.
+
+use anyhow::Result;
+use lab::{Pair, PairOptions, Server};
+use tempfile::TempDir;
+use testkit::milvus::Milvus;
+use testkit::service::{Service, ServiceConfig};
+
+/// A source and a target.
+pub(crate) struct Scene {
+    /// The servers.
+    pub(crate) pair: Pair,
+    /// Clients of both sides.
+    pub(crate) source: Milvus,
+    pub(crate) target: Milvus,
+    folder: TempDir,
+}
+
+impl Scene {
+    /// Starts the servers.
+    pub(crate) async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("milvus-cdc-bench-").tempdir()?;
+        let path = folder.path().to_owned();
+        let pair = tokio::task::spawn_blocking(move || {
+            Pair::start(&lab::install_servers()?, &path, &PairOptions::default())
+        });
+        let pair = pair.await??;
+        let source = Milvus::at(&pair.source.address())?;
+        let target = Milvus::at(&pair.target.address())?;
+        Ok(Self { pair, source, target, folder })
+    }
+
+    /// A milvus-cdc of its own, configured as its defaults are.
+    pub(crate) async fn service(&self) -> Result<Service> {
+        Service::start(ServiceConfig::of_pair(&self.pair)).await
+    }
+
+    /// Where the target listens.
+    pub(crate) fn target_address(&self) -> String {
+        self.pair.target.address()
+    }
+
+    /// Where a log may be put.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// The topics of the source's rows.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let options = &self.pair.source.options;
+        let topic = |n| format!("{}-rootcoord-dml_{n}", options.name);
+        (0..options.dml_channels).map(topic).collect()
+    }
+
+    /// Kills the servers.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.pair.servers().into_iter().try_for_each(Server::kill)?;
+        Ok(())
+    }
+}
