@@ -30,6 +30,9 @@ struct Arguments {
     /// Only this part.
     #[arg(long)]
     only: Option<Part>,
+    /// Leaves the source's etcd and Kafka running at the end, until Ctrl-C, to measure by hand.
+    #[arg(long)]
+    keep: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -73,6 +76,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         backlog.print();
         chapter("Catching up into a target that acknowledges and counts");
         catch_up::measure(&scene, &backlog, arguments.rounds).await?.print();
+    }
+    if arguments.keep {
+        scene.print_addresses();
+        tokio::signal::ctrl_c().await?;
     }
     scene.end()
 }

@@ -52,6 +52,13 @@ impl Scene {
         (0..options.dml_channels).map(topic).collect()
     }
 
+    /// Where the backlog is.
+    pub(crate) fn print_addresses(&self) {
+        println!("\nstill running, until Ctrl-C:");
+        println!("  etcd   {}", self.pair.source_etcd.endpoint());
+        println!("  Kafka  {}", self.pair.kafka.broker());
+    }
+
     /// Kills the servers.
     pub(crate) fn end(mut self) -> Result<()> {
         self.pair.servers().into_iter().try_for_each(Server::kill)?;

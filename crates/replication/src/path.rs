@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 /// How often positions are saved while there are no rows.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
+/// How often lanes without rows are ticked while the task catches up: as often as a source ticks.
+const TICK_EVERY: Duration = Duration::from_millis(200);
+
 /// All that a task needs of the world.
 #[derive(Clone)]
 pub struct Ports {
@@ -90,8 +93,8 @@ async fn replicate(
         exactly = None;
     }
     let cover = Cover::new(task.clone(), ports.clone(), loaded.collections);
-    let (saved, carried) = (Instant::now(), Vec::new());
-    let mut path = Path { task, ports, stop, cover, delivery, saved, exactly, carried };
+    let (saved, ticked, carried) = (Instant::now(), Instant::now(), Vec::new());
+    let mut path = Path { task, ports, stop, cover, delivery, saved, ticked, exactly, carried };
     path.take_up(loaded.checkpoint).await?;
     progress.send_replace(path.progress());
     loop {
@@ -133,6 +136,8 @@ struct Path {
     cover: Cover,
     delivery: Delivery,
     saved: Instant,
+    /// When the lanes without rows were ticked last.
+    ticked: Instant,
     /// Where the round has to end that sends an open window again.
     exactly: Option<Timestamp>,
     /// What belongs to that window and was cut off by a DDL inside it.
@@ -181,7 +186,8 @@ impl Path {
             let mut stored = Transaction::default(); // 6 checkpoint
             self.cover.checkpoint(pending.clone()).put(&self.task.id, &mut stored);
             self.delivery.lift_fence(upto, &mut stored);
-            self.delivery.deliver(&routed, upto, stored).await?; // 5 lane
+            let delivered = self.delivery.deliver(&routed, upto, stored); // 5 lane
+            self.cover.channels.read_during(&self.cover.roster, delivered).await?;
         }
         if let Some(pending) = pending {
             stop.bounded(self.cover.drop(&pending)).await??;
@@ -209,9 +215,13 @@ impl Path {
     async fn tick(&mut self, upto: Timestamp) -> Result<()> {
         let (link, observer) = (self.ports.link.clone(), self.ports.observer.clone());
         let mut backoff = Backoff::new(&*observer, self.task.limits.backoff_max);
+        let is_due = self.ticked.elapsed() >= TICK_EVERY;
         let tick = || async {
             let at = link.close_at(&self.task.id, upto).await?;
-            link.tick_idle(at, &*observer).await.map(|()| at)
+            if at == upto || is_due {
+                link.tick_idle(at, &*observer).await?;
+            }
+            Ok(at)
         };
         let at = loop {
             match self.stop.bounded(tick()).await? {
@@ -219,6 +229,9 @@ impl Path {
                 Err(e) => self.wait_after(&mut backoff, e).await?,
             }
         };
+        if at == upto || is_due {
+            self.ticked = Instant::now();
+        }
         self.cover.channels.set_behind(at > upto);
         self.cover.channels.acknowledge(upto);
         if self.saved.elapsed() >= SAVE_EVERY {

@@ -13,6 +13,7 @@ use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ pub struct Channels {
     source: Arc<dyn Source>,
     observer: Arc<dyn Observer>,
     open: BTreeMap<Arc<str>, Channel>,
+    /// A round closes once it is that large.
     round_bytes: usize,
     held_bytes_max: usize,
     held_bytes: usize,
@@ -108,18 +110,15 @@ impl Channels {
         exactly: Option<Timestamp>,
     ) -> Result<Timestamp> {
         loop {
-            let Some((name, channel)) =
-                self.open.iter_mut().min_by_key(|(_, c)| c.window.last_tick())
-            else {
+            let is_large = self.is_large();
+            let Some((name, channel)) = furthest_behind(&mut self.open) else {
                 return std::future::pending().await;
             };
             let covered = channel.window.last_tick();
             let record = match exactly {
                 Some(exactly) if covered >= exactly => return Ok(exactly),
                 Some(_) => channel.reader.next().await?,
-                None if covered > self.done && self.held_bytes >= self.round_bytes => {
-                    return Ok(covered);
-                }
+                None if is_large => return Ok(covered),
                 None => match channel.reader.try_next()? {
                     Some(record) => record,
                     None if covered > self.done && !self.behind => return Ok(covered),
@@ -132,16 +131,61 @@ impl Channels {
                     None => channel.reader.next().await?,
                 },
             };
-            let held = channel.accept(name, record, roster, &*self.source, &*self.observer)?;
-            self.held_bytes += held;
-            if self.held_bytes > self.held_bytes_max {
-                return Err(Error::permanent(format!(
-                    "more than {} MiB were read without a tick that covers {name}; raise \
-                     packer.memoryLimit, or see why the source's time tick is stuck",
-                    self.held_bytes_max >> 20
-                )));
+            self.accept(&name, record, roster)?;
+        }
+    }
+
+    /// Does `work`, and meanwhile reads what makes the next round. What fails in reading is told
+    /// when the work is done.
+    pub async fn read_during<T>(
+        &mut self,
+        roster: &Roster,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => return done,
+            read = self.read_ahead(roster) => {
+                let done = work.await?;
+                read.map(|()| done)
             }
         }
+    }
+
+    async fn read_ahead(&mut self, roster: &Roster) -> Result<()> {
+        while !self.is_large() {
+            let Some((name, channel)) = furthest_behind(&mut self.open) else {
+                break;
+            };
+            let record = channel.reader.next().await?;
+            self.accept(&name, record, roster)?;
+            // Records that are at hand must not keep the work from going on.
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    /// Whether what ticks cover is a round of its own.
+    fn is_large(&self) -> bool {
+        let covered = self.open.values().map(|c| c.window.last_tick()).min();
+        let bytes = || self.open.values().map(|c| c.window.covered_bytes()).sum::<usize>();
+        covered.is_some_and(|covered| covered > self.done) && bytes() >= self.round_bytes
+    }
+
+    fn accept(&mut self, name: &str, record: Record, roster: &Roster) -> Result<()> {
+        let Some(channel) = self.open.get_mut(name) else {
+            return Ok(());
+        };
+        self.held_bytes += channel.accept(name, record, roster, &*self.source, &*self.observer)?;
+        if self.held_bytes > self.held_bytes_max {
+            return Err(Error::permanent(format!(
+                "more than {} MiB were read without a tick that covers {name}; raise \
+                 packer.memoryLimit, or see why the source's time tick is stuck",
+                self.held_bytes_max >> 20
+            )));
+        }
+        Ok(())
     }
 
     /// What a round up to `upto` holds.
@@ -225,6 +269,11 @@ impl Channels {
     pub fn names(&self) -> Vec<Arc<str>> {
         self.open.keys().cloned().collect()
     }
+}
+
+fn furthest_behind(open: &mut BTreeMap<Arc<str>, Channel>) -> Option<(Arc<str>, &mut Channel)> {
+    let behind = open.iter_mut().min_by_key(|(_, c)| c.window.last_tick());
+    behind.map(|(name, channel)| (name.clone(), channel))
 }
 
 const KINDS: [&str; 3] = ["insert", "delete", "timetick"];

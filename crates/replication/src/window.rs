@@ -39,6 +39,8 @@ pub struct Window {
     next_seq: u64,
     held: VecDeque<Entry>,
     held_bytes: usize,
+    /// Those of them that the newest tick covers.
+    covered_bytes: usize,
     /// Ticks that a position may still need, each the last before a held message.
     ticks: VecDeque<(Timestamp, u64, MessageId)>,
     held_since_tick: bool,
@@ -54,6 +56,7 @@ impl Window {
             next_seq: 0,
             held: VecDeque::new(),
             held_bytes: 0,
+            covered_bytes: 0,
             ticks: VecDeque::new(),
             held_since_tick: true,
         }
@@ -69,6 +72,11 @@ impl Window {
         self.held_bytes
     }
 
+    /// Bytes of the held messages that the newest tick covers.
+    pub fn covered_bytes(&self) -> usize {
+        self.covered_bytes
+    }
+
     /// The held messages.
     pub fn held(&self) -> impl Iterator<Item = &Entry> {
         self.held.iter()
@@ -81,6 +89,7 @@ impl Window {
             return;
         }
         self.last_tick = at;
+        self.covered_bytes = self.held_bytes;
         if at >= self.resume {
             self.skipping = false;
         }
@@ -114,7 +123,11 @@ impl Window {
         let (taken, kept) =
             std::mem::take(&mut self.held).into_iter().partition(|e: &Entry| e.order <= upto);
         self.held = kept;
-        self.held_bytes = self.held.iter().map(|e| size(&e.message)).sum();
+        let bytes_upto = |at: Timestamp| {
+            self.held.iter().filter(|e| e.order <= at).map(|e| size(&e.message)).sum()
+        };
+        self.covered_bytes = bytes_upto(self.last_tick);
+        self.held_bytes = bytes_upto(Timestamp(u64::MAX));
         taken.into()
     }
 
