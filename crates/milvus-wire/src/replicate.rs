@@ -1,17 +1,20 @@
 //! The ReplicateMessage call: what a target pchannel's log is extended by.
-//! Never sends it; encodes its parts straight into the transport's buffer.
+//! Never sends it, and never copies its rows.
 
 use crate::proto::common::{MsgBase, MsgType, ReplicateInfo};
 use crate::proto::milvus::ReplicateMessageRequest;
 use crate::proto::msg::{MsgPosition, TimeTickMsg};
 use crate::splice::Spliced;
 use crate::timestamp::Timestamp;
-use bytes::BufMut;
+use bytes::{BufMut, Bytes, BytesMut};
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 
 /// `ReplicateMessageRequest.Msgs`.
 const MSGS: u32 = 5;
+
+/// A piece costs a frame of the transport: a smaller one is cheaper copied.
+const COPIED_BELOW: usize = 16 << 10;
 
 /// The source of what no node of a Milvus cluster has made; message ids are per source cluster,
 /// and the Go tool signs its ticks the same way.
@@ -49,25 +52,35 @@ impl ReplicateCall {
         self.encoded_len()
     }
 
-    /// How many bytes [`encode`](Self::encode) writes.
+    /// How many bytes its [`pieces`](Self::pieces) have together.
     pub fn encoded_len(&self) -> usize {
         let messages: usize = self.messages.iter().map(|m| message_len(m.len())).sum();
         self.head().encoded_len() + messages + self.positions().encoded_len()
     }
 
-    /// Writes a `milvuspb.ReplicateMessageRequest`, each message straight from its parts.
-    pub fn encode(&self, buf: &mut impl BufMut) {
-        // A vector under construction grows on its own; a transport's buffer was asked for
-        // `encoded_len` bytes. Either way writing can't fail, unlike `Message::encode`.
-        self.head().encode_raw(buf);
+    /// A `milvuspb.ReplicateMessageRequest` in pieces, in order. Rows are the pieces that came from
+    /// the queue and not copied; what is small is put together.
+    pub fn pieces(&self) -> Vec<Bytes> {
+        let mut pieces = Vec::with_capacity(2 * self.messages.len() + 1);
+        let mut small = BytesMut::new();
+        // A vector under construction grows on its own: writing can't fail, unlike
+        // `Message::encode`.
+        self.head().encode_raw(&mut small);
         for message in &self.messages {
-            encode_key(MSGS, WireType::LengthDelimited, buf);
-            encode_varint(message.len() as u64, buf);
+            encode_key(MSGS, WireType::LengthDelimited, &mut small);
+            encode_varint(message.len() as u64, &mut small);
             for part in &message.parts {
-                buf.put_slice(part);
+                if part.len() < COPIED_BELOW {
+                    small.put_slice(part);
+                } else {
+                    pieces.push(small.split().freeze());
+                    pieces.push(part.clone());
+                }
             }
         }
-        self.positions().encode_raw(buf);
+        self.positions().encode_raw(&mut small);
+        pieces.push(small.freeze());
+        pieces
     }
 
     /// The fields before the messages.

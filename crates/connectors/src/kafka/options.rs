@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What all channels of a source may hold prefetched, together.
-const PREFETCH_BYTES_MAX: usize = 32 << 20;
+const PREFETCH_BYTES_MAX: usize = 26 << 20;
 
 /// The share of a channel is not less: one Milvus insert of a thousand rows is half a MiB.
 const CHANNEL_BYTES_MIN: usize = 512 << 10;
@@ -99,8 +99,8 @@ impl KafkaOptions {
             ("max.partition.fetch.bytes", half.to_string()),
             ("fetch.max.bytes", RESPONSE_BYTES_MAX.to_string()),
             // How long a channel whose queue is full is not fetched. The default of a second would
-            // stall catching up; this lets a channel alone read its share every few milliseconds.
-            ("fetch.queue.backoff.ms", "5".to_owned()),
+            // stall catching up: a queue is emptied within milliseconds.
+            ("fetch.queue.backoff.ms", "1".to_owned()),
             // Topics are created by Milvus at any time and must be noticed within about a second.
             ("topic.metadata.refresh.interval.ms", "1000".to_owned()),
             // Unknown topics are retried for ever; nobody is interested in hearing of it.

@@ -1,21 +1,33 @@
-//! Sends a ReplicateMessage call: its parts go straight into the transport's buffer, one copy, no
-//! re-encoding. Never sets a deadline and never repeats a call: what was not answered may still
-//! appear.
+//! Sends a ReplicateMessage call: its pieces go to the transport as they are, without a copy of the
+//! rows, which the generated client would make. Never sets a deadline and never repeats a call: what
+//! was not answered may still appear.
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
 use super::client::Client;
 use super::fault::{Answer as _, Fault};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use futures::future::poll_fn;
+use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Limited, StreamBody};
 use milvus_wire::proto::milvus::ReplicateMessageResponse;
 use milvus_wire::replicate::ReplicateCall;
 use prost::Message as _;
 use replication::ports::CallError;
-use tonic::Status;
-use tonic::client::Grpc;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::http::uri::PathAndQuery;
+use tonic::body::Body;
+use tonic::client::GrpcService as _;
+use tonic::codegen::http::header::{CONTENT_TYPE, HeaderValue, TE};
+use tonic::codegen::http::{HeaderMap, Request, Response, StatusCode};
+use tonic::{Code, Status};
 
 const PATH: &str = "/milvus.proto.milvus.MilvusService/ReplicateMessage";
+
+/// What precedes a message of gRPC: a flag for compression and the length.
+const PREFIX_BYTES: usize = 5;
+
+/// An answer is a status and a position.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Sends one call and waits for its answer as long as the connection lives.
 pub(super) async fn send(client: &Client, call: &ReplicateCall) -> Result<(), CallError> {
@@ -30,50 +42,49 @@ pub(super) async fn send(client: &Client, call: &ReplicateCall) -> Result<(), Ca
 }
 
 async fn ask(client: &Client, call: &ReplicateCall) -> Result<(), Fault> {
-    let mut grpc = Grpc::new(client.connection(&call.pchannel));
-    grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
-    // A copy of the call is a copy of references.
-    let request = client.sign(call.clone());
-    let path = PathAndQuery::from_static(PATH);
-    let answer = grpc.unary(request, path, Replicate).await?.into_inner();
+    let mut connection = client.connection(&call.pchannel);
+    let failed = |error: tonic::transport::Error| Status::from_error(error.into());
+    poll_fn(|context| connection.poll_ready(context)).await.map_err(failed)?;
+    let (metadata, ..) = client.sign(()).into_parts();
+    let answer = connection.call(request(metadata.into_headers(), call)).await.map_err(failed)?;
+    let answer = answer_of(answer).await?;
     answer.status().and_then(Fault::of).map_or(Ok(()), Err)
 }
 
-/// Writes calls, reads their answers.
-struct Replicate;
-
-impl Codec for Replicate {
-    type Encode = ReplicateCall;
-    type Decode = ReplicateMessageResponse;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
+fn request(mut headers: HeaderMap, call: &ReplicateCall) -> Request<Body> {
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    let pieces = call.pieces();
+    let mut prefix = BytesMut::with_capacity(PREFIX_BYTES);
+    prefix.put_u8(0);
+    prefix.put_u32(pieces.iter().map(Bytes::len).sum::<usize>() as u32);
+    let frames = std::iter::once(prefix.freeze()).chain(pieces);
+    let body =
+        StreamBody::new(stream::iter(frames.map(|piece| Ok::<_, Status>(Frame::data(piece)))));
+    let mut request = Request::post(PATH).body(Body::new(body)).unwrap_or_default();
+    *request.headers_mut() = headers;
+    request
 }
 
-impl Encoder for Replicate {
-    type Item = ReplicateCall;
-    type Error = Status;
-
-    fn encode(&mut self, call: ReplicateCall, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(call.encoded_len());
-        call.encode(buffer);
-        Ok(())
+/// Reads a gRPC answer: its status is in the trailers, or in the headers if there is nothing else.
+async fn answer_of(answer: Response<Body>) -> Result<ReplicateMessageResponse, Status> {
+    let (head, body) = answer.into_parts();
+    check(Status::from_header_map(&head.headers))?;
+    if head.status != StatusCode::OK {
+        return Err(Status::unknown(format!("the answer has the HTTP status {}", head.status)));
     }
+    let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+    let body = body.map_err(Status::from_error)?;
+    check(body.trailers().and_then(Status::from_header_map))?;
+    let mut message = body.aggregate();
+    if message.remaining() < PREFIX_BYTES || message.get_u8() != 0 {
+        return Err(Status::internal("the answer is empty or compressed"));
+    }
+    message.get_u32();
+    ReplicateMessageResponse::decode(message)
+        .map_err(|error| Status::internal(format!("the answer can't be read: {error}")))
 }
 
-impl Decoder for Replicate {
-    type Item = ReplicateMessageResponse;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Self::Item>, Status> {
-        let answer = ReplicateMessageResponse::decode(buffer);
-        answer.map(Some).map_err(|error| Status::internal(error.to_string()))
-    }
+fn check(status: Option<Status>) -> Result<(), Status> {
+    status.filter(|status| status.code() != Code::Ok).map_or(Ok(()), Err)
 }

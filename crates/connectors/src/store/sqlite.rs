@@ -8,7 +8,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Connection as _, Row};
+use sqlx::{Connection as _, QueryBuilder, Row};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +18,9 @@ const SCHEMA: i64 = 1;
 
 /// One writes, the others read meanwhile.
 const CONNECTIONS_MAX: u32 = 3;
+
+/// Three parameters each; SQLite takes 32,766 in a statement.
+const PUTS_AT_ONCE: usize = 1000;
 
 /// Only a foreign program, such as a backup, can hold the file; it is waited for that long.
 const BUSY_WITHIN: Duration = Duration::from_secs(10);
@@ -85,18 +88,8 @@ impl SqliteStore {
         for key in &transaction.deletes {
             sqlx::query("DELETE FROM records WHERE key = ?").bind(key).execute(&mut *open).await?;
         }
-        for (key, value) in &transaction.puts {
-            sqlx::query("UPDATE meta SET value = value + 1 WHERE name = 'last_version'")
-                .execute(&mut *open)
-                .await?;
-            sqlx::query(
-                "INSERT OR REPLACE INTO records (key, value, version)
-                 SELECT ?, ?, value FROM meta WHERE name = 'last_version'",
-            )
-            .bind(key)
-            .bind(value)
-            .execute(&mut *open)
-            .await?;
+        for puts in transaction.puts.chunks(PUTS_AT_ONCE) {
+            put(&mut open, puts).await?;
         }
         open.commit().await?;
         Ok(Committed::Yes)
@@ -152,6 +145,25 @@ fn behind(prefix: &str) -> Option<String> {
         }
     }
     None
+}
+
+/// In two statements, however many there are: each is a way to SQLite's thread and back.
+async fn put(connection: &mut SqliteConnection, puts: &[(String, Vec<u8>)]) -> sqlx::Result<()> {
+    let count = puts.len() as i64;
+    let last: i64 = sqlx::query_scalar(
+        "UPDATE meta SET value = value + ? WHERE name = 'last_version'
+         RETURNING CAST(value AS INTEGER)",
+    )
+    .bind(count)
+    .fetch_one(&mut *connection)
+    .await?;
+    let versions = last - count + 1..;
+    let mut insert = QueryBuilder::new("INSERT OR REPLACE INTO records (key, value, version) ");
+    insert.push_values(puts.iter().zip(versions), |mut row, ((key, value), version)| {
+        row.push_bind(key).push_bind(value).push_bind(version);
+    });
+    insert.build().execute(connection).await?;
+    Ok(())
 }
 
 async fn version_of(connection: &mut SqliteConnection, key: &str) -> sqlx::Result<u64> {

@@ -35,21 +35,34 @@ proptest! {
     fn a_call_is_what_prost_would_have_written(
         pchannel in ".{0,20}",
         (begin, end) in any::<(u64, u64)>(),
-        messages in vec(vec(vec(any::<u8>(), 0..300), 0..4), 0..5),
+        messages in vec(vec(part(), 0..4), 0..5),
     ) {
         let messages = messages.into_iter().map(|parts| Spliced {
             parts: parts.into_iter().map(Bytes::from).collect(),
         });
         let (begin, end) = (Timestamp(begin), Timestamp(end));
         let call = ReplicateCall { pchannel, begin, end, messages: messages.collect() };
-        let mut buf = Vec::new();
-        call.encode(&mut buf);
+        let buf = call.pieces().concat();
         let expected = expected(&call);
         prop_assert_eq!(buf.len(), call.encoded_len());
         prop_assert_eq!(call.bytes(), call.encoded_len());
         prop_assert_eq!(&ReplicateMessageRequest::decode(buf.as_slice()).unwrap(), &expected);
         prop_assert_eq!(buf, expected.encode_to_vec());
     }
+}
+
+/// Small ones, which are put together, and some that go as they are.
+fn part() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![vec(any::<u8>(), 0..300), (16_000..17_000_usize).prop_map(|size| vec![7; size])]
+}
+
+#[test]
+fn rows_are_not_copied() {
+    let rows = Bytes::from(vec![1; 100_000]);
+    let messages = vec![Spliced { parts: vec![Bytes::from_static(b"head"), rows.clone()] }];
+    let (begin, end) = (Timestamp(1), Timestamp(1));
+    let call = ReplicateCall { pchannel: "c".into(), begin, end, messages };
+    assert!(call.pieces().iter().any(|piece| piece.as_ptr() == rows.as_ptr()));
 }
 
 #[test]
