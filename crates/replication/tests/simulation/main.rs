@@ -8,10 +8,12 @@
 #![allow(clippy::unwrap_used)] // A simulation that cannot go on has failed.
 
 mod faults;
+mod log;
 mod milvus;
 mod schedule;
 mod script;
 mod store;
+mod world;
 
 use schedule::{Options, run};
 

@@ -4,6 +4,7 @@
 
 use crate::faults::{Fault, Faults, Verdict};
 use crate::script::Script;
+use crate::world::World;
 use async_trait::async_trait;
 use bytes::Bytes;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
@@ -37,6 +38,20 @@ struct Collection {
     rows: Vec<Row>,
     last: BTreeMap<String, (u64, Timestamp)>,
     met: BTreeSet<i64>,
+}
+
+impl Collection {
+    /// In which rows it differs from the source's; `None` if in none.
+    fn compare(&self, world: &World) -> Option<String> {
+        let truth = world.truth(world.created_at(self.info.created)?)?;
+        let mut expected: Vec<_> =
+            truth.iter().map(|(key, (version, _))| (*key, *version)).collect();
+        let mut found: Vec<_> = self.rows.iter().map(|row| (row.key, row.version)).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        (expected != found)
+            .then(|| format!("{}: expected {expected:?}, found {found:?}", self.name))
+    }
 }
 
 #[derive(Default)]
@@ -91,31 +106,22 @@ impl Milvus {
     /// What differs from the source; `None` if nothing does.
     pub(crate) fn difference(&self) -> Option<String> {
         let cluster = self.cluster.lock().unwrap();
-        let here: BTreeSet<_> = self.script.live().into_iter().collect();
+        let world = self.script.world();
+        let here = world.live();
         let identity =
-            |c: &Collection| (c.name.clone(), self.script.created_at(c.info.created).unwrap_or(0));
+            |c: &Collection| (c.name.clone(), world.created_at(c.info.created).unwrap_or(0));
         let there: BTreeSet<_> = cluster.collections.values().map(identity).collect();
         if here != there {
             return Some(format!("collections: source {here:?}, target {there:?}"));
         }
         cluster.collections.values().find_map(|c| {
-            let id = self.script.created_at(c.info.created)?;
+            let id = world.created_at(c.info.created)?;
             let partitions: BTreeSet<_> = c.partitions.keys().cloned().collect();
-            if partitions != self.script.partitions_of(id) {
+            if partitions != world.partitions_of(id) {
                 return Some(format!("partitions of {}: {partitions:?}", c.name));
             }
-            self.compare(c)
+            c.compare(&world)
         })
-    }
-
-    fn compare(&self, c: &Collection) -> Option<String> {
-        let truth = self.script.truth(self.script.created_at(c.info.created)?)?;
-        let mut expected: Vec<_> =
-            truth.iter().map(|(key, (version, _))| (*key, *version)).collect();
-        let mut found: Vec<_> = c.rows.iter().map(|row| (row.key, row.version)).collect();
-        expected.sort_unstable();
-        found.sort_unstable();
-        (expected != found).then(|| format!("{}: expected {expected:?}, found {found:?}", c.name))
     }
 
     fn append(&self, pchannel: &str, messages: &[Bytes]) {
@@ -170,7 +176,8 @@ impl Milvus {
                 .violated(format!("a row of {} names the channel {}", c.name, row.vchannel));
             return;
         }
-        if let Some(place) = self.script.order_of(row.msg_id) {
+        let place = self.script.world().order_of(row.msg_id);
+        if let Some(place) = place {
             let last = c.last.entry(row.vchannel.clone()).or_default();
             // Upserts share a timestamp; all else must come in the order of the source.
             if !c.met.insert(row.msg_id) {
@@ -201,7 +208,7 @@ impl Milvus {
                     partition: row.partition_id.0,
                     at: row.timestamp,
                 });
-                if self.script.timestamp_of(source) == Some(row.timestamp) {
+                if self.script.world().timestamp_of(source) == Some(row.timestamp) {
                     cluster.kept.0 += 1;
                 }
             }
@@ -372,7 +379,7 @@ impl Milvus {
                 };
                 let gone = cluster.collections.remove(&id).unwrap();
                 // Everything before the drop must have arrived before it.
-                if let Some(difference) = self.compare(&gone) {
+                if let Some(difference) = gone.compare(&self.script.world()) {
                     self.verdict.violated(format!("I2: dropped too early: {difference}"));
                 }
             }

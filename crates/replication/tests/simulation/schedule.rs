@@ -261,7 +261,8 @@ impl Schedule {
                 return Err(what);
             }
             difference = self.milvus.difference();
-            if difference.is_none() && self.milvus.ticked().plus_ms(2000) > self.script.last_tick()
+            if difference.is_none()
+                && self.milvus.ticked().plus_ms(2000) > self.script.world().last_tick()
             {
                 return self.outcome();
             }
