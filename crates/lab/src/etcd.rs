@@ -105,7 +105,7 @@ impl seal::Inner for Etcd {
             // A member without others elects itself; the default timeout is a second of waiting.
             .args(["--heartbeat-interval", "20", "--election-timeout", "200"])
             .args(&self.options.server_args);
-        self.process = Some(Process::start(&self.name, command, &self.folder)?);
+        self.process = Some(Process::start_in(&self.folder, &self.name, command)?);
         Ok(())
     }
 

@@ -170,7 +170,7 @@ impl seal::Inner for Kafka {
             .arg(self.install.join("lib/*"))
             .arg("kafka.Kafka")
             .arg(&settings);
-        self.process = Some(Process::start(&self.name, command, &self.folder)?);
+        self.process = Some(Process::start_in(&self.folder, &self.name, command)?);
         Ok(())
     }
 

@@ -44,5 +44,7 @@ pub use kafka::{Kafka, KafkaOptions, Listener};
 pub use milvus::{Milvus, MilvusOptions, Queue};
 pub use pair::{Pair, PairOptions};
 pub use ports::{Port, claim as claim_port};
-pub use procfs::{Usage, is_alive};
+pub use process::Process;
+pub use procfs::{Usage, is_alive, usage_of, usage_of_this};
 pub use server::{READY_WITHIN, Server};
+pub use spawner::mortal;

@@ -223,14 +223,13 @@ impl seal::Inner for Milvus {
         litter::sweep();
         // Several on one machine would share one file of process ids.
         let alias = litter::alias(self.health_port.number());
-        let program = self.install.join("milvus").display().to_string();
-        let mut command = spawner::mortal(&program);
+        let mut command = spawner::mortal(self.install.join("milvus"));
         command
             .args(["run", "standalone", "-alias", &alias])
             .env("LD_LIBRARY_PATH", &self.install)
             .env("DEPLOY_MODE", "STANDALONE")
             .env("METRICS_PORT", self.health_port.number().to_string());
-        let mut process = Process::start(&self.name, command, &self.folder)?;
+        let mut process = Process::start_in(&self.folder, &self.name, command)?;
         process.remove_at_end(litter::left_by(process.pid(), &alias));
         self.process = Some(process);
         Ok(())

@@ -1,4 +1,4 @@
-//! One running server process: signals, end, usage. Dropping it kills it; it never outlives us.
+//! One running program: signals, end, usage. Dropping it kills it; it never outlives us.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
@@ -20,9 +20,10 @@ const DEATH_WITHIN: Duration = Duration::from_secs(20);
 const STILL_WITHIN: Duration = Duration::from_secs(10);
 
 /// How much of a log an error shows.
-const LOG_TAIL_BYTES: usize = 2000;
+const LOG_TAIL_BYTES: usize = 3000;
 
-/// A program started by the lab, with its output in one log file.
+/// A running or ended program with its output in one log file. Dropped, it is killed. Its calls
+/// block, if at all, for moments.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -32,16 +33,18 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`, made by [`spawner::mortal`], in `folder`. The environment is not
-    /// inherited: a server must not pick up settings of whoever runs the tests.
-    pub(crate) fn start(name: &str, mut command: Command, folder: &Path) -> Result<Self> {
-        let log = folder.join(format!("{name}.log"));
-        let scratch = folder.join("tmp");
-        fs::create_dir_all(&scratch).while_doing(|| format!("create {}", scratch.display()))?;
+    /// Starts `command`, made by [`spawner::mortal`], its output appended to `log`. Of the
+    /// environment only `PATH` is inherited: what is tested must not pick up settings of whoever
+    /// runs the tests.
+    ///
+    /// # Errors
+    /// If it cannot be started. A program that is not there is found out by the child: its log
+    /// says so.
+    pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let out = File::options()
             .create(true)
             .append(true)
-            .open(&log)
+            .open(log)
             .while_doing(|| format!("open {}", log.display()))?;
         let err = out.try_clone().while_doing(|| format!("share {}", log.display()))?;
         let chosen: Vec<_> = command
@@ -51,17 +54,25 @@ impl Process {
         command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", folder)
-            .env("TMPDIR", &scratch)
             .envs(chosen)
-            .current_dir(folder)
             .stdin(Stdio::null())
             .stdout(out)
-            .stderr(err)
+            .stderr(err);
+        let child = spawner::spawn(command).while_doing(|| format!("start {name}"))?;
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), litter: vec![] })
+    }
+
+    /// The same for a server that has `folder` for itself.
+    pub(crate) fn start_in(folder: &Path, name: &str, mut command: Command) -> Result<Self> {
+        let scratch = folder.join("tmp");
+        fs::create_dir_all(&scratch).while_doing(|| format!("create {}", scratch.display()))?;
+        command
+            .env("HOME", folder)
+            .env("TMPDIR", &scratch)
+            .current_dir(folder)
             // A Ctrl-C in the terminal is for us; the servers are stopped in order.
             .process_group(0);
-        let child = spawner::spawn(command).while_doing(|| format!("start {name}"))?;
-        Ok(Self { name: name.to_owned(), child, log, litter: vec![] })
+        Self::start(name, command, &folder.join(format!("{name}.log")))
     }
 
     /// Files outside its folder that the program itself does not remove.
@@ -69,29 +80,54 @@ impl Process {
         self.litter = litter;
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Its name in messages.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    pub(crate) fn log(&self) -> &Path {
+    /// Where its output goes.
+    pub fn log(&self) -> &Path {
         &self.log
     }
 
-    pub(crate) fn usage(&self) -> Result<Usage> {
-        procfs::usage(self.pid())
+    /// The end of its output.
+    pub fn log_tail(&self) -> String {
+        let bytes = fs::read(&self.log).unwrap_or_default();
+        let from = bytes.len().saturating_sub(LOG_TAIL_BYTES);
+        String::from_utf8_lossy(&bytes[from..]).into_owned()
     }
 
-    pub(crate) fn is_running(&mut self) -> bool {
+    /// What it uses.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn usage(&self) -> Result<Usage> {
+        procfs::usage_of(self.pid())
+    }
+
+    /// Whether it has not ended.
+    pub fn is_running(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Fails, showing the end of the log, if the process is no longer there.
-    pub(crate) fn must_run(&mut self) -> Result<()> {
-        if self.is_running() {
-            return Ok(());
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn must_run(&mut self) -> Result<()> {
+        match self.child.try_wait() {
+            Ok(None) => Ok(()),
+            ended => Err(Error::new(format!(
+                "{} ended by itself ({ended:?}); end of its log:\n{}",
+                self.name,
+                self.log_tail()
+            ))),
         }
-        let tail = tail(&self.log);
-        Err(Error::new(format!("{} ended by itself; end of its log:\n{tail}", self.name)))
     }
 
     /// Does nothing to a process that has ended, whose id may be another's by now.
@@ -104,8 +140,11 @@ impl Process {
         kill_process(pid, signal).while_doing(|| format!("signal {}", self.name))
     }
 
-    /// Makes the process stand still, and returns when it does.
-    pub(crate) fn freeze(&mut self) -> Result<()> {
+    /// Makes the process stand still (SIGSTOP), and returns when it does.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn freeze(&mut self) -> Result<()> {
         self.signal(Signal::STOP)?;
         let what = format!("{} to stand still", self.name);
         wait::until(STILL_WITHIN, &what, || {
@@ -114,23 +153,33 @@ impl Process {
     }
 
     /// Lets a frozen process go on.
-    pub(crate) fn thaw(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn thaw(&mut self) -> Result<()> {
         self.signal(Signal::CONT)
     }
 
-    /// Asks the process to end and kills it if it has not within `grace`.
-    pub(crate) fn stop(&mut self, grace: Duration) -> Result<()> {
+    /// Asks the process to end (SIGTERM) and kills it if it has not within `grace`. Tells whether
+    /// it ended when it was asked.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn stop(&mut self, grace: Duration) -> Result<bool> {
         self.signal(Signal::TERM)?;
         // A frozen process hears nothing else.
         self.thaw()?;
         match self.wait_end(grace) {
-            Ok(()) => Ok(()),
-            Err(_) => self.kill(),
+            Ok(()) => Ok(true),
+            Err(_) => self.kill().map(|()| false),
         }
     }
 
-    /// Ends the process at once and waits until it is gone.
-    pub(crate) fn kill(&mut self) -> Result<()> {
+    /// Ends the process at once, as a crash would (SIGKILL), and waits until it is gone.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn kill(&mut self) -> Result<()> {
         self.signal(Signal::KILL)?;
         self.wait_end(DEATH_WITHIN)
     }
@@ -153,12 +202,6 @@ impl Drop for Process {
     }
 }
 
-fn tail(log: &Path) -> String {
-    let bytes = fs::read(log).unwrap_or_default();
-    let from = bytes.len().saturating_sub(LOG_TAIL_BYTES);
-    String::from_utf8_lossy(&bytes[from..]).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +209,7 @@ mod tests {
     fn sleeper(folder: &Path) -> Process {
         let mut command = spawner::mortal("sleep");
         command.arg("600");
-        Process::start("sleeper", command, folder).unwrap()
+        Process::start_in(folder, "sleeper", command).unwrap()
     }
 
     #[test]
@@ -187,7 +230,7 @@ mod tests {
         let mut process = sleeper(folder.path());
         process.freeze().unwrap();
         assert!(procfs::is_frozen(process.pid()));
-        process.stop(Duration::from_secs(10)).unwrap();
+        assert!(process.stop(Duration::from_secs(10)).unwrap());
         assert!(!process.is_running());
     }
 
@@ -195,7 +238,7 @@ mod tests {
     fn a_program_that_cannot_start_shows_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let command = spawner::mortal("no-such-program-anywhere");
-        let mut process = Process::start("nothing", command, folder.path()).unwrap();
+        let mut process = Process::start_in(folder.path(), "nothing", command).unwrap();
         let error = wait::until::<()>(Duration::from_secs(10), "its end", || {
             process.must_run().map(|()| None)
         });

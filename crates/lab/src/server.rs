@@ -75,7 +75,7 @@ pub trait Server: seal::Inner + Send {
     /// If the kernel refuses.
     fn stop(&mut self) -> Result<()> {
         let grace = self.grace();
-        self.process_mut().map_or(Ok(()), |process| process.stop(grace))
+        self.process_mut().map_or(Ok(()), |process| process.stop(grace).map(drop))
     }
 
     /// Ends it at once, as a crash would (SIGKILL).

@@ -2,15 +2,16 @@
 //! it ends, so all are started by one thread that lives as long as the process. Never start a
 //! server any other way.
 
+use std::ffi::OsStr;
 use std::io;
 use std::process::{Child, Command};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// A command whose process dies with us, even when we are killed and cannot clean up.
-pub(crate) fn mortal(program: &str) -> Command {
+pub fn mortal(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     command
 }
 

@@ -70,6 +70,6 @@ impl CountingProcess {
     /// # Errors
     /// If it has ended.
     pub fn usage(&self) -> Result<Usage> {
-        self.process.usage()
+        Ok(self.process.usage()?)
     }
 }

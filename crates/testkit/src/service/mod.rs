@@ -97,7 +97,7 @@ impl Service {
     /// # Errors
     /// If it does not run.
     pub fn usage(&self) -> Result<Usage> {
-        self.process.as_ref().context("milvus-cdc was not started")?.usage()
+        Ok(self.process.as_ref().context("milvus-cdc was not started")?.usage()?)
     }
 
     /// Ends it at once, as a crash would (SIGKILL).
@@ -105,7 +105,7 @@ impl Service {
     /// # Errors
     /// If the kernel refuses.
     pub fn kill(&mut self) -> Result<()> {
-        self.process.as_mut().map_or(Ok(()), Process::kill)
+        Ok(self.process.as_mut().map_or(Ok(()), |process| process.kill())?)
     }
 
     /// Asks it to end (SIGTERM) and waits for it.
@@ -121,7 +121,7 @@ impl Service {
     /// # Errors
     /// If the kernel refuses.
     pub fn freeze(&mut self) -> Result<()> {
-        self.process.as_mut().map_or(Ok(()), Process::freeze)
+        Ok(self.process.as_mut().map_or(Ok(()), |process| process.freeze())?)
     }
 
     /// Lets it go on.
@@ -129,7 +129,7 @@ impl Service {
     /// # Errors
     /// If the kernel refuses.
     pub fn thaw(&mut self) -> Result<()> {
-        self.process.as_mut().map_or(Ok(()), Process::thaw)
+        Ok(self.process.as_mut().map_or(Ok(()), |process| process.thaw())?)
     }
 
     /// Starts it again on the same store and port, stopping it first if it runs, and waits until
@@ -148,7 +148,7 @@ impl Service {
     /// # Errors
     /// If it has ended.
     pub fn must_run(&mut self) -> Result<()> {
-        self.process.as_mut().context("milvus-cdc was not started")?.must_run()
+        Ok(self.process.as_mut().context("milvus-cdc was not started")?.must_run()?)
     }
 
     fn launch(&mut self) -> Result<()> {
@@ -177,6 +177,6 @@ impl Service {
     }
 
     fn log_tail(&self) -> String {
-        self.process.as_ref().map_or(String::new(), Process::log_tail)
+        self.process.as_ref().map_or(String::new(), |process| process.log_tail())
     }
 }
