@@ -11,5 +11,7 @@ pub mod milvus;
 mod partition_count;
 mod secret;
 pub mod store;
+mod tls;
 
 pub use secret::Secret;
+pub use tls::TlsFiles;

@@ -1,6 +1,5 @@
 //! A text that is never shown: passwords and tokens. Never prints, logs or compares it.
 
-use serde::{Deserialize, Deserializer};
 use std::fmt;
 
 /// A password or token.
@@ -27,12 +26,6 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_empty() { "unset" } else { "***" })
-    }
-}
-
-impl<'de> Deserialize<'de> for Secret {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self)
     }
 }
 

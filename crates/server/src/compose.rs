@@ -7,7 +7,7 @@ use crate::tasks::TaskRecord;
 use crate::world::{RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::kafka::{Kafka, KafkaOptions};
-use connectors::milvus::{DialTls, Milvus, MilvusOptions};
+use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::store::{MemoryStore, SqliteStore};
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, Source, Store, Target};
@@ -53,17 +53,13 @@ fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
 
 fn catalog(etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
     let (username, password) = etcd.login.clone().unwrap_or_default();
-    let tls = etcd.tls.clone().unwrap_or_default();
     let options = EtcdOptions {
         endpoints: etcd.endpoints.clone(),
         root_path: etcd.root_path.clone(),
         meta_sub_path: etcd.meta_sub_path.clone(),
         username,
         password,
-        tls: etcd.tls.is_some(),
-        tls_ca_path: tls.ca.unwrap_or_default(),
-        tls_cert_path: tls.cert.unwrap_or_default(),
-        tls_key_path: tls.key.unwrap_or_default(),
+        tls: etcd.tls.clone(),
     };
     Ok(Arc::new(Etcd::new(options)?))
 }
@@ -75,19 +71,15 @@ impl Targets for MilvusTargets {
     fn open(&self, task: &TaskRecord) -> Result<Arc<dyn Target>> {
         let param = &task.milvus_connect_param;
         let address = task.target().map_err(Error::permanent)?;
-        let dial = &param.dial_config;
         let mut options = MilvusOptions::new(address.uri());
         options.token = param.login();
         if let Ok(seconds @ 1..) = u64::try_from(param.connect_timeout) {
             options.connect_timeout = Duration::from_secs(seconds);
         }
-        options.tls = DialTls {
-            server_name: dial.server_name.clone(),
-            server_pem_path: (&dial.server_pem_path).into(),
-            ca_pem_path: (&dial.ca_pem_path).into(),
-            client_pem_path: (&dial.client_pem_path).into(),
-            client_key_path: (&dial.client_key_path).into(),
-        };
+        // Of no interest, and so never wrong, where TLS is not spoken.
+        if address.tls() {
+            options.tls = param.dial_config.files().map_err(Error::permanent)?;
+        }
         Ok(Arc::new(Milvus::new(&options)?))
     }
 }

@@ -1,10 +1,8 @@
 //! How to reach an etcd. Never shows the password.
 
-use crate::Secret;
-use etcd_client::{Certificate, ConnectOptions, Identity, TlsOptions};
-use replication::error::{Error, Result};
-use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use crate::{Secret, TlsFiles};
+use etcd_client::ConnectOptions;
+use replication::error::Result;
 use std::time::Duration;
 
 /// As the Go tool has it.
@@ -17,8 +15,7 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// How to reach the etcd of a source Milvus, and where its records are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug)]
 pub struct EtcdOptions {
     /// `host:port` each, with or without a scheme.
     pub endpoints: Vec<String>,
@@ -30,14 +27,8 @@ pub struct EtcdOptions {
     pub username: String,
     /// Its password.
     pub password: Secret,
-    /// Whether to use TLS where an endpoint has no scheme.
-    pub tls: bool,
-    /// The authority to trust, PEM; empty: those of the operating system.
-    pub tls_ca_path: PathBuf,
-    /// Our certificate, PEM; empty: none.
-    pub tls_cert_path: PathBuf,
-    /// Its key, PEM.
-    pub tls_key_path: PathBuf,
+    /// How TLS is spoken; none: only where an endpoint says `https`, and as by default.
+    pub tls: Option<TlsFiles>,
 }
 
 impl Default for EtcdOptions {
@@ -48,10 +39,7 @@ impl Default for EtcdOptions {
             meta_sub_path: "meta".to_owned(),
             username: String::new(),
             password: Secret::default(),
-            tls: false,
-            tls_ca_path: PathBuf::new(),
-            tls_cert_path: PathBuf::new(),
-            tls_key_path: PathBuf::new(),
+            tls: None,
         }
     }
 }
@@ -69,33 +57,11 @@ impl EtcdOptions {
             options = options.with_user(&self.username, self.password.expose());
         }
         let secure = |endpoint: &String| endpoint.starts_with("https://");
-        if self.tls || self.endpoints.iter().any(secure) {
-            options = options.with_tls(self.tls_options()?);
+        if self.tls.is_some() || self.endpoints.iter().any(secure) {
+            options = options.with_tls(self.tls.clone().unwrap_or_default().config()?);
         }
         Ok(options)
     }
-
-    fn tls_options(&self) -> Result<TlsOptions> {
-        let mut tls = TlsOptions::new();
-        if self.tls_ca_path.as_os_str().is_empty() {
-            tls = tls.with_native_roots();
-        } else {
-            tls = tls.ca_certificate(Certificate::from_pem(read(&self.tls_ca_path)?));
-        }
-        let (cert, key) = (&self.tls_cert_path, &self.tls_key_path);
-        match (cert.as_os_str().is_empty(), key.as_os_str().is_empty()) {
-            (true, true) => Ok(tls),
-            (false, false) => Ok(tls.identity(Identity::from_pem(read(cert)?, read(key)?))),
-            _ => Err(Error::permanent("TLS to etcd needs both the certificate and its key")),
-        }
-    }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        Error::permanent(format!("can't read the certificate file {}", path.display()))
-            .because(error)
-    })
 }
 
 #[cfg(test)]
@@ -106,16 +72,5 @@ mod tests {
     fn the_password_is_not_shown() {
         let options = EtcdOptions { password: Secret::new("hunter2"), ..EtcdOptions::default() };
         assert!(!format!("{options:?}").contains("hunter"), "{options:?}");
-    }
-
-    #[test]
-    fn a_missing_certificate_file_is_named() {
-        let options = EtcdOptions {
-            tls: true,
-            tls_ca_path: "/nowhere/ca.pem".into(),
-            ..EtcdOptions::default()
-        };
-        let error = options.connect_options().unwrap_err();
-        assert!(error.what.contains("/nowhere/ca.pem"), "{error}");
     }
 }

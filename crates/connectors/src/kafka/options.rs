@@ -2,7 +2,6 @@
 
 use crate::Secret;
 use rdkafka::ClientConfig;
-use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -25,8 +24,7 @@ const CHANNEL_MESSAGES_MAX: usize = 4096;
 const CHANNELS: usize = 17;
 
 /// How to reach the Kafka of a source Milvus.
-#[derive(Clone, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[derive(Clone)]
 pub struct KafkaOptions {
     /// `host:port`, separated by commas.
     pub brokers: String,

@@ -13,7 +13,7 @@ mod options;
 mod replicate;
 
 pub use describe::fields;
-pub use options::{DialTls, MilvusOptions};
+pub use options::MilvusOptions;
 
 use async_trait::async_trait;
 use client::Client;

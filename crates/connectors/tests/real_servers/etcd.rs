@@ -2,8 +2,8 @@
 //! watch.
 
 use crate::support::{User, keyed_schema, make_certificates, own_etcd, shared_pair, soon};
-use connectors::Secret;
 use connectors::etcd::{Etcd, EtcdOptions};
+use connectors::{Secret, TlsFiles};
 use lab::{EtcdClient, READY_WITHIN, Server};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
@@ -196,10 +196,12 @@ async fn a_password_and_certificates_let_in_and_survive_a_restart() {
         endpoints: vec![server.endpoint()],
         username: "root".into(),
         password: Secret::new(password),
-        tls: true,
-        tls_ca_path: file("ca.pem").into(),
-        tls_cert_path: file("client.pem").into(),
-        tls_key_path: file("client.key").into(),
+        tls: Some(TlsFiles {
+            ca: file("ca.pem").into(),
+            cert: file("client.pem").into(),
+            key: file("client.key").into(),
+            ..TlsFiles::default()
+        }),
         ..EtcdOptions::default()
     };
     let catalog = Etcd::new(with("right")).unwrap();

@@ -14,9 +14,7 @@ mod time;
 pub use fault::{Fault, Faults};
 pub use raw::ENV_PREFIX;
 pub use resolve::level;
-pub use resolved::{
-    Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig, TlsFiles,
-};
+pub use resolved::{Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig};
 
 use raw::Raw;
 use std::path::{Path, PathBuf};

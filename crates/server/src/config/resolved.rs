@@ -2,6 +2,7 @@
 //! Never reads a file or the environment.
 
 use crate::secret::{MASK, Secret};
+use connectors::TlsFiles;
 use replication::task::Limits;
 use serde_yaml_ng::{Mapping, Value};
 use std::collections::BTreeMap;
@@ -75,17 +76,6 @@ pub struct EtcdConfig {
     pub login: Option<(String, Secret)>,
     /// TLS, if it is spoken.
     pub tls: Option<TlsFiles>,
-}
-
-/// Files of a TLS connection; empty ones are not used.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TlsFiles {
-    /// Our certificate.
-    pub cert: Option<PathBuf>,
-    /// Its key.
-    pub key: Option<PathBuf>,
-    /// Who may sign the server's certificate; none: the system's authorities.
-    pub ca: Option<PathBuf>,
 }
 
 /// The queue of the source. A second kind gets its variant here, its keys in `keys` and its
@@ -170,7 +160,7 @@ impl SourceConfig {
             for (name, file) in
                 [("tlsCertPath", &tls.cert), ("tlsKeyPath", &tls.key), ("tlsCACertPath", &tls.ca)]
             {
-                if let Some(file) = file {
+                if !file.as_os_str().is_empty() {
                     put(&format!("sourceConfig.etcd.{name}"), text(&file.to_string_lossy()));
                 }
             }

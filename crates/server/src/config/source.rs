@@ -2,8 +2,9 @@
 //! Never opens a connection; looks at files only to see that they can be read.
 
 use super::resolve::Reader;
-use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig, TlsFiles};
+use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
+use connectors::TlsFiles;
 use std::path::PathBuf;
 
 /// Milvus's default for `rootCoord.dmlChannelNum`.
@@ -169,7 +170,7 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     }
     let cert = file(reader, "sourceConfig.etcd.tlsCertPath");
     let key = file(reader, "sourceConfig.etcd.tlsKeyPath");
-    if cert.is_some() != key.is_some() {
+    if cert.as_os_str().is_empty() != key.as_os_str().is_empty() {
         reader.wrong(
             "sourceConfig.etcd.tlsCertPath",
             "only one of tlsCertPath and tlsKeyPath is set",
@@ -177,13 +178,14 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
         );
     }
     let ca = file(reader, "sourceConfig.etcd.tlsCACertPath");
-    Some(TlsFiles { cert, key, ca })
+    Some(TlsFiles { server_name: String::new(), ca, cert, key })
 }
 
-fn file(reader: &mut Reader<'_>, path: &'static str) -> Option<PathBuf> {
+/// The name of a file that can be read; empty if none is given.
+fn file(reader: &mut Reader<'_>, path: &'static str) -> PathBuf {
     let name = reader.text(path);
     if name.is_empty() {
-        return None;
+        return PathBuf::new();
     }
     if let Err(e) = std::fs::File::open(&name) {
         reader.wrong(
@@ -192,7 +194,7 @@ fn file(reader: &mut Reader<'_>, path: &'static str) -> Option<PathBuf> {
             "name a file that this user may read",
         );
     }
-    Some(name.into())
+    name.into()
 }
 
 fn strip_scheme(endpoint: &str) -> &str {

@@ -3,6 +3,7 @@
 
 use super::address::TargetAddress;
 use crate::secret::{self, Secret};
+use connectors::TlsFiles;
 use replication::selection::{NameRule, named};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -206,6 +207,25 @@ pub struct DialConfig {
     pub client_key_path: String,
 }
 
+impl DialConfig {
+    /// As the client takes them; says what is missing of two-way TLS.
+    pub fn files(&self) -> Result<TlsFiles, &'static str> {
+        let two_way = [&self.ca_pem_path, &self.client_pem_path, &self.client_key_path];
+        let (ca, cert, key) = match two_way.map(|path| path.is_empty()) {
+            [true, true, true] => (&self.server_pem_path, "", ""),
+            [false, false, false] => {
+                (&self.ca_pem_path, &*self.client_pem_path, &*self.client_key_path)
+            }
+            _ => {
+                return Err("two-way TLS to the target needs ca_pem_path, client_pem_path and \
+                            client_key_path");
+            }
+        };
+        let server_name = self.server_name.clone();
+        Ok(TlsFiles { server_name, ca: ca.into(), cert: cert.into(), key: key.into() })
+    }
+}
+
 /// How to reach a target Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -276,4 +296,21 @@ pub struct BufferConfig {
     pub period: i64,
     /// Unused.
     pub size: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_two_way_tls_is_refused() {
+        let one_way = DialConfig { server_pem_path: "/s".into(), ..DialConfig::default() };
+        let files = one_way.files().unwrap();
+        assert_eq!((files.ca, files.cert), ("/s".into(), "".into()));
+        let half = DialConfig { ca_pem_path: "/ca".into(), ..one_way };
+        assert!(half.files().unwrap_err().contains("client_key_path"));
+        let (client_pem_path, client_key_path) = ("/c".to_owned(), "/k".to_owned());
+        let files = DialConfig { client_pem_path, client_key_path, ..half }.files().unwrap();
+        assert_eq!((files.ca, files.cert, files.key), ("/ca".into(), "/c".into(), "/k".into()));
+    }
 }
