@@ -8,7 +8,6 @@
 pub mod etcd;
 pub mod kafka;
 pub mod milvus;
-mod partition_count;
 mod secret;
 pub mod store;
 mod tls;

@@ -71,12 +71,20 @@ pub struct Collection {
     pub consistency_level: i32,
     /// Collection properties (`collection.ttl.seconds`, …).
     pub properties: Vec<KeyValuePair>,
+    /// How many partitions a partition key spreads the rows over; none without such a key. It is
+    /// fixed at the creation and not in the record: whoever reads the catalog counts them.
+    pub partition_count: Option<usize>,
 }
 
 impl Collection {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.schema.name
+    }
+
+    /// Whether rows are spread over partitions by the value of a field.
+    pub fn has_partition_key(&self) -> bool {
+        self.schema.fields.iter().any(|field| field.is_partition_key)
     }
 }
 
@@ -128,6 +136,7 @@ pub fn decode_collection(
         start_positions: positions.map(|pair| (pair.key, MessageId(pair.data.into()))).collect(),
         consistency_level: info.consistency_level,
         properties: info.properties,
+        partition_count: None,
     }))
 }
 

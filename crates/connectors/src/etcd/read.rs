@@ -3,7 +3,6 @@
 
 use super::Shared;
 use super::listing::{list, reader};
-use crate::partition_count;
 use etcd_client::{Client, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
 use milvus_wire::DecodeError;
 use milvus_wire::catalog::{
@@ -219,9 +218,8 @@ async fn finish(
         Error::permanent(format!("the source's record of collection {id} can't be read"))
             .because(error)
     })?;
-    if partition_count::has_partition_key(&whole) {
-        let count = partitions(shared, id).await?.len();
-        partition_count::note(&mut whole, count);
+    if whole.has_partition_key() {
+        whole.partition_count = Some(partitions(shared, id).await?.len());
     }
     Ok(whole)
 }

@@ -5,7 +5,6 @@
 
 use super::client::Client;
 use super::{describe, op};
-use crate::partition_count;
 use milvus_wire::catalog::Collection;
 use milvus_wire::proto::common::{MsgBase, ReplicateInfo};
 use milvus_wire::proto::milvus as pb;
@@ -79,7 +78,9 @@ async fn create_collection(
     }
     let mut schema = collection.schema.clone();
     name.clone_into(&mut schema.name);
-    let (num_partitions, properties) = partition_count::split(collection);
+    // Zero: as the target likes.
+    let num_partitions =
+        collection.partition_count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX));
     let request = pb::CreateCollectionRequest {
         base: replicated(None, at),
         db_name: database.to_owned(),
@@ -87,7 +88,7 @@ async fn create_collection(
         schema: schema.encode_to_vec(),
         shards_num: i32::try_from(collection.vchannels.len()).unwrap_or(i32::MAX),
         consistency_level: collection.consistency_level,
-        properties,
+        properties: collection.properties.clone(),
         num_partitions,
     };
     match client.ask(database, request, async |mut c, r| c.create_collection(r).await).await {

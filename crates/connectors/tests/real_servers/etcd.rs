@@ -57,7 +57,9 @@ async fn a_snapshot_is_what_was_created_on_the_source() {
     let mut names: Vec<_> = partitions.iter().map(|partition| partition.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(names, ["_default", "extra"]);
+    assert_eq!(found.partition_count, None);
     let keyed = named(&snapshot, "default", "snap_keyed").unwrap();
+    assert_eq!(keyed.partition_count, Some(7));
     assert_eq!(soon(catalog.partitions(keyed.id)).await.unwrap().len(), 7);
     assert_eq!(soon(catalog.collection(keyed.id)).await.unwrap().as_ref(), Some(keyed));
     // A catalog that has seen nothing yet finds it in whichever database.

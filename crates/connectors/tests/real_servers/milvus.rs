@@ -33,6 +33,7 @@ fn collection(schema: CollectionSchema, shards: usize) -> Collection {
         start_positions: BTreeMap::new(),
         consistency_level: 2,
         properties: vec![crate::support::pair("collection.ttl.seconds", "86400")],
+        partition_count: None,
     }
 }
 
@@ -111,6 +112,7 @@ async fn a_partition_key_collection_gets_as_many_partitions_as_the_source_has() 
     .unwrap();
     let snapshot = soon(replication::ports::Catalog::snapshot(&catalog)).await.unwrap();
     let keyed = snapshot.collections.into_iter().find(|c| c.name() == "keyed").unwrap();
+    assert_eq!(keyed.partition_count, Some(5));
     let target = target();
     let at = keyed.created;
     make(&target, &create("keyed", keyed), at).await;

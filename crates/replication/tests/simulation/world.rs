@@ -230,6 +230,7 @@ impl World {
             start_positions,
             consistency_level: 0,
             properties: Vec::new(),
+            partition_count: None,
         };
         let partitions = vec![partition(cid, cid * 1000, "_default", at)];
         self.collections.insert(cid, Live { info, truth: Truth::new(), partitions });
