@@ -10,6 +10,7 @@ use milvus_wire::ids::DEFAULT_DATABASE;
 use milvus_wire::proto::common::Status;
 use milvus_wire::proto::milvus::*;
 use milvus_wire::timestamp::Timestamp;
+use prost::Message;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,102 +37,103 @@ impl Calls {
         Self { book, ledger, clock: Arc::default() }
     }
 
-    async fn replicate(&self, body: Body) -> Result<Response, tonic::Status> {
-        let (call, bytes) = receive::<Replicate>(body).await?;
-        self.ledger.enter(&call, bytes);
-        Ok(answer(&ReplicateMessageResponse { status: success(), position: String::new() }))
-    }
-
-    async fn counts(&self, body: Body) -> Result<Response, tonic::Status> {
-        receive::<Counts>(body).await?;
-        Ok(answer(&self.ledger.counts()))
-    }
-
-    async fn database_call(&self, call: &str, body: Body) -> Result<Response, tonic::Status> {
-        match call {
-            "ListDatabases" => {
-                let db_names = self.book.databases();
-                return Ok(answer(&ListDatabasesResponse {
-                    status: success(),
-                    created_timestamp: vec![0; db_names.len()],
-                    db_names,
-                    ..Default::default()
-                }));
+    async fn answer(self, request: http::Request<Body>) -> Result<Response, tonic::Status> {
+        let (parts, body) = request.into_parts();
+        let path = parts.uri.path();
+        Ok(match path.rsplit('/').next().unwrap_or(path) {
+            "ReplicateMessage" => {
+                let (call, bytes) = receive::<Replicate>(body).await?;
+                self.ledger.enter(&call, bytes);
+                answer(&ReplicateMessageResponse { status: success(), position: String::new() })
             }
-            "CreateDatabase" => {
-                self.book.create_database(receive::<CreateDatabaseRequest>(body).await?.0.db_name);
+            "AllocTimestamp" => {
+                let _: AllocTimestampRequest = question(body).await?;
+                answer(&AllocTimestampResponse { status: success(), timestamp: self.now().0 })
             }
-            _ => self.book.drop_database(&receive::<DropDatabaseRequest>(body).await?.0.db_name),
-        }
-        Ok(answer(&Status::default()))
-    }
-
-    async fn collection_call(
-        &self,
-        call: &str,
-        database: String,
-        body: Body,
-    ) -> Result<Response, tonic::Status> {
-        let database = |named: String| if named.is_empty() { database } else { named };
-        Ok(match call {
-            "CreateCollection" => {
-                let (request, _) = receive::<CreateCollectionRequest>(body).await?;
-                self.book.create_collection(database(request.db_name.clone()), &request);
-                answer(&Status::default())
+            "GetVersion" => {
+                let version = "v2.3.5-counting".to_owned();
+                answer(&GetVersionResponse { status: success(), version })
             }
-            "DropCollection" => {
-                let (request, _) = receive::<DropCollectionRequest>(body).await?;
-                self.book.drop_collection(database(request.db_name), request.collection_name);
-                answer(&Status::default())
+            "CheckHealth" => {
+                answer(&CheckHealthResponse { is_healthy: true, ..Default::default() })
             }
-            "HasCollection" => {
-                let (request, _) = receive::<HasCollectionRequest>(body).await?;
-                let place = database(request.db_name);
-                let value = self.book.has_collection(place, request.collection_name);
-                answer(&BoolResponse { status: success(), value })
+            _ if path == COUNTS_CALL => {
+                let _: Counts = question(body).await?;
+                answer(&self.ledger.counts())
             }
-            "DescribeCollection" => {
-                let (request, _) = receive::<DescribeCollectionRequest>(body).await?;
-                answer(&self.book.describe(database(request.db_name), request.collection_name))
-            }
-            _ => {
-                let (request, _) = receive::<ShowCollectionsRequest>(body).await?;
-                answer(&self.book.collections(&database(request.db_name)))
+            call => {
+                let named = parts.headers.get("dbname").and_then(|name| name.to_str().ok());
+                let named = named.filter(|name| !name.is_empty());
+                self.look_up(call, named.unwrap_or(DEFAULT_DATABASE), body).await?
             }
         })
     }
 
-    async fn partition_call(
+    /// Asks the book, or writes in it. What names no database means that of its connection.
+    async fn look_up(
         &self,
         call: &str,
-        database: String,
+        database: &str,
         body: Body,
     ) -> Result<Response, tonic::Status> {
-        let database = |named: String| if named.is_empty() { database } else { named };
+        let book = &*self.book;
+        let place = |named: String| if named.is_empty() { database.to_owned() } else { named };
         Ok(match call {
+            "ListDatabases" => answer(&names(book.databases())),
+            "CreateDatabase" => {
+                let asked: CreateDatabaseRequest = question(body).await?;
+                book.create_database(asked.db_name);
+                done()
+            }
+            "DropDatabase" => {
+                let asked: DropDatabaseRequest = question(body).await?;
+                book.drop_database(&asked.db_name);
+                done()
+            }
+            "CreateCollection" => {
+                let asked: CreateCollectionRequest = question(body).await?;
+                book.create_collection(place(asked.db_name.clone()), &asked);
+                done()
+            }
+            "DropCollection" => {
+                let asked: DropCollectionRequest = question(body).await?;
+                book.drop_collection(place(asked.db_name), asked.collection_name);
+                done()
+            }
+            "HasCollection" => {
+                let asked: HasCollectionRequest = question(body).await?;
+                truth(book.has_collection(place(asked.db_name), asked.collection_name))
+            }
+            "DescribeCollection" => {
+                let asked: DescribeCollectionRequest = question(body).await?;
+                answer(&book.describe(place(asked.db_name), asked.collection_name))
+            }
+            "ShowCollections" => {
+                let asked: ShowCollectionsRequest = question(body).await?;
+                answer(&book.collections(&place(asked.db_name)))
+            }
             "ShowPartitions" => {
-                let (request, _) = receive::<ShowPartitionsRequest>(body).await?;
-                answer(&self.book.partitions(database(request.db_name), request.collection_name))
+                let asked: ShowPartitionsRequest = question(body).await?;
+                answer(&book.partitions(place(asked.db_name), asked.collection_name))
             }
             "HasPartition" => {
-                let (request, _) = receive::<HasPartitionRequest>(body).await?;
-                let place = database(request.db_name);
-                let there = self.book.partitions(place, request.collection_name);
-                let value = there.partition_names.contains(&request.partition_name);
-                answer(&BoolResponse { status: success(), value })
+                let asked: HasPartitionRequest = question(body).await?;
+                let there = book.partitions(place(asked.db_name), asked.collection_name);
+                truth(there.partition_names.contains(&asked.partition_name))
             }
             "CreatePartition" => {
-                let (request, _) = receive::<CreatePartitionRequest>(body).await?;
-                let place = database(request.db_name);
-                self.book.create_partition(place, request.collection_name, request.partition_name);
-                answer(&Status::default())
+                let asked: CreatePartitionRequest = question(body).await?;
+                let place = place(asked.db_name);
+                book.create_partition(place, asked.collection_name, asked.partition_name);
+                done()
             }
-            _ => {
-                let (request, _) = receive::<DropPartitionRequest>(body).await?;
-                let place = database(request.db_name);
-                self.book.drop_partition(place, request.collection_name, &request.partition_name);
-                answer(&Status::default())
+            "DropPartition" => {
+                let asked: DropPartitionRequest = question(body).await?;
+                let place = place(asked.db_name);
+                book.drop_partition(place, asked.collection_name, &asked.partition_name);
+                done()
             }
+            _ => answer(&Bytes::new()),
         })
     }
 
@@ -142,46 +144,29 @@ impl Calls {
         let last = self.clock.fetch_max(wall, Ordering::Relaxed);
         Timestamp(if last < wall { wall } else { self.clock.fetch_add(1, Ordering::Relaxed) + 1 })
     }
+}
 
-    async fn answer(self, request: http::Request<Body>) -> Result<Response, tonic::Status> {
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path();
-        let call = path.rsplit('/').next().unwrap_or(path);
-        let database = || {
-            let named = parts.headers.get("dbname").and_then(|name| name.to_str().ok());
-            named.filter(|name| !name.is_empty()).unwrap_or(DEFAULT_DATABASE).to_owned()
-        };
-        match call {
-            "ReplicateMessage" => self.replicate(body).await,
-            "AllocTimestamp" => {
-                receive::<AllocTimestampRequest>(body).await?;
-                let timestamp = self.now().0;
-                Ok(answer(&AllocTimestampResponse { status: success(), timestamp }))
-            }
-            "ListDatabases" | "CreateDatabase" | "DropDatabase" => {
-                self.database_call(call, body).await
-            }
-            "CreateCollection" | "DropCollection" | "HasCollection" | "DescribeCollection"
-            | "ShowCollections" => self.collection_call(call, database(), body).await,
-            "ShowPartitions" | "HasPartition" | "CreatePartition" | "DropPartition" => {
-                self.partition_call(call, database(), body).await
-            }
-            "GetVersion" => {
-                let version = "v2.3.5-counting".to_owned();
-                Ok(answer(&GetVersionResponse { status: success(), version }))
-            }
-            "CheckHealth" => {
-                let health = CheckHealthResponse { is_healthy: true, ..Default::default() };
-                Ok(answer(&health))
-            }
-            _ if path == COUNTS_CALL => self.counts(body).await,
-            _ => Ok(answer(&Bytes::new())),
-        }
-    }
+/// The message of a call.
+async fn question<M: Message + Default>(body: Body) -> Result<M, tonic::Status> {
+    receive(body).await.map(|(message, _)| message)
 }
 
 fn success() -> Option<Status> {
     Some(Status::default())
+}
+
+/// The answer to what always succeeds.
+fn done() -> Response {
+    answer(&Status::default())
+}
+
+fn truth(value: bool) -> Response {
+    answer(&BoolResponse { status: success(), value })
+}
+
+fn names(db_names: Vec<String>) -> ListDatabasesResponse {
+    let created_timestamp = vec![0; db_names.len()];
+    ListDatabasesResponse { status: success(), created_timestamp, db_names, ..Default::default() }
 }
 
 impl NamedService for Calls {
