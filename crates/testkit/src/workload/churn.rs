@@ -21,7 +21,8 @@ pub struct Churn {
     pub alive: usize,
     /// Rows of each.
     pub rows: u64,
-    /// How soon each must be equal on the target, and gone there after its drop.
+    /// How soon each must be equal on the target, and gone there after its drop unless its name is
+    /// used again.
     pub within: Duration,
     /// Whether the names of dropped ones are used again at once.
     pub same_names: bool,
@@ -34,8 +35,9 @@ pub struct ChurnStats {
     pub collections: usize,
     /// The longest from the last acknowledged row to equality.
     pub slowest_equal: Duration,
-    /// The longest from a drop on the source to that on the target.
-    pub slowest_drop: Duration,
+    /// The longest from a drop on the source to that on the target; none where names are used
+    /// again, for then there is a namesake at once.
+    pub slowest_drop: Option<Duration>,
 }
 
 impl Churn {
@@ -62,7 +64,7 @@ impl Churn {
         at: usize,
         source: &Milvus,
         target: &Milvus,
-    ) -> Result<(Duration, Duration)> {
+    ) -> Result<(Duration, Option<Duration>)> {
         // As many names as collections are alive, were they to take turns strictly.
         let number = if self.same_names { at % self.alive.max(1) } else { at };
         let name = format!("{}_{number}", self.spec.name());
@@ -87,18 +89,15 @@ impl Churn {
         let report = Comparison::new(source, target, &name).equal_within(self.within).await?;
         ensure!(report.source_rows == self.rows, "{name} on the source: {report}");
         let equal = filled.elapsed();
-        let created = target.describe(&name).await?.created_timestamp;
         source.drop_collection(&name).await.with_context(|| format!("drop {name}"))?;
         let dropped = Instant::now();
-        if !self.same_names {
-            // A namesake may be there already, which is another collection.
-            wait::until(format!("{name} to be gone on the target"), self.within, || async {
-                let there = target.collections().await?.contains(&name);
-                let same = there && target.describe(&name).await?.created_timestamp == created;
-                Ok((!same).then_some(()))
-            })
-            .await?;
+        if self.same_names {
+            return Ok((equal, None));
         }
-        Ok((equal, dropped.elapsed()))
+        wait::until(format!("{name} to be gone on the target"), self.within, || async {
+            Ok((!target.collections().await?.contains(&name)).then_some(()))
+        })
+        .await?;
+        Ok((equal, Some(dropped.elapsed())))
     }
 }

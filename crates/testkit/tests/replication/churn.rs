@@ -24,6 +24,7 @@ async fn two_hundred_collections_come_and_go() {
         let stats = churn.run(&bench.source, &bench.target).await.unwrap();
         println!("{stats:?}");
         assert_eq!(stats.collections, churn.collections);
+        assert_eq!(stats.slowest_drop.is_some(), !churn.same_names);
     }
     assert_eq!(bench.service.api().task(&task).await.unwrap()["state"], "Running");
     bench.finish().await;
