@@ -3,17 +3,22 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use lab::{READY_WITHIN, Server};
 use serde_json::json;
 use testkit::rows::Random;
 use testkit::wait;
-use tokio::time::sleep;
 
 use crate::bench::{Bench, EQUAL_WITHIN};
 use crate::load::Load;
 
 /// How often milvus-cdc is killed.
 const KILLS: usize = 20;
+
+/// How long a fault lasts is a part of it: this waits for nothing that is to happen.
+async fn lasts(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn milvus_cdc_is_killed_twenty_times() {
@@ -22,16 +27,35 @@ async fn milvus_cdc_is_killed_twenty_times() {
     let load = Load::on(&bench, "killed", 1).await;
     load.write(500).await;
     let mut random = Random::of(&[20]);
-    for _ in 0..KILLS {
-        // The moment is what is random here: nothing is waited for.
-        sleep(Duration::from_millis(200 + random.below(2500))).await;
+    let mut killed = 0;
+    for kill in 0..KILLS {
+        // Every other life must get beyond the end of the one before; the rest end wherever they
+        // are, be it at their very beginning.
+        if kill % 2 == 1 {
+            gets_beyond(&bench, &task, killed).await;
+        }
+        load.write(random.below(1500)).await;
         bench.service.kill().unwrap();
+        killed = bench.source.clock().await.unwrap().ms();
         bench.service.restart().await.unwrap();
     }
     bench.service.api().wait_state(&task, "Running", READY_WITHIN).await.unwrap();
     load.write(500).await;
     load.judge().await;
     bench.finish().await;
+}
+
+/// Waits until everything that the source had written at a moment is stored as done.
+async fn gets_beyond(bench: &Bench, task: &str, moment_ms: u64) {
+    wait::until(format!("progress beyond {moment_ms}"), EQUAL_WITHIN, || async {
+        let position = bench.service.api().position(task).await?;
+        let channels = position["positions"].as_array().context("no position")?;
+        let reached = channels.iter().filter_map(|channel| channel["time"].as_u64()).min();
+        anyhow::ensure!(reached > Some(moment_ms), "{reached:?}");
+        Ok(Some(()))
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -42,7 +66,14 @@ async fn kafka_is_stopped_and_started() {
     for _ in 0..2 {
         load.write(1000).await;
         bench.pair.kafka.stop().unwrap();
-        sleep(Duration::from_secs(3)).await;
+        wait::until("milvus-cdc to miss Kafka", EQUAL_WITHIN, || async {
+            let metrics = bench.service.api().metrics().await?;
+            let mut readable =
+                metrics.lines().filter(|line| line.starts_with("milvus_cdc_source_readable{"));
+            Ok(readable.any(|line| line.ends_with(" 0")).then_some(()))
+        })
+        .await
+        .unwrap();
         bench.pair.kafka.restart().unwrap();
         bench.pair.kafka.wait_ready(READY_WITHIN).unwrap();
     }
@@ -93,7 +124,7 @@ async fn the_source_s_etcd_is_away_for_twenty_seconds() {
     let load = Load::on(&bench, "etcd", 5).await;
     load.write(1000).await;
     bench.pair.source_etcd.stop().unwrap();
-    sleep(Duration::from_secs(20)).await;
+    lasts(20).await;
     bench.pair.source_etcd.restart().unwrap();
     bench.pair.source_etcd.wait_ready(READY_WITHIN).unwrap();
     load.write(1000).await;
@@ -113,7 +144,7 @@ async fn the_target_is_frozen() {
     for seconds in [5, 15, 9] {
         load.write(1000).await;
         bench.pair.target.freeze().unwrap();
-        sleep(Duration::from_secs(seconds)).await;
+        lasts(seconds).await;
         bench.pair.target.thaw().unwrap();
     }
     load.write(1000).await;
