@@ -9,6 +9,7 @@ use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use replication::error::Kind;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
+use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 
 fn source() -> Etcd {
@@ -156,6 +157,10 @@ async fn compaction(server: &lab::Etcd) -> (etcd_client::Client, i64) {
     (client, revision)
 }
 
+/// How long the server stands still, in which nothing is to happen that could be seen from here:
+/// ten seconds until the next ping, ten for its answer, and some to give up the watch.
+const LONGER_THAN_A_PING: Duration = Duration::from_secs(25);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_etcd_that_stands_still_is_noticed() {
     let (mut server, _run) = own_etcd(lab::EtcdOptions::default());
@@ -164,8 +169,7 @@ async fn an_etcd_that_stands_still_is_noticed() {
     let mut changes = catalog.changes();
     event(&mut changes, CatalogEvent::Resync).await;
     server.freeze().unwrap();
-    // Pings: ten seconds until the next, ten for its answer.
-    tokio::time::sleep(std::time::Duration::from_secs(25)).await;
+    tokio::time::sleep(LONGER_THAN_A_PING).await;
     server.thaw().unwrap();
     event(&mut changes, CatalogEvent::Resync).await;
 }

@@ -1,27 +1,22 @@
 //! Metrics: the Go tool's names and labels, the honest lag, and that nothing is left of a deleted
 //! task.
 
-use crate::support::Harness;
+use crate::support::{Harness, eventually};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use replication::observer::Event;
 use serde_json::json;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// Waits for a line of the metrics that begins so, and reads its value.
 async fn value(service: &Harness, line: &str, wanted: impl Fn(f64) -> bool) -> f64 {
-    let mut last = None;
-    for _ in 0..400 {
+    eventually(async || {
         let text = service.metrics().await;
         let found = text.lines().find(|l| l.starts_with(line));
-        last = found.map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
-        if let Some(value) = last.filter(|v| wanted(*v)) {
-            return value;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{line}: {last:?}\n{}", service.metrics().await);
+        let value = found.map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap());
+        value.filter(|v| wanted(*v)).ok_or_else(|| format!("{line}: {value:?}\n{text}"))
+    })
+    .await
 }
 
 #[tokio::test]

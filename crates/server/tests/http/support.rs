@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const CONFIG: &str = "
@@ -39,6 +40,11 @@ maxTaskNum: 5
 maxNameLength: 20
 limits: {finishMax: 1s}
 ";
+
+/// Nothing in these tests takes longer, even on a busy machine.
+const SEEN_WITHIN: Duration = Duration::from_secs(10);
+
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a run of a task does.
 pub(crate) enum Act {
@@ -369,16 +375,29 @@ impl Harness {
         id: &'a str,
         wanted: impl Fn(&Value) -> bool + 'a,
     ) -> impl Future<Output = Value> + 'a {
-        let place = std::panic::Location::caller();
-        async move {
-            for _ in 0..500 {
-                let task = self.task(id).await;
-                if wanted(&task) {
-                    return task;
+        eventually(async move || {
+            let task = self.task(id).await;
+            if wanted(&task) { Ok(task) } else { Err(task) }
+        })
+    }
+}
+
+/// Looks until there is something to see; what was seen instead is told when time is up.
+#[track_caller]
+pub(crate) fn eventually<T, E: std::fmt::Display>(
+    look: impl AsyncFn() -> std::result::Result<T, E>,
+) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + SEEN_WITHIN;
+        loop {
+            match look().await {
+                Ok(seen) => return seen,
+                Err(instead) if Instant::now() > deadline => {
+                    panic!("{place}: never came to be: {instead}")
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                Err(_) => tokio::time::sleep(LOOK_PAUSE).await,
             }
-            panic!("{place}: never came to be: {}", self.task(id).await);
         }
     }
 }
