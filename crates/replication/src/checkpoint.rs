@@ -1,4 +1,4 @@
-//! Step 6 of the way of a row: how far a task is, as it is stored.
+//! Step 6 of the way of a row: how far a task is, and where that is kept.
 //! A checkpoint moves only over what the target has acknowledged (invariant I1); it never holds
 //! rows.
 //!
@@ -9,17 +9,15 @@
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
 //! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ports::{Store, Transaction};
+use crate::stored::{self, FORM, decode, encode, load_one};
 use crate::window::Position;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// The form of these records. A record of a higher one is refused, not damaged.
-const FORM: u32 = 1;
 
 /// How far a task is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -203,61 +201,6 @@ pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
     Ok(Loaded { checkpoint, collections, fence: fence.map(|f| f.upto) })
 }
 
-/// A line of the `position` answer: one channel of one collection.
-#[derive(Clone, Debug)]
-pub struct ShownPosition {
-    /// The collection on the source; −10 for the op channel, as the Go tool numbers it.
-    pub collection: CollectionId,
-    /// The source's or target's physical channel.
-    pub channel: String,
-    /// Where the task resumes.
-    pub id: MessageId,
-    /// Everything up to it is on the target.
-    pub tick: Timestamp,
-}
-
-/// Stored positions of a task, for showing.
-#[derive(Clone, Debug, Default)]
-pub struct Shown {
-    /// Of the source's channels, per collection.
-    pub positions: Vec<ShownPosition>,
-    /// Of the op channel.
-    pub op_positions: Vec<ShownPosition>,
-    /// Last closing ticks of the target's channels; their ids are empty.
-    pub target_positions: Vec<ShownPosition>,
-}
-
-/// The number the Go tool gives to the op channel.
-const OP_CHANNEL: CollectionId = CollectionId(-10);
-
-/// Reads the positions of a task. Empty if it has not begun.
-pub async fn show(store: &dyn Store, task: &str) -> Result<Shown> {
-    let loaded = load(store, task).await?;
-    let mut shown = Shown::default();
-    let channels = loaded.checkpoint.map(|c| c.channels).unwrap_or_default();
-    for collection in &loaded.collections {
-        for channel in collection.pchannels() {
-            if let Some(position) = channels.get(channel) {
-                shown.positions.push(ShownPosition {
-                    collection: collection.id,
-                    channel: channel.to_owned(),
-                    id: position.id.clone(),
-                    tick: position.tick,
-                });
-            }
-        }
-    }
-    if let Some(op) = OpPosition::load(store, task).await? {
-        shown.op_positions.push(ShownPosition {
-            collection: OP_CHANNEL,
-            channel: String::new(),
-            id: op.next,
-            tick: op.at,
-        });
-    }
-    Ok(shown)
-}
-
 /// The keys of everything stored of a task besides its own record, for deleting it.
 pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
@@ -268,118 +211,4 @@ pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
 /// A partition of a pending drop.
 pub fn pending_partition(pending: &Pending) -> Option<(PartitionId, &str)> {
     pending.partition.as_ref().map(|(id, name)| (PartitionId(*id), name.as_str()))
-}
-
-pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
-    serde_json::to_vec(record).expect("a record of numbers, texts and maps has a JSON form")
-}
-
-pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Form {
-        form: Option<u32>,
-    }
-    let bad = |e| {
-        Error::permanent(format!(
-            "the stored record {key} can't be read; restore the task store from a backup"
-        ))
-        .because(e)
-    };
-    let form: Form = serde_json::from_slice(value).map_err(bad)?;
-    if form.form.is_some_and(|form| form > FORM) {
-        return Err(Error::permanent(format!(
-            "the stored record {key} was written by a newer milvus-cdc; run that version"
-        )));
-    }
-    serde_json::from_slice(value).map_err(bad)
-}
-
-pub(crate) async fn load_one<T: DeserializeOwned>(
-    store: &dyn Store,
-    key: &str,
-) -> Result<Option<T>> {
-    store.get(key).await?.map(|stored| decode(key, &stored.value)).transpose()
-}
-
-/// The text forms of ids and positions inside the records.
-mod stored {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) mod id {
-        use super::{Deserialize, Deserializer, Serializer};
-        use base64::{Engine, engine::general_purpose::STANDARD};
-        use milvus_wire::position::MessageId;
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            id: &MessageId,
-            s: S,
-        ) -> Result<S::Ok, S::Error> {
-            s.serialize_str(&STANDARD.encode(&id.0))
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            d: D,
-        ) -> Result<MessageId, D::Error> {
-            let text = String::deserialize(d)?;
-            let bytes = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
-            Ok(MessageId(bytes.into()))
-        }
-    }
-
-    macro_rules! number {
-        ($module:ident, $of:path, $number:ty) => {
-            pub(super) mod $module {
-                use super::{Deserialize, Deserializer, Serialize, Serializer};
-                use $of as Number;
-
-                pub(in super::super) fn serialize<S: Serializer>(
-                    value: &Number,
-                    s: S,
-                ) -> Result<S::Ok, S::Error> {
-                    value.0.serialize(s)
-                }
-
-                pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-                    d: D,
-                ) -> Result<Number, D::Error> {
-                    <$number>::deserialize(d).map(Number)
-                }
-            }
-        };
-    }
-
-    number!(timestamp, milvus_wire::timestamp::Timestamp, u64);
-    number!(collection, milvus_wire::ids::CollectionId, i64);
-
-    pub(super) mod positions {
-        use super::{Deserialize, Deserializer, Serialize, Serializer};
-        use crate::window::Position;
-        use milvus_wire::position::MessageId;
-        use milvus_wire::timestamp::Timestamp;
-        use std::collections::BTreeMap;
-
-        #[derive(Serialize, Deserialize)]
-        struct Stored {
-            #[serde(with = "super::id")]
-            id: MessageId,
-            #[serde(with = "super::timestamp")]
-            tick: Timestamp,
-        }
-
-        pub(in super::super) fn serialize<S: Serializer>(
-            positions: &BTreeMap<String, Position>,
-            s: S,
-        ) -> Result<S::Ok, S::Error> {
-            s.collect_map(
-                positions.iter().map(|(k, p)| (k, Stored { id: p.id.clone(), tick: p.tick })),
-            )
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            d: D,
-        ) -> Result<BTreeMap<String, Position>, D::Error> {
-            let stored = BTreeMap::<String, Stored>::deserialize(d)?;
-            Ok(stored.into_iter().map(|(k, p)| (k, Position { id: p.id, tick: p.tick })).collect())
-        }
-    }
 }

@@ -6,7 +6,7 @@
 //! it is done, on every lane and in the task's checkpoint; then tick. `docs/exactly-once.md`
 //! derives it. Never ticks a lane whose window is not committed.
 
-use crate::checkpoint::{fence_key, load_one};
+use crate::checkpoint::fence_key;
 use crate::error::{Error, Kind, Result};
 use crate::lane::Held;
 use crate::lease;
@@ -16,6 +16,7 @@ use crate::ports::{CallError, Transaction};
 use crate::route::Routed;
 use crate::stamp::{Plan, plan};
 use crate::stop::{Backoff, Stop};
+use crate::stored::load_one;
 use futures::future::try_join_all;
 use milvus_wire::message::{Message, RowKind};
 use milvus_wire::replicate::ReplicateCall;

@@ -2,8 +2,8 @@
 //! outlives the process, so that whoever comes next knows what may be in the target's log.
 //! Never knows a collection.
 
-use crate::checkpoint::encode;
 use crate::ports::Transaction;
+use crate::stored::encode;
 use milvus_wire::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 //! target would close each other's windows.
 //! Never outlives its store: two stores know nothing of each other.
 
-use crate::checkpoint::{encode, load_one};
 use crate::error::{Error, Result};
 use crate::ports::{Committed, Store, Transaction};
+use crate::stored::{decode, encode, load_one};
 use serde::{Deserialize, Serialize};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -56,7 +56,7 @@ impl Lease {
     pub(crate) async fn acquire(&self, store: &dyn Store) -> Result<()> {
         let stored = store.get(&self.key).await?;
         if let Some(stored) = &stored {
-            let now: Holder = crate::checkpoint::decode(&self.key, &stored.value)?;
+            let now: Holder = decode(&self.key, &stored.value)?;
             if now.holder != store.holder() && !self.is_abandoned(store).await? {
                 return Err(Error::transient(format!(
                     "another milvus-cdc ({}) writes to this target; stop it, or give one of them \

@@ -2,13 +2,14 @@
 //! clock, the lease. It ticks whatever no window is ticking.
 //! Never touches rows; those go through a [`crate::delivery`].
 
-use crate::checkpoint::{self, decode};
+use crate::checkpoint;
 use crate::error::Result;
 use crate::lane::{Held, Lane, LaneRecord};
 use crate::lease::{self, BEAT, Lease};
 use crate::observer::{Event, Observer, Silent};
 use crate::ports::{CallError, Store, Target, Transaction};
 use crate::stop::{Backoff, Stop};
+use crate::stored::decode;
 use crate::task::Limits;
 use futures::{FutureExt, StreamExt, stream};
 use milvus_wire::replicate::{ReplicateCall, tick};

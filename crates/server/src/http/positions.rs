@@ -6,7 +6,7 @@ use super::state::ApiState;
 use crate::tasks::TaskRecord;
 use milvus_wire::ids::split_vchannel;
 use milvus_wire::position::{decode_position, encode_position};
-use replication::checkpoint::{self, Shown, ShownPosition};
+use replication::positions::{Shown, ShownPosition, show};
 use serde_json::{Value, json};
 
 /// Checks the positions of a new task, in the words of the Go tool.
@@ -46,7 +46,7 @@ pub(super) async fn position(api: &ApiState, id: &str) -> Result<Data, Refusal> 
     };
     let mut all = Shown::default();
     for id in ids {
-        let shown = checkpoint::show(store, &id).await.map_err(failed)?;
+        let shown = show(store, &id).await.map_err(failed)?;
         all.positions.extend(shown.positions);
         // A position without its channel could not be given to `create`.
         all.op_positions.extend(shown.op_positions.into_iter().map(|mut position| {

@@ -18,9 +18,9 @@ use crate::observer::TaskObserver;
 use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
 use crate::world::World;
 use links::Links;
-use replication::checkpoint;
 use replication::error::Result;
 use replication::path::Ports;
+use replication::positions;
 use replication::task::Limits;
 use runner::Runner;
 use std::collections::{BTreeSet, HashMap};
@@ -229,7 +229,7 @@ impl Supervisor {
         if !new {
             return;
         }
-        match checkpoint::show(self.world.store.as_ref(), &record.task_id).await {
+        match positions::show(self.world.store.as_ref(), &record.task_id).await {
             Ok(shown) => task.with(|facts| {
                 for position in shown.positions {
                     let ticks = facts.channels.entry(position.channel).or_default();
