@@ -34,6 +34,17 @@ impl StdError for Error {
     }
 }
 
+/// An error and all that it was because of, a line each.
+pub fn with_causes(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("\n  because: {error}"));
+        cause = error.source();
+    }
+    text
+}
+
 /// Says what was being done when something else failed.
 pub(crate) trait While<T> {
     fn while_doing(self, what: impl FnOnce() -> String) -> Result<T>;

@@ -37,7 +37,7 @@ mod spawner;
 mod tool;
 mod wait;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, with_causes};
 pub use etcd::{Etcd, EtcdClient, EtcdOptions};
 pub use install::{Installed, install_build_packages, install_servers, lab_folder};
 pub use kafka::{Kafka, KafkaOptions, Listener};

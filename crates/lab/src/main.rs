@@ -1,7 +1,6 @@
 //! `lab`: installs the real servers and runs a source and a target by hand. Never used by tests,
 //! which call the library.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,7 +30,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            report(&error);
+            eprintln!("lab: {}", lab::with_causes(&error));
             ExitCode::FAILURE
         }
     }
@@ -84,13 +83,4 @@ fn print_addresses(pair: &mut Pair) {
     let addresses: serde_json::Map<_, _> =
         addresses.into_iter().map(|(key, value)| (key.to_lowercase(), value.into())).collect();
     println!("{}", json!({ "addresses": addresses, "servers": servers }));
-}
-
-fn report(error: &dyn Error) {
-    eprintln!("lab: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprintln!("  because: {error}");
-        cause = error.source();
-    }
 }

@@ -112,6 +112,15 @@ pub trait Server: seal::Inner + Send {
         self.launch()
     }
 
+    /// Starts it again and waits until it does its work.
+    ///
+    /// # Errors
+    /// If it cannot be started, or is not ready within [`READY_WITHIN`].
+    fn bring_back(&mut self) -> Result<()> {
+        self.restart()?;
+        self.wait_ready(READY_WITHIN)
+    }
+
     /// Whether it does its work right now.
     fn is_ready(&mut self) -> bool {
         self.is_running() && self.probe().unwrap_or(false)

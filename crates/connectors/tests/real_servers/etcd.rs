@@ -4,7 +4,7 @@
 use crate::support::{User, keyed_schema, make_certificates, own_etcd, shared_pair, soon};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::{Secret, TlsFiles};
-use lab::{EtcdClient, READY_WITHIN, Server};
+use lab::{EtcdClient, Server};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use replication::error::Kind;
@@ -128,8 +128,7 @@ async fn a_watch_survives_a_restart_and_a_compaction() {
     server.kill().unwrap();
     let error = soon(catalog.snapshot()).await.unwrap_err();
     assert_eq!(error.kind, Kind::Transient, "{error:?}");
-    server.restart().unwrap();
-    server.wait_ready(READY_WITHIN).unwrap();
+    server.bring_back().unwrap();
     put(&client, 8);
     // Whatever came while nobody watched is in the list that this asks for.
     event(&mut changes, CatalogEvent::Resync).await;
@@ -142,8 +141,7 @@ async fn a_watch_survives_a_restart_and_a_compaction() {
     event(&mut changes, CatalogEvent::Collection(CollectionId(10))).await;
     // Compacted while it was away.
     server.kill().unwrap();
-    server.restart().unwrap();
-    server.wait_ready(READY_WITHIN).unwrap();
+    server.bring_back().unwrap();
     let (mut etcd, revision) = compaction(&server).await;
     etcd.compact(revision, None).await.unwrap();
     event(&mut changes, CatalogEvent::Resync).await;
@@ -219,8 +217,7 @@ async fn a_password_and_certificates_let_in_and_survive_a_restart() {
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     // The login's token ends with the process that gave it.
     server.kill().unwrap();
-    server.restart().unwrap();
-    server.wait_ready(READY_WITHIN).unwrap();
+    server.bring_back().unwrap();
     event(&mut changes, CatalogEvent::Resync).await;
     assert!(soon(catalog.partitions(CollectionId(7))).await.unwrap().is_empty());
 }

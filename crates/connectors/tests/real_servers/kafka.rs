@@ -4,7 +4,7 @@ use crate::support::{make_certificates, own_kafka, shared_kafka, soon};
 use bytes::Bytes;
 use connectors::Secret;
 use connectors::kafka::{Kafka, KafkaOptions};
-use lab::{Listener, READY_WITHIN, Server};
+use lab::{Listener, Server};
 use milvus_wire::position::MessageId;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
@@ -195,8 +195,7 @@ async fn a_broker_that_restarts_is_found_again() {
     assert_eq!(error.kind, Kind::Transient);
     // A channel opened meanwhile waits as well.
     let mut other = kafka.open("restarted", &at(5)).await.unwrap();
-    server.restart().unwrap();
-    server.wait_ready(READY_WITHIN).unwrap();
+    server.bring_back().unwrap();
     produce(&broker, "restarted", numbers(10..11)).await;
     assert_eq!(take(&mut reader, 1).await[0].0, 10);
     assert_eq!(take(&mut other, 6).await[5].0, 10);

@@ -57,6 +57,7 @@ const fn idle(path: &'static str, form: Form, why: &'static str) -> Key {
 const NO_PACKER: &str =
     "calls and positions follow the source's ticks, nothing is packed by time or count";
 const NO_REVERSE: &str = "it never had an effect";
+const NO_PULSAR: &str = "Pulsar is not supported yet";
 const STORE_LATER: &str = "only stores that this version does not have would use it";
 
 /// All of them, in the order of the documentation.
@@ -94,13 +95,13 @@ pub const KEYS: &[Key] = &[
     used("sourceConfig.kafka.consumer", Form::Map),
     idle("sourceConfig.kafka.producer", Form::Map, "nothing is ever produced to the source"),
     used("sourceConfig.pulsar.address", Form::Text),
-    idle("sourceConfig.pulsar.webAddress", Form::Text, "Pulsar is not supported yet"),
-    idle("sourceConfig.pulsar.webPort", Form::Text, "Pulsar is not supported yet"),
-    idle("sourceConfig.pulsar.maxMessageSize", Form::Text, "Pulsar is not supported yet"),
-    idle("sourceConfig.pulsar.tenant", Form::Text, "Pulsar is not supported yet"),
-    idle("sourceConfig.pulsar.namespace", Form::Text, "Pulsar is not supported yet"),
-    idle("sourceConfig.pulsar.authPlugin", Form::Text, "Pulsar is not supported yet"),
-    idle("sourceConfig.pulsar.authParams", Form::Secret, "Pulsar is not supported yet"),
+    idle("sourceConfig.pulsar.webAddress", Form::Text, NO_PULSAR),
+    idle("sourceConfig.pulsar.webPort", Form::Text, NO_PULSAR),
+    idle("sourceConfig.pulsar.maxMessageSize", Form::Text, NO_PULSAR),
+    idle("sourceConfig.pulsar.tenant", Form::Text, NO_PULSAR),
+    idle("sourceConfig.pulsar.namespace", Form::Text, NO_PULSAR),
+    idle("sourceConfig.pulsar.authPlugin", Form::Text, NO_PULSAR),
+    idle("sourceConfig.pulsar.authParams", Form::Secret, NO_PULSAR),
     used("sourceConfig.replicateChan", Form::Text),
     used("sourceConfig.timeTickInterval", Form::Number),
     used("sourceConfig.channelNum", Form::Number),

@@ -116,12 +116,17 @@ pub(crate) struct Queue {
     pub(crate) away: AtomicBool,
 }
 
+/// Fails if something is away, with these words.
+fn unless(away: &AtomicBool, what: &str) -> Result<()> {
+    match away.load(std::sync::atomic::Ordering::SeqCst) {
+        true => Err(Error::transient(what)),
+        false => Ok(()),
+    }
+}
+
 impl Queue {
     fn check(&self) -> Result<()> {
-        match self.away.load(std::sync::atomic::Ordering::SeqCst) {
-            true => Err(Error::transient("the queue is away")),
-            false => Ok(()),
-        }
+        unless(&self.away, "the queue is away")
     }
 }
 
@@ -221,10 +226,7 @@ pub(crate) struct FailingStore {
 
 impl FailingStore {
     fn check(&self) -> Result<()> {
-        match self.away.load(std::sync::atomic::Ordering::SeqCst) {
-            true => Err(Error::transient("the store is away")),
-            false => Ok(()),
-        }
+        unless(&self.away, "the store is away")
     }
 }
 

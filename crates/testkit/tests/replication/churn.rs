@@ -4,7 +4,7 @@ use testkit::milvus::{CollectionSpec, Milvus, Reading};
 use testkit::wait;
 use testkit::workload::Churn;
 
-use lab::{READY_WITHIN, Server};
+use lab::Server;
 
 use crate::bench::{Bench, EQUAL_WITHIN, batch, keys};
 
@@ -45,8 +45,7 @@ async fn a_promoted_target_can_delete_every_row() {
     bench.service.stop().unwrap();
 
     bench.pair.target.options.tt_msg_enabled = true;
-    bench.pair.target.restart().unwrap();
-    bench.pair.target.wait_ready(READY_WITHIN).unwrap();
+    bench.pair.target.bring_back().unwrap();
     let target = Milvus::at(&bench.pair.target.address()).unwrap();
     let rows = wait::until("the rows of the promoted target", EQUAL_WITHIN, || async {
         Ok(Some(target.count(name, "", &[], Reading::Strong).await?))

@@ -74,8 +74,7 @@ async fn kafka_is_stopped_and_started() {
         })
         .await
         .unwrap();
-        bench.pair.kafka.restart().unwrap();
-        bench.pair.kafka.wait_ready(READY_WITHIN).unwrap();
+        bench.pair.kafka.bring_back().unwrap();
     }
     load.write(1000).await;
     load.judge().await;
@@ -91,8 +90,7 @@ async fn the_target_is_killed() {
         load.write(1000).await;
         bench.pair.target.kill().unwrap();
         load.write(500).await;
-        bench.pair.target.restart().unwrap();
-        bench.pair.target.wait_ready(READY_WITHIN).unwrap();
+        bench.pair.target.bring_back().unwrap();
     }
     load.write(1000).await;
     load.judge().await;
@@ -106,12 +104,10 @@ async fn the_source_is_restarted() {
     let load = Load::on(&bench, "source", 4).await;
     load.write(1000).await;
     bench.pair.source.kill().unwrap();
-    bench.pair.source.restart().unwrap();
-    bench.pair.source.wait_ready(READY_WITHIN).unwrap();
+    bench.pair.source.bring_back().unwrap();
     load.write(1000).await;
     bench.pair.source.stop().unwrap();
-    bench.pair.source.restart().unwrap();
-    bench.pair.source.wait_ready(READY_WITHIN).unwrap();
+    bench.pair.source.bring_back().unwrap();
     load.write(1000).await;
     load.judge().await;
     bench.finish().await;
@@ -125,8 +121,7 @@ async fn the_source_s_etcd_is_away_for_twenty_seconds() {
     load.write(1000).await;
     bench.pair.source_etcd.stop().unwrap();
     lasts(20).await;
-    bench.pair.source_etcd.restart().unwrap();
-    bench.pair.source_etcd.wait_ready(READY_WITHIN).unwrap();
+    bench.pair.source_etcd.bring_back().unwrap();
     load.write(1000).await;
     // The watch is there again: a new collection is seen.
     let later = Load::on(&bench, "etcd_later", 6).await;
