@@ -6,7 +6,6 @@ use crate::figures::{line, median, mib};
 use crate::scene::Scene;
 use anyhow::{Result, ensure};
 use connectors::kafka::KafkaOptions;
-use lab::Server;
 use serde_json::json;
 use std::time::Duration;
 use testkit::counting::{CountingOptions, CountingProcess};

@@ -11,7 +11,7 @@ use testkit::compare::{Metadata, metadata_differences};
 use testkit::milvus::{Batch, CollectionSpec, Milvus, Query, Reading};
 use testkit::rows::{Key, RowGenerator, RowId};
 use testkit::wait;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 const ROWS_PER_CALL: u64 = 25;
@@ -22,6 +22,9 @@ const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Above what can be written until a row counts as lost.
+const UNSEEN_MAX: usize = 10_000;
 
 /// How many rows a question asks for.
 const ASKED_AT_ONCE: usize = 40;
@@ -50,7 +53,7 @@ pub(crate) async fn measure(scene: &Scene, seconds: u64) -> Result<Delays> {
         Ok(metadata_differences(&source, &target).is_empty().then_some(()))
     })
     .await?;
-    let (told, written) = unbounded_channel();
+    let (told, written) = channel(UNSEEN_MAX);
     let writing = write(scene.source.clone(), spec.clone(), Duration::from_secs(seconds), told);
     let (wrote, watched) =
         tokio::join!(tokio::spawn(writing), watch(&scene.target, spec.name(), written));
@@ -65,7 +68,7 @@ async fn write(
     source: Milvus,
     spec: CollectionSpec,
     time: Duration,
-    told: UnboundedSender<Written>,
+    told: Sender<Written>,
 ) -> Result<()> {
     let generator = RowGenerator::new(&spec.schema, 1)?;
     let mut beat = interval(CALL_EVERY);
@@ -85,7 +88,7 @@ async fn write(
         };
         source.insert(batch).await?;
         // The watcher may have failed; its error is the one to tell.
-        let _ = told.send(Written { key: generator.key(next - 1), at: Instant::now() });
+        let _ = told.send(Written { key: generator.key(next - 1), at: Instant::now() }).await;
     }
     Ok(())
 }
@@ -93,7 +96,7 @@ async fn write(
 async fn watch(
     target: &Milvus,
     collection: &str,
-    mut written: UnboundedReceiver<Written>,
+    mut written: Receiver<Written>,
 ) -> Result<Vec<f64>> {
     let mut delays = Vec::new();
     let mut unseen: VecDeque<Written> = VecDeque::new();

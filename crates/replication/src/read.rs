@@ -145,7 +145,7 @@ impl Channels {
         let mut work = pin!(work);
         tokio::select! {
             biased;
-            done = &mut work => return done,
+            done = &mut work => done,
             read = self.read_ahead(roster) => {
                 let done = work.await?;
                 read.map(|()| done)

@@ -18,7 +18,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use replication::error::{Error, Result};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
@@ -48,42 +48,60 @@ impl Client {
         Ok(Arc::new(Self { consumer, open: Mutex::default() }))
     }
 
-    /// Reserves a channel; false if it is open here already.
-    pub(super) fn reserve(&self, channel: &str) -> bool {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(channel.to_owned())
+    /// Reserves a channel; `None` if it is open here already.
+    pub(super) fn reserve(self: &Arc<Self>, channel: &str) -> Option<Reserved> {
+        let is_free = self.open().insert(channel.to_owned());
+        is_free.then(|| Reserved { client: self.clone(), channel: channel.to_owned() })
     }
 
-    fn release(&self, channel: &str) {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(channel);
+    fn open(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Starts reading a reserved channel.
-    pub(super) fn assign(&self, channel: &str, from: i64) -> Result<PartitionQueue<Context>> {
+    fn health(&self) -> &Health {
+        &self.consumer.context().health
+    }
+}
+
+/// A channel of a client that nobody else opens there meanwhile.
+pub(super) struct Reserved {
+    client: Arc<Client>,
+    channel: String,
+}
+
+impl Reserved {
+    /// Starts to read the channel.
+    pub(super) fn assign(&self, from: i64) -> Result<PartitionQueue<Context>> {
+        let (consumer, channel) = (&self.client.consumer, &self.channel);
         // Split before assigning, or the first messages would go to the client's common queue.
-        let queue = self.consumer.split_partition_queue(channel, PARTITION).ok_or_else(|| {
-            self.release(channel);
+        let queue = consumer.split_partition_queue(channel, PARTITION).ok_or_else(|| {
             Error::permanent(format!("{channel:?} is not the name of a Kafka topic"))
         })?;
-        let assigned = one(channel, from).and_then(|list| self.consumer.incremental_assign(&list));
+        let assigned = one(channel, from).and_then(|list| consumer.incremental_assign(&list));
         assigned.map_err(|error| {
-            self.release(channel);
             Error::transient(format!("can't read the Kafka topic {channel}")).because(error)
         })?;
         Ok(queue)
     }
 
-    /// Stops reading a channel; what was prefetched is discarded.
-    pub(super) fn unassign(&self, channel: &str) {
+    /// Stops reading the channel; what was prefetched is discarded.
+    pub(super) fn unassign(&self) {
+        let (consumer, channel) = (&self.client.consumer, &self.channel);
         let list = one(channel, 0);
-        if let Err(error) = list.and_then(|list| self.consumer.incremental_unassign(&list)) {
+        if let Err(error) = list.and_then(|list| consumer.incremental_unassign(&list)) {
             warn!(channel, %error, "can't stop reading a kafka topic");
         }
-        self.release(channel);
     }
 
     /// What happened to the connection.
     pub(super) fn health(&self) -> &Health {
-        &self.consumer.context().health
+        self.client.health()
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.client.open().remove(&self.channel);
     }
 }
 

@@ -14,7 +14,7 @@ pub use options::KafkaOptions;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use client::Client;
+use client::{Client, Reserved};
 use milvus_wire::position::MessageId;
 use probe::Probe;
 use reader::Reader;
@@ -58,8 +58,8 @@ impl Source for Kafka {
         let (channel, probe) = (channel.to_owned(), self.probe.clone());
         // Assigning waits for librdkafka's main thread.
         let reader = spawn_blocking(move || {
-            let client = client_without(&clients, &options, &channel)?;
-            Reader::open(client, probe, channel, from)
+            let reserved = reserve(&clients, &options, &channel)?;
+            Reader::open(reserved, probe, channel, from)
         });
         Ok(Box::new(reader.await.map_err(panicked)??))
     }
@@ -81,24 +81,22 @@ impl Source for Kafka {
     }
 }
 
-/// Takes the first client that does not read `channel` yet and reserves the channel there.
-fn client_without(
+/// Reserves a channel in the first client that does not read it yet.
+fn reserve(
     clients: &Mutex<Vec<Arc<Client>>>,
     options: &KafkaOptions,
     channel: &str,
-) -> Result<Arc<Client>> {
+) -> Result<Reserved> {
     let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(client) = clients.iter().find(|client| client.reserve(channel)) {
-        return Ok(client.clone());
+    if let Some(reserved) = clients.iter().find_map(|client| client.reserve(channel)) {
+        return Ok(reserved);
     }
-    if clients.len() == CLIENTS_MAX {
-        let what = format!("the channel {channel} has {CLIENTS_MAX} readers already");
-        return Err(Error::permanent(what));
+    if clients.len() < CLIENTS_MAX {
+        clients.push(Client::new(options)?);
     }
-    let client = Client::new(options)?;
-    client.reserve(channel);
-    clients.push(client.clone());
-    Ok(client)
+    clients.last().and_then(|client| client.reserve(channel)).ok_or_else(|| {
+        Error::permanent(format!("the channel {channel} has {CLIENTS_MAX} readers already"))
+    })
 }
 
 /// As Milvus stores it: eight bytes, little endian.

@@ -8,8 +8,8 @@ use std::fmt;
 /// What all channels of a source may hold prefetched, together.
 const PREFETCH_BYTES_MAX: usize = 26 << 20;
 
-/// The share of a channel is not less: one Milvus insert of a thousand rows is half a MiB.
-const CHANNEL_BYTES_MIN: usize = 512 << 10;
+/// The share of a channel is not less; a message that is larger comes alone.
+const CHANNEL_BYTES_MIN: usize = 384 << 10;
 
 /// More would not read faster and makes a stalled channel dear.
 const CHANNEL_BYTES_MAX: usize = 8 << 20;

@@ -1,6 +1,7 @@
-//! Reads one channel from its queue inside the shared client. Never blocks a thread.
+//! Reads one channel from its queue inside the shared client. Never blocks a thread, and never
+//! copies a large message: its bytes stay in the client's memory until the last user drops them.
 
-use super::client::{Client, Context, refused};
+use super::client::{Context, Reserved, refused};
 use super::probe::Probe;
 use super::{id_of, panicked};
 use async_trait::async_trait;
@@ -8,9 +9,11 @@ use bytes::Bytes;
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::types::RDKafkaErrorCode;
 use replication::error::{Error, Result};
 use replication::ports::{ChannelReader, Record};
+use self_cell::self_cell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -25,12 +28,37 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 /// How long a refused login is hoped to be a passing state of the broker.
 const REFUSED_FOR: Duration = Duration::from_secs(8);
 
+/// A smaller message is copied: ticks would keep the batches alive in which they came.
+const COPIED_BELOW: usize = 4 << 10;
+
+/// A channel's queue inside the client. It lives as long as a message that was read from it.
+struct Queue {
+    queue: PartitionQueue<Context>,
+    /// Dropped behind the queue, which takes the wake-ups of the channel with it: the next reader of
+    /// the channel in this client would lose its own.
+    reserved: Reserved,
+}
+
+self_cell!(
+    /// A message in the client's memory, and what keeps it there.
+    struct Held {
+        owner: Arc<Queue>,
+        #[not_covariant]
+        dependent: BorrowedMessage,
+    }
+);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.with_dependent(|_, message| message.payload().unwrap_or_default())
+    }
+}
+
 /// An open channel.
 pub(super) struct Reader {
     channel: String,
-    client: Arc<Client>,
     probe: Arc<Probe>,
-    queue: PartitionQueue<Context>,
+    queue: Arc<Queue>,
     filled: Arc<Notify>,
     refusal: watch::Receiver<Option<String>>,
     refused_since: Option<Instant>,
@@ -41,25 +69,24 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Opens a channel that is reserved in `client`.
+    /// Opens a channel that is reserved in a client.
     pub(super) fn open(
-        client: Arc<Client>,
+        reserved: Reserved,
         probe: Arc<Probe>,
         channel: String,
         from: i64,
     ) -> Result<Self> {
-        let mut queue = client.assign(&channel, from)?;
+        let mut queue = reserved.assign(from)?;
         let filled = Arc::new(Notify::new());
         let notify = filled.clone();
         queue.set_nonempty_callback(move || notify.notify_one());
         // What came before the callback was set is not announced.
         filled.notify_one();
-        let refusal = client.health().refusal();
+        let refusal = reserved.health().refusal();
         Ok(Self {
             channel,
-            client,
             probe,
-            queue,
+            queue: Arc::new(Queue { queue, reserved }),
             filled,
             refusal,
             refused_since: None,
@@ -110,7 +137,7 @@ impl Reader {
         let (probe, channel) = (self.probe.clone(), self.channel.clone());
         match spawn_blocking(move || probe.held(&channel)).await {
             Ok(Ok(_)) => {
-                self.client.health().served();
+                self.queue.reserved.health().served();
                 self.refused_since = None;
                 None
             }
@@ -151,26 +178,41 @@ impl ChannelReader for Reader {
     }
 
     fn try_next(&mut self) -> Result<Option<Record>> {
-        while let Some(polled) = self.queue.poll(Duration::ZERO) {
+        loop {
+            let polled = Held::try_new(self.queue.clone(), |queue| {
+                queue.queue.poll(Duration::ZERO).ok_or(None)?.map_err(Some)
+            });
             match polled {
-                Ok(message) if message.offset() < self.next => {}
                 Ok(message) => {
-                    self.next = message.offset() + 1;
-                    self.client.health().served();
-                    let payload = Bytes::copy_from_slice(message.payload().unwrap_or_default());
-                    return Ok(Some(Record { id: id_of(message.offset()), payload }));
+                    let offset = message.with_dependent(|_, message| message.offset());
+                    if offset < self.next {
+                        continue;
+                    }
+                    self.next = offset + 1;
+                    self.queue.reserved.health().served();
+                    return Ok(Some(Record { id: id_of(offset), payload: bytes_of(message) }));
                 }
-                Err(error) if is_out_of_range(&error) => self.out_of_range = true,
-                Err(KafkaError::MessageConsumptionFatal(code)) => {
+                Err(None) => return Ok(None),
+                Err(Some(error)) if is_out_of_range(&error) => self.out_of_range = true,
+                Err(Some(KafkaError::MessageConsumptionFatal(code))) => {
                     let what = format!("the Kafka client has failed on channel {}", self.channel);
                     return Err(Error::transient(what).because(code));
                 }
                 // A topic that is not there yet, a broker that is away: librdkafka tries again.
-                Err(error) => debug!(channel = self.channel, %error, "kafka topic not readable"),
+                Err(Some(error)) => {
+                    debug!(channel = self.channel, %error, "kafka topic not readable");
+                }
             }
         }
-        Ok(None)
     }
+}
+
+fn bytes_of(message: Held) -> Bytes {
+    let payload = message.as_ref();
+    if payload.len() < COPIED_BELOW {
+        return Bytes::copy_from_slice(payload);
+    }
+    Bytes::from_owner(message)
 }
 
 fn is_out_of_range(error: &KafkaError) -> bool {
@@ -182,6 +224,6 @@ fn is_out_of_range(error: &KafkaError) -> bool {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        self.client.unassign(&self.channel);
+        self.queue.reserved.unassign();
     }
 }

@@ -15,6 +15,7 @@ use milvus_wire::proto::milvus::ReplicateMessageResponse;
 use milvus_wire::replicate::ReplicateCall;
 use prost::Message as _;
 use replication::ports::CallError;
+use std::convert::Infallible;
 use tonic::body::Body;
 use tonic::client::GrpcService as _;
 use tonic::codegen::http::header::{CONTENT_TYPE, HeaderValue, TE};
@@ -43,7 +44,7 @@ pub(super) async fn send(client: &Client, call: &ReplicateCall) -> Result<(), Ca
 
 async fn ask(client: &Client, call: &ReplicateCall) -> Result<(), Fault> {
     let mut connection = client.connection(&call.pchannel);
-    let failed = |error: tonic::transport::Error| Status::from_error(error.into());
+    let failed = |error: tonic::transport::Error| Fault::from(Status::from_error(error.into()));
     poll_fn(|context| connection.poll_ready(context)).await.map_err(failed)?;
     let (metadata, ..) = client.sign(()).into_parts();
     let answer = connection.call(request(metadata.into_headers(), call)).await.map_err(failed)?;
@@ -60,31 +61,33 @@ fn request(mut headers: HeaderMap, call: &ReplicateCall) -> Request<Body> {
     prefix.put_u32(pieces.iter().map(Bytes::len).sum::<usize>() as u32);
     let frames = std::iter::once(prefix.freeze()).chain(pieces);
     let body =
-        StreamBody::new(stream::iter(frames.map(|piece| Ok::<_, Status>(Frame::data(piece)))));
+        StreamBody::new(stream::iter(frames.map(|piece| Ok::<_, Infallible>(Frame::data(piece)))));
     let mut request = Request::post(PATH).body(Body::new(body)).unwrap_or_default();
     *request.headers_mut() = headers;
     request
 }
 
 /// Reads a gRPC answer: its status is in the trailers, or in the headers if there is nothing else.
-async fn answer_of(answer: Response<Body>) -> Result<ReplicateMessageResponse, Status> {
+async fn answer_of(answer: Response<Body>) -> Result<ReplicateMessageResponse, Fault> {
     let (head, body) = answer.into_parts();
     check(Status::from_header_map(&head.headers))?;
     if head.status != StatusCode::OK {
-        return Err(Status::unknown(format!("the answer has the HTTP status {}", head.status)));
+        let what = format!("the answer has the HTTP status {}", head.status);
+        return Err(Status::unknown(what).into());
     }
     let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
     let body = body.map_err(Status::from_error)?;
     check(body.trailers().and_then(Status::from_header_map))?;
     let mut message = body.aggregate();
     if message.remaining() < PREFIX_BYTES || message.get_u8() != 0 {
-        return Err(Status::internal("the answer is empty or compressed"));
+        return Err(Status::internal("the answer is empty or compressed").into());
     }
     message.get_u32();
     ReplicateMessageResponse::decode(message)
-        .map_err(|error| Status::internal(format!("the answer can't be read: {error}")))
+        .map_err(|error| Status::internal(format!("the answer can't be read: {error}")).into())
 }
 
-fn check(status: Option<Status>) -> Result<(), Status> {
-    status.filter(|status| status.code() != Code::Ok).map_or(Ok(()), Err)
+fn check(status: Option<Status>) -> Result<(), Fault> {
+    let status = status.filter(|status| status.code() != Code::Ok);
+    status.map_or(Ok(()), |status| Err(status.into()))
 }
