@@ -222,7 +222,7 @@ fn database_time(created: u64) -> Timestamp {
     }
 }
 
-fn record<M: Message + Default>(
+pub(crate) fn record<M: Message + Default>(
     message: &'static str,
     bytes: &[u8],
 ) -> Result<Option<M>, DecodeError> {

@@ -1,4 +1,5 @@
-//! The keys under which Milvus's root coordinator keeps its records in etcd (2.3 to 2.5).
+//! The keys under which Milvus's coordinators keep their records in etcd (2.3 to 2.5): the root
+//! coordinator's, and of the data and query coordinators' those that say how a collection is served.
 //! Never talks to etcd.
 
 use crate::ids::{CollectionId, DatabaseId, PartitionId};
@@ -52,6 +53,38 @@ impl Keys {
         format!("{}{collection}/", self.under("functions/"))
     }
 
+    /// The prefix of all indexes, of every collection. Source: `util.FieldIndexPrefix`.
+    pub fn all_indexes(&self) -> String {
+        self.beside("field-index/")
+    }
+
+    /// The prefix of a collection's indexes.
+    pub fn indexes(&self, collection: CollectionId) -> String {
+        format!("{}{collection}/", self.all_indexes())
+    }
+
+    /// The prefix of the load records of all collections. Source:
+    /// `querycoord.CollectionLoadInfoPrefix`.
+    pub fn all_loads(&self) -> String {
+        self.beside("querycoord-collection-loadinfo/")
+    }
+
+    /// The key of a collection's load record.
+    pub fn load(&self, collection: CollectionId) -> String {
+        format!("{}{collection}", self.all_loads())
+    }
+
+    /// The prefix of the load records of all partitions. Source:
+    /// `querycoord.PartitionLoadInfoPrefix`.
+    pub fn all_partition_loads(&self) -> String {
+        self.beside("querycoord-partition-loadinfo/")
+    }
+
+    /// The prefix of the load records of a collection's partitions.
+    pub fn partition_loads(&self, collection: CollectionId) -> String {
+        format!("{}{collection}/", self.all_partition_loads())
+    }
+
     /// The database of a database's key.
     pub fn parse_database_key(&self, key: &str) -> Option<DatabaseId> {
         key.strip_prefix(&self.databases())?.parse().ok().map(DatabaseId)
@@ -69,11 +102,24 @@ impl Keys {
         Some((CollectionId(collection.parse().ok()?), PartitionId(partition.parse().ok()?)))
     }
 
+    /// The collection of an index's or load record's key.
+    pub fn parse_serving_key(&self, key: &str) -> Option<CollectionId> {
+        let of_part = |prefix: String| Some(key.strip_prefix(&prefix)?.split_once('/')?.0);
+        let collection = of_part(self.all_indexes())
+            .or_else(|| of_part(self.all_partition_loads()))
+            .or_else(|| key.strip_prefix(&self.all_loads()))?;
+        collection.parse().ok().map(CollectionId)
+    }
+
     fn under(&self, path: &str) -> String {
+        self.beside(&format!("root-coord/{path}"))
+    }
+
+    fn beside(&self, path: &str) -> String {
         if self.root.is_empty() {
-            return format!("root-coord/{path}");
+            return path.to_owned();
         }
-        format!("{}/root-coord/{path}", self.root)
+        format!("{}/{path}", self.root)
     }
 }
 
@@ -97,6 +143,22 @@ mod tests {
         );
         let database = format!("{}7", keys.databases());
         assert_eq!(keys.parse_database_key(&database), Some(DatabaseId(7)));
+    }
+
+    #[test]
+    fn keys_of_indexes_and_loads_name_their_collection() {
+        let keys = Keys::new("by-dev", "meta");
+        let id = CollectionId(449);
+        assert_eq!(keys.indexes(id), "by-dev/meta/field-index/449/");
+        assert_eq!(keys.load(id), "by-dev/meta/querycoord-collection-loadinfo/449");
+        let partitions = keys.partition_loads(id);
+        assert_eq!(partitions, "by-dev/meta/querycoord-partition-loadinfo/449/");
+        for key in [format!("{}7", keys.indexes(id)), keys.load(id), format!("{partitions}8")] {
+            assert_eq!(keys.parse_serving_key(&key), Some(id), "{key}");
+        }
+        for key in [keys.all_indexes(), keys.all_loads(), keys.collection(DatabaseId(1), id)] {
+            assert_eq!(keys.parse_serving_key(&key), None, "{key}");
+        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //! In reading order: [`timestamp`], [`ids`] and [`position`] are the vocabulary; [`message`] and
 //! [`op`] read what the queue holds; [`splice`] gives a message its new names without touching its
 //! rows; [`fence`] makes deletes of an insert's keys; [`replicate`] is the call that carries
-//! messages to a target; [`keys`] and [`catalog`] read etcd's keys and records. All that can be
-//! wrong with any of them is a [`DecodeError`].
+//! messages to a target; [`keys`], [`catalog`] and [`serving`] read etcd's keys and records. All that
+//! can be wrong with any of them is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
@@ -20,6 +20,7 @@ pub mod op;
 pub mod position;
 mod records;
 pub mod replicate;
+pub mod serving;
 pub mod splice;
 pub mod timestamp;
 

@@ -1,6 +1,7 @@
 //! Milvus's internal etcd records, the few fields of them that are needed. They are not in the
-//! public `.proto` files. Source: Milvus 2.3 `etcd_meta.proto`; later versions only add fields.
-//! Never used outside the catalog: nothing here is checked.
+//! public `.proto` files. Source: Milvus 2.3 `etcd_meta.proto`, `index_coord.proto`,
+//! `query_coord.proto`; later versions only add fields.
+//! Never used outside `catalog` and `serving`: nothing here is checked.
 
 use crate::proto::common::{KeyDataPair, KeyValuePair};
 use crate::proto::schema::CollectionSchema;
@@ -52,4 +53,55 @@ pub(crate) struct PartitionInfo {
     pub(crate) collection_id: i64,
     #[prost(int32, tag = "5")]
     pub(crate) state: i32,
+}
+
+/// `indexpb.FieldIndex`: written under `field-index` by the data coordinator.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct FieldIndex {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) index_info: Option<IndexInfo>,
+    /// Dropped; the record itself goes when its files are gone.
+    #[prost(bool, tag = "2")]
+    pub(crate) deleted: bool,
+    #[prost(uint64, tag = "3")]
+    pub(crate) create_time: u64,
+}
+
+/// `indexpb.IndexInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct IndexInfo {
+    #[prost(int64, tag = "1")]
+    pub(crate) collection_id: i64,
+    #[prost(int64, tag = "2")]
+    pub(crate) field_id: i64,
+    #[prost(string, tag = "3")]
+    pub(crate) index_name: String,
+    #[prost(int64, tag = "4")]
+    pub(crate) index_id: i64,
+    /// What the proxy made of the user's.
+    #[prost(message, repeated, tag = "6")]
+    pub(crate) index_params: Vec<KeyValuePair>,
+    /// What the user gave.
+    #[prost(message, repeated, tag = "12")]
+    pub(crate) user_index_params: Vec<KeyValuePair>,
+}
+
+/// `querypb.CollectionLoadInfo`: written by the query coordinator when a load is accepted.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct CollectionLoadInfo {
+    #[prost(int64, tag = "1")]
+    pub(crate) collection_id: i64,
+    #[prost(int32, tag = "3")]
+    pub(crate) replica_number: i32,
+    #[prost(int32, tag = "6")]
+    pub(crate) load_type: i32,
+}
+
+/// `querypb.PartitionLoadInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct PartitionLoadInfo {
+    #[prost(int64, tag = "1")]
+    pub(crate) collection_id: i64,
+    #[prost(int64, tag = "2")]
+    pub(crate) partition_id: i64,
 }

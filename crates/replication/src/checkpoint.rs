@@ -7,6 +7,7 @@
 //! | `checkpoint/<task>` | [`Checkpoint`]: a position per channel, a DDL to be finished |
 //! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
+//! | `serving/<task>/<id>` | [`Served`](crate::difference::Served): how its collection was served on the source when that was last carried over |
 //! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
 
 use crate::error::Result;
@@ -190,6 +191,11 @@ pub fn collection_key(task: &str, id: CollectionId) -> String {
     format!("collection/{task}/{id}")
 }
 
+/// Where is kept how a collection of a task was served.
+pub fn serving_key(task: &str, id: CollectionId) -> String {
+    format!("serving/{task}/{id}")
+}
+
 /// Reads everything stored of a task.
 pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
     let checkpoint = load_one(store, &format!("checkpoint/{task}")).await?;
@@ -204,7 +210,9 @@ pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
 /// The keys of everything stored of a task besides its own record, for deleting it.
 pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
-    keys.extend(store.list(&format!("collection/{task}/")).await?.into_iter().map(|(key, _)| key));
+    for prefix in [format!("collection/{task}/"), format!("serving/{task}/")] {
+        keys.extend(store.list(&prefix).await?.into_iter().map(|(key, _)| key));
+    }
     Ok(keys)
 }
 

@@ -2,7 +2,7 @@
 //! as often as it takes with the same outcome.
 //! Never touches rows; when to ask is decided in `path` and `cover`.
 
-use crate::checkpoint::{Covered, Pending, Stage, collection_key, pending_partition};
+use crate::checkpoint::{Covered, Pending, Stage, collection_key, pending_partition, serving_key};
 use crate::cover::Cover;
 use crate::error::{Error, Result};
 use crate::merge::{Read, Then};
@@ -95,6 +95,7 @@ impl Cover {
             self.apply(Ddl::DropCollection { database, name }, pending.at).await?;
             self.router.forget(id);
             stored.deletes.push(collection_key(&self.task.id, id));
+            stored.deletes.push(serving_key(&self.task.id, id));
             if let Some(gone) = self.roster.remove(id) {
                 self.leave_channels(&gone);
             }

@@ -1,6 +1,7 @@
 //! The op channel: databases, indexes, load, flush. It has no ticks, and its messages come after
 //! the fact, late or never; so each waits until the rows have come as far as its timestamp, and is
-//! left out if what it concerns has ended since.
+//! left out if what it concerns has ended or been overtaken since. While it waits, `serving` looks at
+//! the catalog for what this channel does not tell, so that the two never ask the target at once.
 //! Never holds up the rows.
 
 use crate::checkpoint::OpPosition;
@@ -10,9 +11,11 @@ use crate::observer::Event;
 use crate::path::Ports;
 use crate::ports::{Ddl, Record, Transaction};
 use crate::selection::named;
+use crate::serving::Follower;
 use crate::stop::{Backoff, Stop};
 use crate::task::Task;
-use milvus_wire::catalog::State;
+use milvus_wire::catalog::{Collection, State};
+use milvus_wire::ids::CollectionId;
 use milvus_wire::op::{OpRequest, decode};
 use milvus_wire::timestamp::Timestamp;
 use std::sync::Arc;
@@ -37,7 +40,8 @@ pub async fn replicate(
     stop: Stop,
     progress: watch::Receiver<Progress>,
 ) -> Result<()> {
-    let ops = Ops { task, ports, stop: stop.clone(), progress };
+    let follower = Follower::new(task.clone(), ports.clone(), progress.clone());
+    let ops = Ops { task, ports, stop: stop.clone(), progress, follower };
     stop.until(ops.run()).await?
 }
 
@@ -46,6 +50,7 @@ struct Ops {
     ports: Ports,
     stop: Stop,
     progress: watch::Receiver<Progress>,
+    follower: Follower,
 }
 
 impl Ops {
@@ -66,7 +71,7 @@ impl Ops {
         };
         let mut reader = self.ports.source.open(&channel, &position.next).await?;
         loop {
-            let Record { id, payload } = reader.next().await?;
+            let Record { id, payload } = self.follower.during(reader.next()).await??;
             let done = position.at > Timestamp::ZERO && id == position.next;
             let message = decode(&payload).map_err(|e| {
                 Error::permanent(format!(
@@ -103,10 +108,9 @@ impl Ops {
         let observer = self.ports.observer.clone();
         let mut backoff = Backoff::new(&*observer, self.task.limits.backoff_max);
         loop {
-            self.progress
-                .wait_for(|progress| progress.idle || progress.done >= at)
-                .await
-                .map_err(|_| Error::stopped())?;
+            let far = self.progress.wait_for(|progress| progress.idle || progress.done >= at);
+            let far = async { far.await.map(|_| ()).map_err(|_| Error::stopped()) };
+            self.follower.during(far).await??;
             let tried = async {
                 let Some(request) = self.for_target(request.clone(), at).await? else {
                     self.count("op_skipped");
@@ -120,7 +124,7 @@ impl Ops {
             };
             match tried.await {
                 Err(e) if e.kind == Kind::Transient => {
-                    self.stop.until(backoff.pause(&e)).await?;
+                    self.follower.during(self.stop.until(backoff.pause(&e))).await??;
                 }
                 Err(e) if e.kind == Kind::Permanent => {
                     // The rows go on: what an index or a load lacks can be made good by hand.
@@ -134,8 +138,12 @@ impl Ops {
     }
 
     /// The request with the target's names; `None` if it does not concern the task or came too
-    /// late: what it concerns has ended or been replaced by a namesake since.
-    async fn for_target(&self, mut request: OpRequest, at: Timestamp) -> Result<Option<OpRequest>> {
+    /// late: what it concerns has ended, been replaced by a namesake or been overtaken since.
+    async fn for_target(
+        &mut self,
+        mut request: OpRequest,
+        at: Timestamp,
+    ) -> Result<Option<OpRequest>> {
         let database = named(request.database()).to_owned();
         let selection = &self.task.selection;
         let snapshot = self.ports.catalog.snapshot().await?;
@@ -151,20 +159,26 @@ impl Ops {
                 }
             }
             _ => {
-                let lives = |name: &str| {
-                    selection.find(&database, name).is_some()
-                        && snapshot.collections.iter().any(|c| {
-                            c.database == database
-                                && c.name() == name
-                                && c.state == State::Created
-                                && c.created <= at
-                        })
+                let living = |name: &str| {
+                    let is_it = |c: &&Collection| {
+                        c.database == database
+                            && c.name() == name
+                            && c.state == State::Created
+                            && c.created <= at
+                    };
+                    let selected = selection.find(&database, name).is_some();
+                    snapshot.collections.iter().find(is_it).filter(|_| selected)
                 };
+                let lives = |name: &str| living(name).is_some();
                 if let OpRequest::Flush(flush) = &mut request {
                     flush.collection_names.retain(|name| lives(name));
                 }
                 let names = request.collections();
                 if names.is_empty() || !names.iter().all(|name| lives(name)) {
+                    return Ok(None);
+                }
+                let living: Vec<_> = names.into_iter().filter_map(living).map(|c| c.id).collect();
+                if !self.agrees(&request, &living).await? {
                     return Ok(None);
                 }
             }
@@ -177,6 +191,26 @@ impl Ops {
         request.rename(&to, |name| names.collection(&database, name).1.to_owned());
         self.wait_for_collections(&request, &to).await?;
         Ok(Some(request))
+    }
+
+    /// Whether a request is still what the source has. Either way the catalog is looked at: it may
+    /// have changed once more while the request was on its way.
+    async fn agrees(&mut self, request: &OpRequest, concerned: &[CollectionId]) -> Result<bool> {
+        if matches!(request, OpRequest::Flush(_)) {
+            return Ok(true);
+        }
+        for id in concerned {
+            self.follower.note(*id);
+            match self.follower.served(*id).await {
+                Ok(served) if !served.as_ref().is_some_and(|it| it.agrees_with(request)) => {
+                    return Ok(false);
+                }
+                // Its records can't be read, which is told elsewhere: then the request stands.
+                Err(e) if e.kind != Kind::Permanent => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(true)
     }
 
     /// What a request concerns lives on the source, so it comes to the target with the rows, if it

@@ -10,6 +10,7 @@ use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::op::OpRequest;
 use milvus_wire::position::MessageId;
 use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::serving::Serving;
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -62,6 +63,8 @@ pub enum CatalogEvent {
     Collection(CollectionId),
     /// A partition of this collection.
     Partition(CollectionId),
+    /// An index of this collection, or what of it is loaded.
+    Serving(CollectionId),
     /// Events may have been missed: list again.
     Resync,
 }
@@ -86,6 +89,10 @@ pub trait Catalog: Send + Sync {
 
     /// The partitions of a collection in every state, without tombstones.
     async fn partitions(&self, id: CollectionId) -> Result<Vec<Partition>>;
+
+    /// The indexes of a collection and what of it is loaded, as of one moment; nothing of either if
+    /// it is gone. Records that can't be read are a permanent error.
+    async fn serving(&self, id: CollectionId) -> Result<Serving>;
 
     /// A live feed of changes. What happens after this call is not missed: a watch that was lost
     /// or compacted is re-established and reported as [`CatalogEvent::Resync`], as is a receiver

@@ -1,12 +1,14 @@
 //! The metadata of a source Milvus in etcd. Never writes there.
 //!
 //! [`options`] say how to reach it, `connection` asks and heals, `listing` reads in pages,
-//! `read` makes collections of records, `watch` tells of changes.
+//! `read` makes collections of records, `serving` their indexes and load state, `watch` tells of
+//! changes.
 
 mod connection;
 mod listing;
 mod options;
 mod read;
+mod serving;
 mod watch;
 
 pub use options::EtcdOptions;
@@ -16,6 +18,7 @@ use connection::Connection;
 use milvus_wire::catalog::{Collection, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::keys::Keys;
+use milvus_wire::serving::Serving;
 use replication::error::Result;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
 use std::collections::HashMap;
@@ -73,6 +76,10 @@ impl Catalog for Etcd {
 
     async fn partitions(&self, id: CollectionId) -> Result<Vec<Partition>> {
         read::partitions(&self.shared, id).await
+    }
+
+    async fn serving(&self, id: CollectionId) -> Result<Serving> {
+        serving::serving(&self.shared, id).await
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

@@ -247,7 +247,7 @@ pub(super) fn text(key: &[u8]) -> String {
     String::from_utf8_lossy(key).into_owned()
 }
 
-fn unreadable(record: &KeyValue, error: DecodeError) -> Error {
+pub(super) fn unreadable(record: &KeyValue, error: DecodeError) -> Error {
     let what = format!("the source's etcd record {} can't be read", text(record.key()));
     Error::permanent(what).because(error)
 }

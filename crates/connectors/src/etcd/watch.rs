@@ -79,10 +79,18 @@ async fn watch(shared: &Shared, failures: &mut u64) -> Result<Infallible, String
     }
 }
 
-/// Both watches, on one stream, confirmed by the server.
+/// All watches, on one stream, confirmed by the server.
 async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
-    let ask =
-        |client: Client| begin_on(client, shared.keys.collections(), shared.keys.all_partitions());
+    let keys = &shared.keys;
+    let ask = |client: Client| {
+        let more = [
+            keys.all_partitions(),
+            keys.all_indexes(),
+            keys.all_loads(),
+            keys.all_partition_loads(),
+        ];
+        begin_on(client, keys.collections(), more)
+    };
     let asked = shared.connection.ask("watch the source's metadata", ask).await;
     let (watcher, stream, confirmed) = asked.map_err(|error| format!("{error:?}"))?;
     alive(Ok(confirmed))?;
@@ -92,16 +100,21 @@ async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
 async fn begin_on(
     client: Client,
     first: String,
-    second: String,
+    more: [String; 4],
 ) -> Result<(Watcher, WatchStream, Option<WatchResponse>), etcd_client::Error> {
     let options = || Some(WatchOptions::new().with_prefix().with_progress_notify());
     let mut watch = client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
     let (mut watcher, mut stream) = watch.watch(first, options()).await?;
-    watcher.watch(second, options()).await?;
+    let mut unconfirmed = more.len();
+    for prefix in more {
+        watcher.watch(prefix, options()).await?;
+    }
     loop {
         let answer = stream.message().await?;
-        // The first watch may have events already: the resync covers them.
-        if answer.as_ref().is_none_or(|answer| answer.created() || answer.canceled()) {
+        // Those that are confirmed may have events already: the resync covers them.
+        let Some(confirmed) = &answer else { return Ok((watcher, stream, answer)) };
+        unconfirmed -= usize::from(confirmed.created());
+        if confirmed.canceled() || unconfirmed == 0 {
             return Ok((watcher, stream, answer));
         }
     }
@@ -130,6 +143,8 @@ fn announce(shared: &Shared, answer: &WatchResponse) {
             CatalogEvent::Collection(id)
         } else if let Some((id, _)) = shared.keys.parse_partition_key(&key) {
             CatalogEvent::Partition(id)
+        } else if let Some(id) = shared.keys.parse_serving_key(&key) {
+            CatalogEvent::Serving(id)
         } else {
             continue;
         };

@@ -97,6 +97,12 @@ impl Fault {
         self.is(i32::MIN, &[], &["partition is loaded"])
     }
 
+    /// It is loaded already, and was before its latest index. Source: `LoadCollectionJob.PreExecute`,
+    /// `LoadPartitionJob.PreExecute`.
+    pub(super) fn is_loaded_before_an_index(&self) -> bool {
+        self.is(i32::MIN, &[], &["can't change the index for loaded"])
+    }
+
     /// Whether the request has certainly had no effect and will have none.
     pub(super) fn proves_nothing_happened(&self) -> bool {
         match self {

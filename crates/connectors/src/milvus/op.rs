@@ -30,7 +30,7 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
             r.base = replicated(r.base, at);
             let (db, tried) = (r.db_name.clone(), format!("load {}", r.collection_name));
             let done = client.ask(&db, r, async |mut c, r| c.load_collection(r).await).await;
-            finish(client, &tried, done, |_| false)
+            finish(client, &tried, done, Fault::is_loaded_before_an_index)
         }
         OpRequest::ReleaseCollection(mut r) => {
             r.base = replicated(None, at);
@@ -43,7 +43,7 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
             let tried = format!("load partitions of {}", r.collection_name);
             let db = r.db_name.clone();
             let done = client.ask(&db, r, async |mut c, r| c.load_partitions(r).await).await;
-            finish(client, &tried, done, |_| false)
+            finish(client, &tried, done, Fault::is_loaded_before_an_index)
         }
         OpRequest::ReleasePartitions(mut r) => {
             r.base = replicated(None, at);

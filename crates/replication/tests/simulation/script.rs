@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Database, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::position::MessageId;
+use milvus_wire::serving::Serving;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, CatalogEvent, ChannelReader, Record, Snapshot, Source};
@@ -148,6 +149,11 @@ impl Catalog for Script {
     async fn partitions(&self, id: CollectionId) -> Result<Vec<Partition>> {
         self.faults.reading().await?;
         Ok(self.world().partitions(id))
+    }
+
+    async fn serving(&self, _: CollectionId) -> Result<Serving> {
+        self.faults.reading().await?;
+        Ok(Serving::default())
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

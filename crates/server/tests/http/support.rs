@@ -173,6 +173,10 @@ impl Catalog for EmptyCatalog {
         Ok(Vec::new())
     }
 
+    async fn serving(&self, _: CollectionId) -> Result<milvus_wire::serving::Serving> {
+        Ok(milvus_wire::serving::Serving::default())
+    }
+
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {
         self.0.subscribe()
     }

@@ -1,0 +1,150 @@
+//! Reads how a collection is served, as Milvus's data and query coordinators keep it in etcd (2.3 to
+//! 2.5): its indexes and what of it is loaded.
+//! Never talks to etcd: bytes in, values out.
+
+use crate::catalog::record;
+use crate::error::DecodeError;
+use crate::ids::{CollectionId, PartitionId};
+use crate::proto::common::KeyValuePair;
+use crate::records::{CollectionLoadInfo, FieldIndex, PartitionLoadInfo};
+use crate::timestamp::Timestamp;
+use std::collections::BTreeSet;
+
+/// An index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Index {
+    /// Its id: another one each time a name is used again.
+    pub id: i64,
+    /// Its name, never empty: the proxy gives it one.
+    pub name: String,
+    /// The field it is of, by id.
+    pub field: i64,
+    /// What the user gave: `index_type`, `metric_type`, `params`, ….
+    pub params: Vec<KeyValuePair>,
+    /// When it was created.
+    pub created: Timestamp,
+}
+
+/// That a collection is loaded, and how. Loading counts as loaded: it is what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// As a whole, so that partitions created later are loaded as well; not only some partitions.
+    /// Source: `SyncNewCreatedPartitionJob`.
+    pub whole: bool,
+    /// How often it is in memory.
+    pub replicas: i32,
+}
+
+/// How a collection is served.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Serving {
+    /// Without dropped ones.
+    pub indexes: Vec<Index>,
+    /// `None`: nothing of it is loaded.
+    pub load: Option<Load>,
+    /// The loaded partitions. There may be fewer than the collection has although it was loaded as
+    /// a whole: some may have been released. Source: `ReleasePartitionJob`.
+    pub partitions: BTreeSet<PartitionId>,
+}
+
+/// Reads an index's record; `None` if it has been dropped.
+pub fn decode_index(bytes: &[u8]) -> Result<Option<Index>, DecodeError> {
+    const WHAT: &str = "an index's record";
+    let Some(index) = record::<FieldIndex>(WHAT, bytes)?.filter(|index| !index.deleted) else {
+        return Ok(None);
+    };
+    let missing = DecodeError::Missing { message: WHAT, what: "index info" };
+    let info = index.index_info.ok_or(missing)?;
+    // A record of before 2.2 lacks the user's; those made of them do as well.
+    let user_gave = !info.user_index_params.is_empty();
+    let params = if user_gave { info.user_index_params } else { info.index_params };
+    Ok(Some(Index {
+        id: info.index_id,
+        name: info.index_name,
+        field: info.field_id,
+        params,
+        created: Timestamp(index.create_time),
+    }))
+}
+
+/// Reads a collection's load record.
+pub fn decode_load(id: CollectionId, bytes: &[u8]) -> Result<Option<Load>, DecodeError> {
+    let Some(info) = record::<CollectionLoadInfo>("a collection's load record", bytes)? else {
+        return Ok(None);
+    };
+    check("the id in a collection's load record", info.collection_id, id)?;
+    // `querypb.LoadType`.
+    let whole = match info.load_type {
+        1 => false,
+        2 => true,
+        other => return Err(DecodeError::OutOfRange { what: "a load type", value: other.into() }),
+    };
+    Ok(Some(Load { whole, replicas: info.replica_number }))
+}
+
+/// Reads a partition's load record.
+pub fn decode_partition_load(
+    id: CollectionId,
+    bytes: &[u8],
+) -> Result<Option<PartitionId>, DecodeError> {
+    let Some(info) = record::<PartitionLoadInfo>("a partition's load record", bytes)? else {
+        return Ok(None);
+    };
+    check("the collection in a partition's load record", info.collection_id, id)?;
+    Ok(Some(PartitionId(info.partition_id)))
+}
+
+fn check(what: &'static str, found: i64, id: CollectionId) -> Result<(), DecodeError> {
+    if found == id.0 { Ok(()) } else { Err(DecodeError::OutOfRange { what, value: found }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::IndexInfo;
+    use prost::Message as _;
+
+    fn pair(key: &str, value: &str) -> KeyValuePair {
+        KeyValuePair { key: key.into(), value: value.into() }
+    }
+
+    fn index(user: Vec<KeyValuePair>) -> FieldIndex {
+        let info = IndexInfo {
+            collection_id: 7,
+            field_id: 101,
+            index_name: "by_vector".into(),
+            index_id: 9,
+            index_params: vec![pair("index_type", "HNSW"), pair("M", "8")],
+            user_index_params: user,
+        };
+        FieldIndex { index_info: Some(info), deleted: false, create_time: 5 }
+    }
+
+    #[test]
+    fn an_index_has_what_the_user_gave_and_a_dropped_one_is_none() {
+        let user = vec![pair("index_type", "HNSW"), pair("params", r#"{"M":8}"#)];
+        let found = decode_index(&index(user.clone()).encode_to_vec()).unwrap().unwrap();
+        assert_eq!((found.id, found.field, found.created), (9, 101, Timestamp(5)));
+        assert_eq!((found.name.as_str(), &found.params), ("by_vector", &user));
+        let old = decode_index(&index(vec![]).encode_to_vec()).unwrap().unwrap();
+        assert_eq!(old.params, [pair("index_type", "HNSW"), pair("M", "8")]);
+        let dropped = FieldIndex { deleted: true, ..index(user) };
+        assert_eq!(decode_index(&dropped.encode_to_vec()).unwrap(), None);
+        assert!(decode_index(&[0x0a, 0xff]).is_err());
+    }
+
+    #[test]
+    fn a_load_is_of_the_whole_or_of_partitions_and_of_its_own_collection() {
+        let load = |load_type| {
+            let info = CollectionLoadInfo { collection_id: 7, replica_number: 2, load_type };
+            decode_load(CollectionId(7), &info.encode_to_vec())
+        };
+        assert_eq!(load(1).unwrap(), Some(Load { whole: false, replicas: 2 }));
+        assert_eq!(load(2).unwrap(), Some(Load { whole: true, replicas: 2 }));
+        assert!(load(0).is_err());
+        let partition = PartitionLoadInfo { collection_id: 7, partition_id: 8 }.encode_to_vec();
+        let decoded = decode_partition_load(CollectionId(7), &partition);
+        assert_eq!(decoded.unwrap(), Some(PartitionId(8)));
+        assert!(decode_partition_load(CollectionId(6), &partition).is_err());
+    }
+}

@@ -1,0 +1,274 @@
+//! How collections are served: indexes and loads, of which the op channel tells neither what was
+//! before its task nor all that is. The source's catalog does, so the target follows the difference
+//! between what the catalog says and what was carried over last, which is stored.
+//! Never holds up the rows, and never waits until a load or an index is complete.
+
+use crate::checkpoint::{Covered, collection_key, decode, load_one, serving_key};
+use crate::cover::next_event;
+use crate::difference::{Change, Served, changes};
+use crate::error::{Kind, Result};
+use crate::observer::Event;
+use crate::ops::Progress;
+use crate::path::Ports;
+use crate::ports::{CatalogEvent, Committed, Ddl, Transaction};
+use crate::task::Task;
+use milvus_wire::catalog::State;
+use milvus_wire::ids::{CollectionId, PartitionId};
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// From an event to the look at it. Milvus writes the records of a load one by one
+/// (`querycoord.Catalog.SaveCollection`): a load counts when two looks so far apart see the same.
+const SETTLE: Duration = Duration::from_millis(300);
+
+/// The longest pause between two looks at a collection that the target does not have yet.
+const AWAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Looks at how collections are served, and lets the target follow.
+pub(crate) struct Follower {
+    task: Arc<Task>,
+    ports: Ports,
+    changes: Receiver<CatalogEvent>,
+    progress: watch::Receiver<Progress>,
+    due: BTreeMap<Look, Due>,
+}
+
+/// What to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Look {
+    /// What there is to look at.
+    All,
+    /// A collection.
+    At(CollectionId),
+}
+
+/// When to look again.
+#[derive(Debug)]
+struct Due {
+    at: Instant,
+    pause: Duration,
+    /// What was seen when it was looked at last, if that may not have been complete.
+    seen: Option<Served>,
+}
+
+/// How a look ended.
+enum Looked {
+    /// The target follows, as far as it will.
+    Done,
+    /// The target does not have all of it yet.
+    Awaits,
+    /// It may just be changing.
+    Changing(Served),
+}
+
+impl Follower {
+    /// Looks at everything first: what is carried over already is stored.
+    pub(crate) fn new(task: Arc<Task>, ports: Ports, progress: watch::Receiver<Progress>) -> Self {
+        let changes = ports.catalog.changes();
+        let mut follower = Self { task, ports, changes, progress, due: BTreeMap::new() };
+        follower.soon(Look::All);
+        follower
+    }
+
+    /// Waits for something, and looks at what is due until it is there.
+    pub(crate) async fn during<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T> {
+        let mut awaited = pin!(awaited);
+        loop {
+            tokio::select! {
+                done = &mut awaited => return Ok(done),
+                look = self.next() => self.look(look).await?,
+            }
+        }
+    }
+
+    /// A collection is to be looked at again.
+    pub(crate) fn note(&mut self, id: CollectionId) {
+        self.soon(Look::At(id));
+    }
+
+    /// How a collection of the source is served; `None` if it is gone.
+    pub(crate) async fn served(&self, id: CollectionId) -> Result<Option<Served>> {
+        let catalog = &*self.ports.catalog;
+        // In this order: a partition is there after it is loaded with its collection, and a
+        // collection is marked as dropped before what serves it is taken away. Source:
+        // `createPartitionTask.Execute`, `dropCollectionTask.Execute`.
+        let partitions = catalog.partitions(id).await?;
+        let serving = catalog.serving(id).await?;
+        let collection = catalog.collection(id).await?.filter(|c| c.state == State::Created);
+        Ok(collection.map(|collection| Served::new(&collection, &partitions, &serving)))
+    }
+
+    fn soon(&mut self, look: Look) {
+        let at = Instant::now() + SETTLE;
+        let due = self.due.entry(look).or_insert(Due { at, pause: SETTLE, seen: None });
+        due.at = due.at.min(at);
+        due.pause = SETTLE;
+    }
+
+    /// Safe to cancel.
+    async fn next(&mut self) -> Look {
+        loop {
+            let first = self.due.iter().min_by_key(|(_, due)| due.at);
+            let first = first.map(|(look, due)| (*look, due.at));
+            let due = async {
+                match first {
+                    Some((look, at)) => {
+                        sleep_until(at).await;
+                        look
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                look = due => return look,
+                event = next_event(&mut self.changes) => match event {
+                    CatalogEvent::Resync => self.soon(Look::All),
+                    CatalogEvent::Collection(id)
+                    | CatalogEvent::Partition(id)
+                    | CatalogEvent::Serving(id) => self.note(id),
+                },
+            }
+        }
+    }
+
+    /// Looks once. What can't be read is left out: the rows do not depend on it.
+    async fn look(&mut self, look: Look) -> Result<()> {
+        let Some(due) = self.due.remove(&look) else { return Ok(()) };
+        let looked = match look {
+            Look::All => self.list().await,
+            Look::At(id) => self.follow(id, due.seen.as_ref()).await,
+        };
+        match looked {
+            Ok(Looked::Done) => {}
+            Ok(Looked::Awaits) => self.again(look, due.pause, AWAIT_MAX),
+            Ok(Looked::Changing(seen)) => {
+                self.soon(look);
+                if let Some(due) = self.due.get_mut(&look) {
+                    due.seen = Some(seen);
+                }
+            }
+            Err(e) if e.kind == Kind::Transient => {
+                tracing::warn!(error = ?e, ?look, "can't follow indexes and loads yet");
+                self.count("retried");
+                self.again(look, due.pause, self.task.limits.backoff_max);
+            }
+            Err(e) if e.kind == Kind::Permanent => {
+                tracing::error!(error = ?e, ?look, "indexes and loads can't be followed");
+                self.count("serving_unreadable");
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    fn again(&mut self, look: Look, pause: Duration, max: Duration) {
+        let at = Instant::now() + pause;
+        let pause = (pause * 2).min(max.max(SETTLE));
+        self.due.insert(look, Due { at, pause, seen: None });
+    }
+
+    async fn list(&mut self) -> Result<Looked> {
+        let snapshot = self.ports.catalog.snapshot().await?;
+        for collection in &snapshot.collections {
+            let selected = self.task.selection.find(&collection.database, collection.name());
+            if collection.state == State::Created && selected.is_some() {
+                self.note(collection.id);
+            }
+        }
+        Ok(Looked::Done)
+    }
+
+    /// Lets the target follow in one collection.
+    async fn follow(&self, id: CollectionId, seen: Option<&Served>) -> Result<Looked> {
+        let (store, task) = (&*self.ports.store, &*self.task.id);
+        let key = collection_key(task, id);
+        let Some(stored) = store.get(&key).await? else {
+            return self.will_be_covered(id).await;
+        };
+        let covered: Covered = decode(&key, &stored.value)?;
+        // What the source has dropped is dropped on the target in the order of the rows.
+        let Some(now) = self.served(id).await? else { return Ok(Looked::Done) };
+        if !covered.is_live() {
+            return Ok(Looked::Awaits);
+        }
+        let (now, is_all) = self.as_far_as_there(now, &covered).await?;
+        let done = if is_all { Looked::Done } else { Looked::Awaits };
+        let before: Option<Served> = load_one(store, &serving_key(task, id)).await?;
+        if before.as_ref() == Some(&now) {
+            return Ok(done);
+        }
+        let is_loaded_as_before = now.loads_as(before.as_ref().unwrap_or(&Served::default()));
+        if !is_loaded_as_before && seen != Some(&now) {
+            return Ok(Looked::Changing(now));
+        }
+        for change in changes(before.as_ref(), &now) {
+            self.ask(change, &covered).await?;
+        }
+        let mut carried = Transaction::default();
+        now.put(task, id, &mut carried);
+        // Not behind the back of the rows: they may have dropped it on the target by now.
+        carried.conditions.push((key, stored.version));
+        self.ports.link.lease.guard(&mut carried)?;
+        match store.commit(carried).await? {
+            Committed::Yes => Ok(done),
+            Committed::Conflict => Ok(Looked::Awaits),
+        }
+    }
+
+    /// A collection that the rows do not know: they may come to it, or it is none of the task's.
+    async fn will_be_covered(&self, id: CollectionId) -> Result<Looked> {
+        let collection = self.ports.catalog.collection(id).await?;
+        let covered = collection.filter(|c| c.state == State::Created).is_some_and(|collection| {
+            self.task.selection.find(&collection.database, collection.name()).is_some()
+        });
+        Ok(if covered { Looked::Awaits } else { Looked::Done })
+    }
+
+    /// Leaves out the partitions that the target does not have yet: they come with the rows, and a
+    /// name may still stand for another one until then. Returns whether it has all.
+    async fn as_far_as_there(&self, mut now: Served, covered: &Covered) -> Result<(Served, bool)> {
+        if self.task.ignore_partition {
+            return Ok((now.without_partitions(), true));
+        }
+        let (database, name) = self.task.names.collection(&covered.database, &covered.name);
+        let there = self.ports.link.target.partitions(database, name).await?;
+        let all = now.partitions.len();
+        now.partitions.retain(|id, partition| {
+            let stands_for = covered.partitions.get(&partition.name).copied().map(PartitionId);
+            stands_for == Some(PartitionId(*id)) && there.contains_key(&partition.name)
+        });
+        let is_all = now.partitions.len() == all;
+        Ok((now, is_all))
+    }
+
+    /// Asks the target for a change. What it refuses for good is counted and left out.
+    async fn ask(&self, change: Change, covered: &Covered) -> Result<()> {
+        let (database, collection) = self.task.names.collection(&covered.database, &covered.name);
+        let at = self.progress.borrow().done;
+        let request = change.request(database, collection);
+        let name = request.name();
+        match self.ports.link.target.apply(&Ddl::Op(Box::new(request)), at).await {
+            Ok(()) => {
+                tracing::info!(request = name, collection, "the target follows the source");
+                self.ports.observer.event(Event::Called(name));
+                Ok(())
+            }
+            Err(e) if e.kind == Kind::Permanent => {
+                // The rows go on: what an index or a load lacks can be made good by hand.
+                tracing::error!(request = name, collection, error = ?e, "the target does not follow");
+                self.count("serving_refused");
+                Ok(())
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn count(&self, what: &str) {
+        self.ports.observer.event(Event::Counted(what, 1));
+    }
+}
