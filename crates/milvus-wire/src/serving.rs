@@ -55,9 +55,11 @@ pub fn decode_index(bytes: &[u8]) -> Result<Option<Index>, DecodeError> {
     };
     let missing = DecodeError::Missing { message: WHAT, what: "index info" };
     let info = index.index_info.ok_or(missing)?;
-    // A record of before 2.2 lacks the user's; those made of them do as well.
-    let user_gave = !info.user_index_params.is_empty();
-    let params = if user_gave { info.user_index_params } else { info.index_params };
+    // Of a scalar field the user may give nothing, and then Milvus chooses. Of a vector the user gives
+    // something, which only a record of before 2.2 lacks; what was made of it does as well.
+    let is_of_vector = info.index_params.iter().any(|pair| pair.key == "metric_type");
+    let lacks = info.user_index_params.is_empty() && is_of_vector;
+    let params = if lacks { info.index_params } else { info.user_index_params };
     Ok(Some(Index {
         id: info.index_id,
         name: info.index_name,
@@ -114,7 +116,7 @@ mod tests {
             field_id: 101,
             index_name: "by_vector".into(),
             index_id: 9,
-            index_params: vec![pair("index_type", "HNSW"), pair("M", "8")],
+            index_params: vec![pair("metric_type", "L2"), pair("M", "8")],
             user_index_params: user,
         };
         FieldIndex { index_info: Some(info), deleted: false, create_time: 5 }
@@ -127,7 +129,11 @@ mod tests {
         assert_eq!((found.id, found.field, found.created), (9, 101, Timestamp(5)));
         assert_eq!((found.name.as_str(), &found.params), ("by_vector", &user));
         let old = decode_index(&index(vec![]).encode_to_vec()).unwrap().unwrap();
-        assert_eq!(old.params, [pair("index_type", "HNSW"), pair("M", "8")]);
+        assert_eq!(old.params, [pair("metric_type", "L2"), pair("M", "8")]);
+        let mut scalar = index(vec![]);
+        scalar.index_info.as_mut().unwrap().index_params = vec![pair("index_type", "STL_SORT")];
+        let scalar = decode_index(&scalar.encode_to_vec()).unwrap().unwrap();
+        assert_eq!(scalar.params, []);
         let dropped = FieldIndex { deleted: true, ..index(user) };
         assert_eq!(decode_index(&dropped.encode_to_vec()).unwrap(), None);
         assert!(decode_index(&[0x0a, 0xff]).is_err());

@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::milvus::{CollectionSpec, Reading};
 use testkit::wait;
 
-use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys};
+use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_come_and_go() {
@@ -26,9 +26,7 @@ async fn partitions_come_and_go() {
     assert_eq!(bench.equal("parts").await.target_rows, 250);
     // Under its old name it is another one, and empty.
     bench.source.create_partition("parts", "p1").await.unwrap();
-    // Milvus 2.3 does not announce that single partitions are loaded or released.
-    bench.source.release("parts").await.unwrap();
-    bench.source.load("parts").await.unwrap();
+    bench.source.load_partitions("parts", &["p1"]).await.unwrap();
     bench.source.insert(batch(&spec, "p1", 0..10, 1)).await.unwrap();
     assert_eq!(bench.equal("parts").await.target_rows, 260);
     bench.source.drop_collection("parts").await.unwrap();
@@ -170,12 +168,8 @@ async fn what_exists_when_the_task_starts_is_replicated_from_now_on() {
     .await
     .unwrap();
     source.insert(batch(&spec, "p", 100..200, 0)).await.unwrap();
-    // An index and a load of before are not repeated to the target, those of now are.
-    let flat = [("index_type", "FLAT"), ("metric_type", "L2")];
-    source.release("old").await.unwrap();
-    source.drop_index("old", "vector", "by_vector").await.unwrap();
-    source.create_index("old", "vector", "by_vector", &flat).await.unwrap();
-    source.load("old").await.unwrap();
+    // Its index and its load are of before as well.
+    bench.while_running(Box::pin(same_metadata(&source, &target, "old"))).await;
     wait::until("the later rows on the target", EQUAL_WITHIN, || async {
         let keys = target.count("old", "id >= 100", &[], Reading::Now).await?;
         anyhow::ensure!(keys == 100, "{keys} rows");
@@ -194,6 +188,7 @@ async fn with_use_start_position_all_rows_of_a_collection_arrive() {
     let mut bench = Bench::new().await;
     let spec = CollectionSpec::small("from_start", 8).shards(2);
     bench.source.create_ready(&spec).await.unwrap();
+    bench.source.create_index("from_start", "version", "by_version", &[]).await.unwrap();
     bench.source.insert(batch(&spec, "", 0..500, 0)).await.unwrap();
     bench.source.delete_keys("from_start", "id", &keys(&spec, 0..50)).await.unwrap();
     bench
@@ -204,13 +199,88 @@ async fn with_use_start_position_all_rows_of_a_collection_arrive() {
     })
     .await
     .unwrap();
-    let flat = [("index_type", "FLAT"), ("metric_type", "L2")];
-    bench.source.release("from_start").await.unwrap();
-    bench.source.drop_index("from_start", "vector", "by_vector").await.unwrap();
-    bench.source.create_index("from_start", "vector", "by_vector", &flat).await.unwrap();
-    bench.source.load("from_start").await.unwrap();
     assert_eq!(bench.equal("from_start").await.target_rows, 450);
     bench.source.drop_collection("from_start").await.unwrap();
     bench.gone("from_start").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_partitions_are_loaded_and_released() {
+    let mut bench = Bench::new().await;
+    let spec = CollectionSpec::small("in_parts", 8).shards(2);
+    bench.source.create_collection(&spec).await.unwrap();
+    let flat = [("index_type", "FLAT"), ("metric_type", "L2"), ("params", "{}")];
+    bench.source.create_index("in_parts", "vector", "by_vector", &flat).await.unwrap();
+    bench.source.create_partition("in_parts", "before").await.unwrap();
+    bench.source.load_partitions("in_parts", &["before"]).await.unwrap();
+    bench.task_for_all().await;
+    bench.same_metadata("in_parts").await;
+    for partition in ["p", "q"] {
+        bench.source.create_partition("in_parts", partition).await.unwrap();
+    }
+    bench.same_metadata("in_parts").await;
+    bench.source.load_partitions("in_parts", &["p", "q"]).await.unwrap();
+    bench.same_metadata("in_parts").await;
+    bench.source.release_partitions("in_parts", &["p"]).await.unwrap();
+    bench.same_metadata("in_parts").await;
+    // The op channel tells of the first, and not of the second.
+    bench.source.release("in_parts").await.unwrap();
+    bench.source.load_partitions("in_parts", &["p"]).await.unwrap();
+    bench.same_metadata("in_parts").await;
+    bench.source.load("in_parts").await.unwrap();
+    bench.same_metadata("in_parts").await;
+    // Loaded as a whole, less one; and what is new is loaded with it.
+    bench.source.release_partitions("in_parts", &["q"]).await.unwrap();
+    bench.source.create_partition("in_parts", "new").await.unwrap();
+    bench.same_metadata("in_parts").await;
+    bench.source.load_partitions("in_parts", &["q"]).await.unwrap();
+    bench.source.insert(batch(&spec, "q", 0..100, 0)).await.unwrap();
+    assert_eq!(bench.equal("in_parts").await.target_rows, 100);
+    bench.source.release("in_parts").await.unwrap();
+    bench.same_metadata("in_parts").await;
+    bench.source.drop_collection("in_parts").await.unwrap();
+    bench.gone("in_parts").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_served_changes_while_nobody_looks_is_carried_over() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let spec = CollectionSpec::small("unseen", 8);
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.source.create_partition("unseen", "p").await.unwrap();
+    bench.source.insert(batch(&spec, "p", 0..100, 0)).await.unwrap();
+    assert_eq!(bench.equal("unseen").await.target_rows, 100);
+
+    // An index that is created and one that is replaced under its name.
+    bench.service.stop().unwrap();
+    bench.source.release("unseen").await.unwrap();
+    bench.source.drop_index("unseen", "vector", "by_vector").await.unwrap();
+    let hnsw = [
+        ("index_type", "HNSW"),
+        ("metric_type", "L2"),
+        ("params", r#"{"M":8,"efConstruction":64}"#),
+    ];
+    bench.source.create_index("unseen", "vector", "by_vector", &hnsw).await.unwrap();
+    bench.source.create_index("unseen", "version", "by_version", &[]).await.unwrap();
+    bench.source.load("unseen").await.unwrap();
+    bench.service.restart().await.unwrap();
+    assert_eq!(bench.equal("unseen").await.target_rows, 100);
+
+    bench.service.stop().unwrap();
+    bench.source.release("unseen").await.unwrap();
+    bench.source.drop_index("unseen", "version", "by_version").await.unwrap();
+    bench.source.load_partitions("unseen", &["p"]).await.unwrap();
+    bench.service.restart().await.unwrap();
+    bench.same_metadata("unseen").await;
+
+    bench.service.stop().unwrap();
+    bench.source.release("unseen").await.unwrap();
+    bench.service.restart().await.unwrap();
+    bench.same_metadata("unseen").await;
+    bench.source.drop_collection("unseen").await.unwrap();
+    bench.gone("unseen").await;
     bench.finish().await;
 }
