@@ -2,8 +2,9 @@
 //! that it follows from one such value to another.
 //! Never asks anybody: values in, requests out.
 
-use crate::checkpoint::{FORM, encode, serving_key};
+use crate::checkpoint::serving_key;
 use crate::ports::Transaction;
+use crate::stored::{FORM, encode};
 use milvus_wire::catalog::{Collection, Partition as Record, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::op::OpRequest;
@@ -423,7 +424,7 @@ mod tests {
     #[test]
     fn it_is_read_as_it_was_stored() {
         let now = served(&[(1, "a")], Some((true, 2)), &[(5, "p", true)]);
-        let read: Served = crate::checkpoint::decode("k", &encode(&now)).unwrap();
+        let read: Served = crate::stored::decode("k", &encode(&now)).unwrap();
         assert_eq!(read, now);
     }
 }

@@ -3,7 +3,7 @@
 //! between what the catalog says and what was carried over last, which is stored.
 //! Never holds up the rows, and never waits until a load or an index is complete.
 
-use crate::checkpoint::{Covered, collection_key, decode, load_one, serving_key};
+use crate::checkpoint::{Covered, collection_key, serving_key};
 use crate::cover::next_event;
 use crate::difference::{Change, Served, changes};
 use crate::error::{Kind, Result};
@@ -11,6 +11,7 @@ use crate::observer::Event;
 use crate::ops::Progress;
 use crate::path::Ports;
 use crate::ports::{CatalogEvent, Committed, Ddl, Transaction};
+use crate::stored::{decode, load_one};
 use crate::task::Task;
 use milvus_wire::catalog::State;
 use milvus_wire::ids::{CollectionId, PartitionId};
