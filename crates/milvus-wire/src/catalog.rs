@@ -6,7 +6,7 @@ use crate::ids::{CollectionId, DatabaseId, PartitionId, split_vchannel};
 pub use crate::keys::Keys;
 use crate::position::MessageId;
 use crate::proto::common::KeyValuePair;
-use crate::proto::schema::{CollectionSchema, FieldSchema, FunctionSchema};
+use crate::proto::schema::{CollectionSchema, DataType, FieldSchema, FunctionSchema};
 use crate::records::{CollectionInfo, DatabaseInfo, PartitionInfo};
 use crate::timestamp::Timestamp;
 use prost::Message;
@@ -187,6 +187,29 @@ pub fn assemble(
     Ok(collection)
 }
 
+/// The fields of a schema as texts that can be compared and shown: name, type, dimension, whether it
+/// is the key; sorted, without system fields and the dynamic field.
+pub fn field_texts(schema: &CollectionSchema) -> Vec<String> {
+    let type_name = |kind: i32| {
+        DataType::try_from(kind)
+            .map_or_else(|_| kind.to_string(), |kind| kind.as_str_name().to_owned())
+    };
+    let text = |field: &FieldSchema| {
+        let mut text = format!("{} {}", field.name, type_name(field.data_type));
+        if field.data_type == DataType::Array as i32 {
+            text = format!("{text} of {}", type_name(field.element_type));
+        }
+        if let Some(dimension) = field.type_params.iter().find(|param| param.key == "dim") {
+            text = format!("{text}({})", dimension.value);
+        }
+        if field.is_primary_key { format!("{text}, primary key") } else { text }
+    };
+    let is_users = |field: &&FieldSchema| !field.is_dynamic && field.name != DYNAMIC_FIELD;
+    let mut texts: Vec<_> = schema.fields.iter().filter(is_users).map(text).collect();
+    texts.sort();
+    texts
+}
+
 /// Reads a partition's record; `None` if it has been removed.
 pub fn decode_partition(bytes: &[u8]) -> Result<Option<Partition>, DecodeError> {
     let Some(info) = record::<PartitionInfo>("a partition's record", bytes)? else {
@@ -247,6 +270,25 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_told_with_type_dimension_and_key() {
+        let field = |name: &str, kind: DataType| FieldSchema {
+            name: name.into(),
+            data_type: kind as i32,
+            ..Default::default()
+        };
+        let dim = KeyValuePair { key: "dim".into(), value: "128".into() };
+        let fields = vec![
+            FieldSchema { type_params: vec![dim], ..field("vec", DataType::FloatVector) },
+            FieldSchema { is_primary_key: true, ..field("id", DataType::Int64) },
+            FieldSchema { element_type: DataType::Int8 as i32, ..field("a", DataType::Array) },
+            FieldSchema { is_dynamic: true, ..field("$meta", DataType::Json) },
+        ];
+        let schema = CollectionSchema { fields, ..Default::default() };
+        let expected = ["a Array of Int8", "id Int64, primary key", "vec FloatVector(128)"];
+        assert_eq!(field_texts(&schema), expected);
+    }
 
     #[test]
     fn a_database_created_in_nanoseconds_compares_with_hybrid_timestamps() {

@@ -7,9 +7,9 @@ use crate::cover::Cover;
 use crate::error::{Error, Result};
 use crate::merge::{Read, Then};
 use crate::observer::{Event, Observer};
-use crate::ports::{Ddl, Snapshot, Transaction};
+use crate::ports::{Ddl, Snapshot, TargetCollection, Transaction};
 use crate::window::Entry;
-use milvus_wire::catalog::{Collection, State};
+use milvus_wire::catalog::{Collection, State, field_texts};
 use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::message::{DdlMessage, Message};
 use milvus_wire::position::MessageId;
@@ -126,7 +126,9 @@ impl Cover {
                  that name that is not from this task; drop or rename it there, then resume"
             )));
         }
-        if there.is_none() {
+        if let Some(there) = &there {
+            check_fields(&format!("{database}.{name}"), collection, there)?;
+        } else {
             self.apply(Ddl::CreateDatabase(database.clone()), collection.created).await?;
             let collection = Box::new(collection.clone());
             let created = collection.created;
@@ -175,6 +177,24 @@ impl Cover {
         tracing::info!(task = %self.task.id, request = kind, name = what, %at, "target changed");
         Ok(())
     }
+}
+
+/// Rows of the source must fit a collection that the target has already.
+fn check_fields(name: &str, here: &Collection, there: &TargetCollection) -> Result<()> {
+    let here = field_texts(&here.schema);
+    let only = |a: &[String], b: &[String]| -> String {
+        let only: Vec<_> = a.iter().filter(|field| !b.contains(field)).cloned().collect();
+        if only.is_empty() { "none".to_owned() } else { only.join("; ") }
+    };
+    if here == there.fields {
+        return Ok(());
+    }
+    Err(Error::permanent(format!(
+        "the target has a collection {name} with other fields than the source's (only on the source: \
+         {}; only on the target: {}); drop it on the target, or map it to another name",
+        only(&here, &there.fields),
+        only(&there.fields, &here)
+    )))
 }
 
 fn made_up_drop(old: &Covered, at: Timestamp) -> Vec<Read> {

@@ -109,7 +109,7 @@ pub struct TargetCollection {
     pub created: Timestamp,
     /// In the order of the shards: the place is the shard index (invariant I4).
     pub vchannels: Vec<String>,
-    /// Field names with their types and dimensions, for comparing with the source.
+    /// As [`milvus_wire::catalog::field_texts`] tells them, for comparing with the source.
     pub fields: Vec<String>,
 }
 

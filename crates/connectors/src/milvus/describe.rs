@@ -2,9 +2,9 @@
 
 use super::client::Client;
 use super::fault::Fault;
+use milvus_wire::catalog::field_texts;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::proto::milvus as pb;
-use milvus_wire::proto::schema::{CollectionSchema, DataType, FieldSchema};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
 use replication::ports::TargetCollection;
@@ -45,26 +45,8 @@ fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollect
         id: CollectionId(described.collection_id),
         created: Timestamp(described.created_timestamp),
         vchannels,
-        fields: described.schema.as_ref().map(fields).unwrap_or_default(),
+        fields: described.schema.as_ref().map(field_texts).unwrap_or_default(),
     }
-}
-
-/// The fields of a schema as texts that can be compared between source and target:
-/// `name type(dimension)`, sorted, without system fields and the dynamic field.
-pub fn fields(schema: &CollectionSchema) -> Vec<String> {
-    let text = |field: &FieldSchema| {
-        let kind = DataType::try_from(field.data_type)
-            .map_or_else(|_| field.data_type.to_string(), |kind| kind.as_str_name().to_owned());
-        let dimension = field.type_params.iter().find(|param| param.key == "dim");
-        match dimension {
-            Some(dimension) => format!("{} {kind}({})", field.name, dimension.value),
-            None => format!("{} {kind}", field.name),
-        }
-    };
-    let mut fields: Vec<_> =
-        schema.fields.iter().filter(|field| !field.is_dynamic).map(text).collect();
-    fields.sort();
-    fields
 }
 
 /// Names and ids of the partitions.
@@ -150,7 +132,6 @@ impl ChannelCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milvus_wire::proto::common::KeyValuePair;
 
     #[test]
     fn vchannels_are_ordered_by_shard_and_not_by_name() {
@@ -163,28 +144,5 @@ mod tests {
         };
         let vchannels = target_collection(described).vchannels;
         assert_eq!(vchannels, ["dst-rootcoord-dml_10_7v0", "dst-rootcoord-dml_9_7v1"]);
-    }
-
-    #[test]
-    fn fields_are_told_with_type_and_dimension() {
-        let dim = KeyValuePair { key: "dim".into(), value: "128".into() };
-        let schema = CollectionSchema {
-            fields: vec![
-                FieldSchema {
-                    name: "vec".into(),
-                    data_type: DataType::FloatVector as i32,
-                    type_params: vec![dim],
-                    ..Default::default()
-                },
-                FieldSchema {
-                    name: "id".into(),
-                    data_type: DataType::Int64 as i32,
-                    ..Default::default()
-                },
-                FieldSchema { name: "$meta".into(), is_dynamic: true, ..Default::default() },
-            ],
-            ..Default::default()
-        };
-        assert_eq!(fields(&schema), ["id Int64", "vec FloatVector(128)"]);
     }
 }

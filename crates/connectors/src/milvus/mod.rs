@@ -12,7 +12,6 @@ mod op;
 mod options;
 mod replicate;
 
-pub use describe::fields;
 pub use options::MilvusOptions;
 
 use async_trait::async_trait;

@@ -76,7 +76,7 @@ async fn collections_and_partitions_come_and_go_idempotently() {
     assert_eq!(made.vchannels.len(), 2);
     assert!(made.vchannels[0].ends_with("v0") && made.vchannels[1].ends_with("v1"));
     assert_eq!(made.fields, ["id Int64", "vec FloatVector(8)"]);
-    assert_eq!(made.fields, connectors::milvus::fields(&schema("any")));
+    assert_eq!(made.fields, milvus_wire::catalog::field_texts(&schema("any")));
     let pchannels = soon(target.pchannels()).await.unwrap();
     assert!(pchannels.is_sorted() && pchannels.len() >= 2, "{pchannels:?}");
 

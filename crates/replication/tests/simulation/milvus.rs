@@ -364,7 +364,7 @@ impl Milvus {
                     id: CollectionId(id),
                     created: at,
                     vchannels,
-                    fields: Vec::new(),
+                    fields: milvus_wire::catalog::field_texts(&collection.schema),
                 };
                 let partitions = BTreeMap::from([("_default".to_owned(), id * 1000)]);
                 let (name, rows, last, met) =

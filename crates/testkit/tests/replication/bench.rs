@@ -75,6 +75,19 @@ impl Bench {
         task
     }
 
+    /// Creates a task that cannot go on, and returns it as it is shown then.
+    pub(crate) async fn task_that_pauses(&mut self, request: Value) -> Value {
+        let target = self.pair.target.address();
+        let task = self.service.api().create_task(&target, request).await.unwrap();
+        self.tasks.push(task.clone());
+        wait::until(format!("task {task} to be paused"), READY_WITHIN, || async {
+            let seen = self.service.api().task(&task).await?;
+            Ok((seen["state"] == "Paused").then_some(seen))
+        })
+        .await
+        .unwrap()
+    }
+
     /// Creates a task for everything.
     pub(crate) async fn task_for_all(&mut self) -> String {
         self.task(json!({"db_collections": {"*": [{"name": "*"}]}})).await
