@@ -63,8 +63,6 @@ pub(crate) struct FieldIndex {
     /// Dropped; the record itself goes when its files are gone.
     #[prost(bool, tag = "2")]
     pub(crate) deleted: bool,
-    #[prost(uint64, tag = "3")]
-    pub(crate) create_time: u64,
 }
 
 /// `indexpb.IndexInfo`.

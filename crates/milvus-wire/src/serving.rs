@@ -7,7 +7,6 @@ use crate::error::DecodeError;
 use crate::ids::{CollectionId, PartitionId};
 use crate::proto::common::KeyValuePair;
 use crate::records::{CollectionLoadInfo, FieldIndex, PartitionLoadInfo};
-use crate::timestamp::Timestamp;
 use std::collections::BTreeSet;
 
 /// An index.
@@ -21,8 +20,6 @@ pub struct Index {
     pub field: i64,
     /// What the user gave: `index_type`, `metric_type`, `params`, ….
     pub params: Vec<KeyValuePair>,
-    /// When it was created.
-    pub created: Timestamp,
 }
 
 /// That a collection is loaded, and how. Loading counts as loaded: it is what was asked for.
@@ -60,13 +57,7 @@ pub fn decode_index(bytes: &[u8]) -> Result<Option<Index>, DecodeError> {
     let is_of_vector = info.index_params.iter().any(|pair| pair.key == "metric_type");
     let lacks = info.user_index_params.is_empty() && is_of_vector;
     let params = if lacks { info.index_params } else { info.user_index_params };
-    Ok(Some(Index {
-        id: info.index_id,
-        name: info.index_name,
-        field: info.field_id,
-        params,
-        created: Timestamp(index.create_time),
-    }))
+    Ok(Some(Index { id: info.index_id, name: info.index_name, field: info.field_id, params }))
 }
 
 /// Reads a collection's load record.
@@ -119,14 +110,14 @@ mod tests {
             index_params: vec![pair("metric_type", "L2"), pair("M", "8")],
             user_index_params: user,
         };
-        FieldIndex { index_info: Some(info), deleted: false, create_time: 5 }
+        FieldIndex { index_info: Some(info), deleted: false }
     }
 
     #[test]
     fn an_index_has_what_the_user_gave_and_a_dropped_one_is_none() {
         let user = vec![pair("index_type", "HNSW"), pair("params", r#"{"M":8}"#)];
         let found = decode_index(&index(user.clone()).encode_to_vec()).unwrap().unwrap();
-        assert_eq!((found.id, found.field, found.created), (9, 101, Timestamp(5)));
+        assert_eq!((found.id, found.field), (9, 101));
         assert_eq!((found.name.as_str(), &found.params), ("by_vector", &user));
         let old = decode_index(&index(vec![]).encode_to_vec()).unwrap().unwrap();
         assert_eq!(old.params, [pair("metric_type", "L2"), pair("M", "8")]);

@@ -1,5 +1,8 @@
 //! Databases, partitions, indexes, loading, flush, names: all that is not rows.
 
+use std::time::Duration;
+
+use milvus_wire::proto::common::LoadState;
 use serde_json::json;
 use testkit::milvus::{CollectionSpec, Reading};
 use testkit::wait;
@@ -298,5 +301,32 @@ async fn what_served_changes_while_nobody_looks_is_carried_over() {
     bench.same_metadata("unseen").await;
     bench.source.drop_collection("unseen").await.unwrap();
     bench.gone("unseen").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_released_on_the_target_on_purpose_stays_so_until_the_source_changes() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let spec = CollectionSpec::small("on_purpose", 8);
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.same_metadata("on_purpose").await;
+    bench.target.release("on_purpose").await.unwrap();
+    // Milvus-cdc looks at it again for this, and at everything when it starts.
+    bench.service.restart().await.unwrap();
+    bench.source.create_partition("on_purpose", "p").await.unwrap();
+    wait::until("the partition on the target", EQUAL_WITHIN, || async {
+        Ok(bench.target.partitions("on_purpose").await?.contains_key("p").then_some(()))
+    })
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let state = bench.target.load_state("on_purpose", &[]).await.unwrap();
+    assert_eq!(state, LoadState::NotLoad);
+    bench.source.release("on_purpose").await.unwrap();
+    bench.source.load("on_purpose").await.unwrap();
+    bench.same_metadata("on_purpose").await;
+    bench.source.drop_collection("on_purpose").await.unwrap();
+    bench.gone("on_purpose").await;
     bench.finish().await;
 }
