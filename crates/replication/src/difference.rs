@@ -361,7 +361,7 @@ mod tests {
         let less = served(&[], WHOLE, &[(5, "p", true), (6, "q", false)]);
         assert_eq!(changes(Some(&whole), &less), [Change::ReleasePartitions(names(&["q"]))]);
         assert_eq!(changes(Some(&less), &whole), [Change::LoadPartitions(names(&["q"]), 1)]);
-        // All of its partitions released, and still loaded as a whole.
+        // Some versions keep a collection without any of its partitions as loaded.
         let empty = served(&[], WHOLE, &[(5, "p", false), (6, "q", false)]);
         assert_eq!(changes(Some(&less), &empty), [Change::ReleasePartitions(names(&["p"]))]);
         // What was loaded and is gone is dropped in the order of the rows.

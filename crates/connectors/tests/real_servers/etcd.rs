@@ -1,12 +1,16 @@
 //! The etcd catalog against real servers: what a source Milvus writes, and what etcd does to a
 //! watch.
 
-use crate::support::{User, keyed_schema, make_certificates, own_etcd, shared_pair, soon};
+use crate::support::{
+    User, done, keyed_schema, make_certificates, own_etcd, pair, shared_pair, soon,
+};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::{Secret, TlsFiles};
 use lab::{EtcdClient, Server};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
+use milvus_wire::proto::milvus as pb;
+use milvus_wire::serving::{Load, Serving};
 use replication::error::Kind;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
 use std::time::Duration;
@@ -106,6 +110,76 @@ async fn changes_tell_of_collections_and_partitions() {
     event(&mut changes, CatalogEvent::Partition(id)).await;
     user.drop("default", "told").await;
     event(&mut changes, CatalogEvent::Collection(id)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_and_loads_are_read_and_told_of() {
+    let catalog = source();
+    let mut changes = catalog.changes();
+    event(&mut changes, CatalogEvent::Resync).await;
+    let mut user = User::of(&shared_pair().source).await;
+    user.create("default", "served", 1).await;
+    user.create_partition("served", "p").await;
+    let snapshot = soon(catalog.snapshot()).await.unwrap();
+    let collection = named(&snapshot, "default", "served").unwrap();
+    let id = collection.id;
+    assert_eq!(soon(catalog.serving(id)).await.unwrap(), Serving::default());
+
+    let params = vec![pair("index_type", "FLAT"), pair("metric_type", "L2"), pair("params", "{}")];
+    let index = pb::CreateIndexRequest {
+        collection_name: "served".into(),
+        field_name: "vec".into(),
+        index_name: "by_vec".into(),
+        extra_params: params.clone(),
+        ..Default::default()
+    };
+    done(user.0.create_index(index).await.unwrap().into_inner());
+    event(&mut changes, CatalogEvent::Serving(id)).await;
+    let serving = soon(catalog.serving(id)).await.unwrap();
+    let field = collection.schema.fields.iter().find(|field| field.name == "vec").unwrap();
+    let found = &serving.indexes[0];
+    assert_eq!((found.name.as_str(), found.field), ("by_vec", field.field_id));
+    assert_eq!(found.params, params);
+    assert_eq!(serving.load, None);
+
+    let load = pb::LoadPartitionsRequest {
+        collection_name: "served".into(),
+        partition_names: vec!["p".into()],
+        replica_number: 1,
+        ..Default::default()
+    };
+    done(user.0.load_partitions(load).await.unwrap().into_inner());
+    event(&mut changes, CatalogEvent::Serving(id)).await;
+    let serving = soon(catalog.serving(id)).await.unwrap();
+    assert_eq!(serving.load, Some(Load { whole: false, replicas: 1 }));
+    let partitions = soon(catalog.partitions(id)).await.unwrap();
+    let p = partitions.iter().find(|partition| partition.name == "p").unwrap().id;
+    assert_eq!(serving.partitions.into_iter().collect::<Vec<_>>(), [p]);
+
+    let load = pb::LoadCollectionRequest { collection_name: "served".into(), ..Default::default() };
+    done(user.0.load_collection(load).await.unwrap().into_inner());
+    let serving = soon(catalog.serving(id)).await.unwrap();
+    assert_eq!(serving.load, Some(Load { whole: true, replicas: 1 }));
+    assert_eq!(serving.partitions.len(), 2);
+
+    // Without any of its partitions a collection is not loaded.
+    let release = pb::ReleasePartitionsRequest {
+        collection_name: "served".into(),
+        partition_names: vec!["_default".into(), "p".into()],
+        ..Default::default()
+    };
+    done(user.0.release_partitions(release).await.unwrap().into_inner());
+    let serving = soon(catalog.serving(id)).await.unwrap();
+    assert_eq!((serving.load, serving.partitions.len()), (None, 0));
+
+    let dropped = pb::DropIndexRequest {
+        collection_name: "served".into(),
+        index_name: "by_vec".into(),
+        ..Default::default()
+    };
+    done(user.0.drop_index(dropped).await.unwrap().into_inner());
+    assert_eq!(soon(catalog.serving(id)).await.unwrap(), Serving::default());
+    user.drop("default", "served").await;
 }
 
 /// Something like a collection's record: a watch does not look into it.

@@ -145,7 +145,7 @@ impl User {
 }
 
 #[track_caller]
-fn done(status: Status) {
+pub(crate) fn done(status: Status) {
     assert_eq!(status.code, 0, "{}", status.reason);
 }
 
