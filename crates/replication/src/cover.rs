@@ -5,8 +5,8 @@
 use crate::checkpoint::{Checkpoint, Covered, From, Pending, Stage, collection_key};
 use crate::error::{Error, Result};
 use crate::lease;
+use crate::life::Ports;
 use crate::link::Link;
-use crate::path::Ports;
 use crate::ports::{CatalogEvent, Transaction};
 use crate::read::Channels;
 use crate::roster::Roster;

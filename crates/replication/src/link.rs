@@ -31,6 +31,9 @@ const CLOCK_LIFE: Duration = Duration::from_secs(1);
 /// How often the channels of the target are listed again.
 const LIST_EVERY: Duration = Duration::from_secs(10);
 
+/// How often lanes without rows are ticked while a task catches up: as often as a source ticks.
+const TICK_EVERY: Duration = Duration::from_millis(200);
+
 /// In how many steps a settle time passes, each with a sign of life of the target.
 const SETTLE_STEPS: u32 = 10;
 
@@ -49,6 +52,8 @@ pub struct Link {
     clock: Mutex<Option<(Timestamp, Instant)>>,
     /// How far each task is that keeps up with the source.
     progress: Mutex<BTreeMap<String, Timestamp>>,
+    /// When lanes without rows were ticked last by a task that catches up.
+    ticked: Mutex<Option<Instant>>,
 }
 
 impl Link {
@@ -69,6 +74,7 @@ impl Link {
             lanes: Mutex::default(),
             clock: Mutex::default(),
             progress: Mutex::default(),
+            ticked: Mutex::default(),
         })
     }
 
@@ -168,9 +174,27 @@ impl Link {
         lock(&self.progress).remove(task);
     }
 
+    /// The end of a task's round: what no window has ticked is ticked, while the task catches up no
+    /// more often than a source ticks. Returns whether the task keeps up with its source.
+    pub(crate) async fn end_round(
+        &self,
+        task: &str,
+        upto: Timestamp,
+        observer: &dyn Observer,
+    ) -> Result<bool> {
+        let at = self.close_at(task, upto).await?;
+        let keeps_up = at == upto;
+        let is_due = lock(&self.ticked).is_none_or(|ticked| ticked.elapsed() >= TICK_EVERY);
+        if keeps_up || is_due {
+            self.tick_idle(at, observer).await?;
+            *lock(&self.ticked) = Some(Instant::now());
+        }
+        Ok(keeps_up)
+    }
+
     /// Ticks every lane that no window holds: up to `at`, but not beyond another task that keeps
     /// up, whose rows would have to be restamped.
-    pub(crate) async fn tick_idle(&self, at: Timestamp, observer: &dyn Observer) -> Result<()> {
+    async fn tick_idle(&self, at: Timestamp, observer: &dyn Observer) -> Result<()> {
         let slowest = lock(&self.progress).values().min().copied();
         let at = at.min(slowest.unwrap_or(at));
         let wanted = |held: &Held| held.state.last_tick < at || held.state.tick_due;

@@ -40,6 +40,16 @@ pub enum Then {
     DropPartition(DdlMessage),
 }
 
+impl Then {
+    /// The collection that begins.
+    pub fn begins(&self) -> Option<CollectionId> {
+        match self {
+            Self::Create(id, _) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
 /// Orders a round. At equal timestamps deletes come before inserts: together they are an upsert.
 pub fn merge(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
     round.sort_by_key(|read| {

@@ -7,8 +7,8 @@
 use crate::checkpoint::OpPosition;
 use crate::error::{Error, Kind, Result};
 use crate::lease;
+use crate::life::Ports;
 use crate::observer::Event;
-use crate::path::Ports;
 use crate::ports::{Ddl, Record, Transaction};
 use crate::selection::named;
 use crate::serving::Follower;

@@ -4,7 +4,7 @@
 use crate::tasks::TaskRecord;
 use async_trait::async_trait;
 use replication::error::{Error, Result};
-use replication::path::{self, Ports};
+use replication::life::{self, Ports};
 use replication::ports::{Catalog, Source, Store, Target};
 use replication::task::Task;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub trait Targets: Send + Sync {
 /// The way of a row.
 #[async_trait]
 pub trait DataPath: Send + Sync {
-    /// See [`replication::path::run`].
+    /// See [`replication::life::run`].
     async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error;
 }
 
@@ -45,6 +45,6 @@ pub struct RealPath;
 #[async_trait]
 impl DataPath for RealPath {
     async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error {
-        path::run(task, ports, stop).await
+        life::run(task, ports, stop).await
     }
 }

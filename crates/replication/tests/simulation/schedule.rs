@@ -6,9 +6,9 @@ use crate::milvus::Milvus;
 use crate::script::Script;
 use crate::store::Memory;
 use replication::error::Kind;
+use replication::life::{self, Ports};
 use replication::link::Link;
 use replication::observer::{Event, Observer};
-use replication::path::{self, Ports};
 use replication::ports::Store;
 use replication::selection::{Names, Selection, Selector};
 use replication::task::{Limits, Task};
@@ -247,7 +247,7 @@ impl Schedule {
         };
         let (ports, stop) = (process.ports.clone(), CancellationToken::new());
         process.stop.push(stop.clone());
-        process.running.spawn(async move { (n, path::run(task, ports, stop).await) });
+        process.running.spawn(async move { (n, life::run(task, ports, stop).await) });
         process
     }
 

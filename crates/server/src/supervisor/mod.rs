@@ -19,7 +19,7 @@ use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
 use crate::world::World;
 use links::Links;
 use replication::error::Result;
-use replication::path::Ports;
+use replication::life::Ports;
 use replication::positions;
 use replication::task::Limits;
 use runner::Runner;

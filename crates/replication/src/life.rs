@@ -1,0 +1,102 @@
+//! The life of a task: it begins, or takes up what an earlier life left, and goes on until it is told
+//! to stop or meets a fault. Its rows and its op channel go side by side.
+//! Never touches a row: that is the way in `path`.
+
+use crate::checkpoint::{self, Checkpoint};
+use crate::cover::Cover;
+use crate::delivery::Delivery;
+use crate::error::{Error, Result};
+use crate::link::Link;
+use crate::observer::Observer;
+use crate::ops;
+use crate::path::Path;
+use crate::ports::{Catalog, CatalogEvent, Source, Store};
+use crate::stop::Stop;
+use crate::task::Task;
+use futures::future::{Either, select};
+use milvus_wire::timestamp::Timestamp;
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// All that a task needs of the world.
+#[derive(Clone)]
+pub struct Ports {
+    /// The queue.
+    pub source: Arc<dyn Source>,
+    /// The metadata.
+    pub catalog: Arc<dyn Catalog>,
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// The target.
+    pub link: Arc<Link>,
+    /// Who listens.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Replicates until `stop` (then the error's kind is `Stopped`, and an open window has been
+/// finished if that was possible in time) or until a fault. A transient fault means: call again
+/// after a pause, it resumes from its checkpoint. A permanent one means: pause the task with this
+/// reason.
+pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
+    let task = Arc::new(task);
+    let stop = Stop { token: stop, finish_max: task.limits.finish_max };
+    let (progress, seen) = watch::channel(ops::Progress::default());
+    let inner = Stop { token: stop.token.child_token(), ..stop.clone() };
+    let rows = pin!(replicate(task.clone(), ports.clone(), inner.clone(), progress));
+    let ops = pin!(ops::replicate(task.clone(), ports.clone(), inner.clone(), seen));
+    let result = match select(rows, ops).await {
+        Either::Left((result, _)) => result,
+        Either::Right((result, rows)) => {
+            // A window in flight is finished, not cut off.
+            inner.token.cancel();
+            let _ = rows.await;
+            result
+        }
+    };
+    ports.link.leave(&task.id);
+    result.err().unwrap_or_else(Error::stopped)
+}
+
+async fn replicate(
+    task: Arc<Task>,
+    ports: Ports,
+    stop: Stop,
+    progress: watch::Sender<ops::Progress>,
+) -> Result<()> {
+    // Before anything is listed: what changes from here on is not missed.
+    let changes = ports.catalog.changes();
+    stop.until(ports.link.ready()).await??;
+    let mut delivery = Delivery {
+        task: task.id.clone(),
+        link: ports.link.clone(),
+        observer: ports.observer.clone(),
+        stop: stop.clone(),
+        fence: Timestamp::ZERO,
+        replaying: BTreeSet::new(),
+    };
+    // In this order: a lane that is taken in between has left its fence when the records are read.
+    let mut exactly = delivery.left_open().await?;
+    let loaded = stop.until(checkpoint::load(&*ports.store, &task.id)).await??;
+    if let Some(fence) = loaded.fence {
+        delivery.raise_fence(fence).await?;
+        exactly = None;
+    }
+    let mut cover = Cover::new(task, ports, loaded.collections);
+    take_up(&mut cover, loaded.checkpoint, &stop).await?;
+    Path::new(cover, delivery, stop, exactly).go(changes, progress).await
+}
+
+/// Begins, or takes up what an earlier life left.
+async fn take_up(cover: &mut Cover, stored: Option<Checkpoint>, stop: &Stop) -> Result<()> {
+    let Some(checkpoint) = stored else {
+        return stop.until(cover.begin()).await?;
+    };
+    stop.until(cover.resume(&checkpoint)).await??;
+    if let Some(pending) = checkpoint.pending {
+        stop.bounded(cover.drop(&pending)).await??;
+    }
+    stop.until(cover.look(CatalogEvent::Resync)).await?
+}
