@@ -97,13 +97,14 @@ impl Path {
             self.carried.extend(routed);
             return self.begin(begins).await;
         }
-        let routed = [std::mem::take(&mut self.carried), routed].concat();
+        let mut window = std::mem::take(&mut self.carried);
+        window.extend(routed);
         self.cover.channels.advance(upto, ahead);
-        if !routed.is_empty() || pending.is_some() || !self.delivery.replaying.is_empty() {
+        if !window.is_empty() || pending.is_some() || !self.delivery.replaying.is_empty() {
             let mut stored = Transaction::default(); // 6 checkpoint
             self.cover.checkpoint(pending.clone()).put(&self.cover.task.id, &mut stored);
             self.delivery.lift_fence(upto, &mut stored);
-            let delivered = self.delivery.deliver(&routed, upto, stored); // 5 lane
+            let delivered = self.delivery.deliver(&window, upto, stored); // 5 lane
             self.cover.channels.read_during(&self.cover.roster, delivered).await?;
         }
         if let Some(pending) = pending {
