@@ -118,11 +118,6 @@ impl Served {
         self
     }
 
-    /// Whether both say the same of what is loaded.
-    pub fn loads_as(&self, other: &Self) -> bool {
-        self.load == other.load && self.partitions == other.partitions
-    }
-
     /// Adds this record to a transaction.
     pub fn put(&self, task: &str, id: CollectionId, transaction: &mut Transaction) {
         transaction.puts.push((serving_key(task, id), encode(self)));
@@ -231,6 +226,11 @@ impl Loads {
 }
 
 impl Change {
+    /// Whether it changes what is loaded, and not an index.
+    pub fn is_of_load(&self) -> bool {
+        !matches!(self, Self::DropIndex(_) | Self::CreateIndex(_))
+    }
+
     /// The request, with the target's names.
     pub fn request(self, database: &str, collection: &str) -> OpRequest {
         let (db_name, collection_name) = (database.to_owned(), collection.to_owned());

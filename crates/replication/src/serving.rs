@@ -203,11 +203,11 @@ impl Follower {
         if before.as_ref() == Some(&now) {
             return Ok(done);
         }
-        let is_loaded_as_before = now.loads_as(before.as_ref().unwrap_or(&Served::default()));
-        if !is_loaded_as_before && seen != Some(&now) {
+        let changes = changes(before.as_ref(), &now);
+        if changes.iter().any(Change::is_of_load) && seen != Some(&now) {
             return Ok(Looked::Changing(now));
         }
-        for change in changes(before.as_ref(), &now) {
+        for change in changes {
             self.ask(change, &covered).await?;
         }
         let mut carried = Transaction::default();
