@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// What all channels of a source may hold prefetched, together.
-const PREFETCH_BYTES_MAX: usize = 26 << 20;
+const PREFETCH_BYTES_MAX: usize = 20 << 20;
 
 /// The share of a channel is not less; a message that is larger comes alone.
-const CHANNEL_BYTES_MIN: usize = 384 << 10;
+const CHANNEL_BYTES_MIN: usize = 256 << 10;
 
 /// More would not read faster and makes a stalled channel dear.
 const CHANNEL_BYTES_MAX: usize = 8 << 20;
 
 /// A response is kept in memory as long as one of its messages is: small ones go sooner.
-const RESPONSE_BYTES_MAX: usize = 8 << 20;
+const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 /// Prefetched messages of one channel: ticks are tiny, and each may keep a response alive.
 const CHANNEL_MESSAGES_MAX: usize = 4096;
@@ -99,6 +99,10 @@ impl KafkaOptions {
             // How long a channel whose queue is full is not fetched. The default of a second would
             // stall catching up: a queue is emptied within milliseconds.
             ("fetch.queue.backoff.ms", "1".to_owned()),
+            // A fetch is under way for one channel after the other: if all others have enough, it waits
+            // so long at the end of a quiet one, and nothing else is fetched. The default of half a
+            // second stalled catching up to a tenth of its rate (seen).
+            ("fetch.wait.max.ms", "20".to_owned()),
             // Topics are created by Milvus at any time and must be noticed within about a second.
             ("topic.metadata.refresh.interval.ms", "1000".to_owned()),
             // Unknown topics are retried for ever; nobody is interested in hearing of it.
