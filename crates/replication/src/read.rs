@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// The open channels of a task.
 pub struct Channels {
@@ -34,6 +34,12 @@ pub struct Channels {
 /// How long a task that is behind waits for more before it closes a small round: a window costs two
 /// writes to the store, however small it is.
 const LINGER: Duration = Duration::from_millis(20);
+
+/// How long it waits at a time for one channel while the others may have something.
+const BRIEFLY: Duration = Duration::from_millis(2);
+
+/// How many rounds are held before the others are left to the client.
+const AHEAD_ROUNDS: usize = 2;
 
 struct Channel {
     reader: Box<dyn ChannelReader>,
@@ -109,30 +115,60 @@ impl Channels {
         roster: &Roster,
         exactly: Option<Timestamp>,
     ) -> Result<Timestamp> {
+        let mut waits: Option<Instant> = None;
         loop {
             let is_large = self.is_large();
             let Some((name, channel)) = furthest_behind(&mut self.open) else {
                 return std::future::pending().await;
             };
             let covered = channel.window.last_tick();
-            let record = match exactly {
+            match exactly {
                 Some(exactly) if covered >= exactly => return Ok(exactly),
-                Some(_) => channel.reader.next().await?,
                 None if is_large => return Ok(covered),
-                None => match channel.reader.try_next()? {
-                    Some(record) => record,
-                    None if covered > self.done && !self.behind => return Ok(covered),
-                    None if covered > self.done => {
-                        match timeout(LINGER, channel.reader.next()).await {
-                            Ok(record) => record?,
-                            Err(_) => return Ok(covered),
-                        }
-                    }
-                    None => channel.reader.next().await?,
-                },
-            };
-            self.accept(&name, record, roster)?;
+                _ => {}
+            }
+            if let Some(record) = channel.reader.try_next()? {
+                waits = None;
+                self.accept(&name, record, roster)?;
+                continue;
+            }
+            let lingers = self.behind && waits.get_or_insert_with(Instant::now).elapsed() < LINGER;
+            if exactly.is_none() && covered > self.done && !lingers {
+                return Ok(covered);
+            }
+            self.wait(roster, lingers).await?;
         }
+    }
+
+    /// Waits for the channel that is furthest behind, `briefly` or until it has something. What the
+    /// others have at hand is taken in meanwhile: a client whose queues are full does not fetch.
+    async fn wait(&mut self, roster: &Roster, briefly: bool) -> Result<()> {
+        if briefly && self.take_in_others(roster)? {
+            return Ok(());
+        }
+        let Some((name, channel)) = furthest_behind(&mut self.open) else {
+            return std::future::pending().await;
+        };
+        let record = match briefly {
+            true => timeout(BRIEFLY, channel.reader.next()).await.ok().transpose()?,
+            false => Some(channel.reader.next().await?),
+        };
+        record.map_or(Ok(()), |record| self.accept(&name, record, roster))
+    }
+
+    fn take_in_others(&mut self, roster: &Roster) -> Result<bool> {
+        let mut is_any = false;
+        for name in self.names() {
+            if self.held_bytes >= AHEAD_ROUNDS * self.round_bytes {
+                break;
+            }
+            let record = self.open.get_mut(&name).map(|c| c.reader.try_next()).transpose()?;
+            if let Some(record) = record.flatten() {
+                self.accept(&name, record, roster)?;
+                is_any = true;
+            }
+        }
+        Ok(is_any)
     }
 
     /// Does `work`, and meanwhile reads what makes the next round. What fails in reading is told
@@ -158,8 +194,10 @@ impl Channels {
             let Some((name, channel)) = furthest_behind(&mut self.open) else {
                 break;
             };
-            let record = channel.reader.next().await?;
-            self.accept(&name, record, roster)?;
+            match channel.reader.try_next()? {
+                Some(record) => self.accept(&name, record, roster)?,
+                None => self.wait(roster, self.behind).await?,
+            }
             // Records that are at hand must not keep the work from going on.
             tokio::task::consume_budget().await;
         }
