@@ -220,14 +220,14 @@ fn made_up_drop(old: &Covered, at: Timestamp) -> Vec<Read> {
         partition_id: PartitionId(0),
         raw: request.encode_to_vec().into(),
     };
-    let read = |channel: &str| Read {
-        channel: channel.into(),
-        entry: Entry {
-            seq: u64::MAX,
-            id: MessageId::default(),
-            order: at,
-            message: Message::DropCollection(ddl.clone()),
-        },
+    on_every_shard(old, at, &Message::DropCollection(ddl))
+}
+
+/// A made-up message as it would have been read, once per shard. It stands behind all that was read.
+pub(crate) fn on_every_shard(covered: &Covered, at: Timestamp, message: &Message) -> Vec<Read> {
+    let read = |channel: &str| {
+        let (id, message) = (MessageId::default(), message.clone());
+        Read { channel: channel.into(), entry: Entry { seq: u64::MAX, id, order: at, message } }
     };
-    old.pchannels().map(read).collect()
+    covered.pchannels().map(read).collect()
 }

@@ -4,14 +4,13 @@
 //! Never touches rows.
 
 use crate::cover::Cover;
+use crate::ddl::on_every_shard;
 use crate::error::{Error, Result};
 use crate::merge::Read;
 use crate::ports::{Ddl, Transaction};
-use crate::window::Entry;
 use milvus_wire::catalog::{Partition, State};
 use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::message::{DdlMessage, Message};
-use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::{MsgBase, MsgType};
 use milvus_wire::proto::msg::DropPartitionRequest;
 use milvus_wire::timestamp::Timestamp;
@@ -103,12 +102,7 @@ impl Cover {
             partition_id: displaced.old,
             raw: request.encode_to_vec().into(),
         };
-        let entry = |ddl| {
-            let message = Message::DropPartition(ddl);
-            Entry { seq: u64::MAX, id: MessageId::default(), order: at, message }
-        };
-        let read = |channel: &str| Read { channel: channel.into(), entry: entry(ddl.clone()) };
-        covered.pchannels().map(read).collect()
+        on_every_shard(covered, at, &Message::DropPartition(ddl))
     }
 
     /// Creates what the source has and the target lacks, and learns where it lives.
