@@ -3,13 +3,18 @@
 
 use crate::figures::line;
 use crate::scene::Scene;
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use connectors::kafka::{Kafka, KafkaOptions};
 use lab::Server;
+use milvus_wire::message::{Message, decode};
+use milvus_wire::timestamp::Timestamp;
+use replication::ports::Source as _;
 use std::time::Duration;
-use testkit::milvus::{Batch, CollectionSpec, Milvus};
+use testkit::milvus::{CollectionSpec, Milvus};
 use testkit::rows::{RowGenerator, RowId};
+use testkit::wait;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 /// With four shards each they spread over all sixteen channels.
 const COLLECTIONS: usize = 4;
@@ -20,8 +25,8 @@ const ROWS_PER_CALL: u64 = 2000;
 /// Key, version and vector.
 const ROW_BYTES: u64 = 8 + 8 + 4 * DIMENSION as u64;
 
-/// Several ticks, which come every 200 ms: the last row is covered.
-const TICKED_WITHIN: Duration = Duration::from_secs(2);
+/// A source ticks every 200 ms.
+const TICKED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What was written.
 pub(crate) struct Backlog {
@@ -41,30 +46,45 @@ pub(crate) async fn write(scene: &mut Scene, megabytes: u64) -> Result<Backlog> 
         scene.source.create_collection(&spec).await?;
         writers.spawn(fill(scene.source.clone(), spec, calls_each));
     }
+    let mut newest = Timestamp::ZERO;
     while let Some(filled) = writers.join_next().await {
-        filled??;
+        newest = newest.max(filled??);
     }
     let seconds = begun.elapsed().as_secs_f64();
-    sleep(TICKED_WITHIN).await;
+    ticked(scene, newest).await?;
     scene.pair.target.kill()?;
     scene.pair.source.kill()?;
     Ok(Backlog { rows: calls_each * ROWS_PER_CALL * COLLECTIONS as u64, seconds })
 }
 
-async fn fill(source: Milvus, spec: CollectionSpec, calls: u64) -> Result<()> {
+/// Waits until a tick on every channel covers what was written: it can be read to its end then.
+async fn ticked(scene: &Scene, newest: Timestamp) -> Result<()> {
+    let kafka = Kafka::new(KafkaOptions::new(scene.pair.kafka.broker()))?;
+    wait::until("ticks that cover the backlog", TICKED_WITHIN, || async {
+        for topic in scene.topics() {
+            let records = kafka.newest(&topic, 1).await?;
+            let last = records.last().map(|record| decode(record.payload.clone())).transpose()?;
+            ensure!(
+                matches!(last, Some(Message::Tick(at)) if at >= newest),
+                "{topic} ends with {last:?}"
+            );
+        }
+        Ok(Some(()))
+    })
+    .await
+}
+
+/// Returns the timestamp of the last row.
+async fn fill(source: Milvus, spec: CollectionSpec, calls: u64) -> Result<Timestamp> {
     let generator = RowGenerator::new(&spec.schema, 1)?;
+    let mut newest = Timestamp::ZERO;
     for call in 0..calls {
         let keys = call * ROWS_PER_CALL..(call + 1) * ROWS_PER_CALL;
         let rows: Vec<RowId> = keys.map(|key| RowId { key, version: 0 }).collect();
-        let batch = Batch {
-            collection: spec.name().to_owned(),
-            columns: generator.columns(&rows),
-            rows: rows.len() as u32,
-            ..Default::default()
-        };
-        source.insert(batch).await?;
+        let answer = source.insert(generator.batch(spec.name(), "", &rows)).await?;
+        newest = Timestamp(answer.timestamp);
     }
-    Ok(())
+    Ok(newest)
 }
 
 impl Backlog {

@@ -8,7 +8,7 @@ use lab::READY_WITHIN;
 use std::collections::VecDeque;
 use std::time::Duration;
 use testkit::compare::{Metadata, metadata_differences};
-use testkit::milvus::{Batch, CollectionSpec, Milvus, Query, Reading};
+use testkit::milvus::{CollectionSpec, Milvus, Query, Reading};
 use testkit::rows::{Key, RowGenerator, RowId};
 use testkit::wait;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -80,13 +80,7 @@ async fn write(
         let rows: Vec<RowId> =
             (next..next + ROWS_PER_CALL).map(|key| RowId { key, version: 0 }).collect();
         next += ROWS_PER_CALL;
-        let batch = Batch {
-            collection: spec.name().to_owned(),
-            columns: generator.columns(&rows),
-            rows: rows.len() as u32,
-            ..Default::default()
-        };
-        source.insert(batch).await?;
+        source.insert(generator.batch(spec.name(), "", &rows)).await?;
         // The watcher may have failed; its error is the one to tell.
         let _ = told.send(Written { key: generator.key(next - 1), at: Instant::now() }).await;
     }

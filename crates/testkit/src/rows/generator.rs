@@ -1,7 +1,7 @@
 //! Makes rows: the same schema, seed, key and version always give the same row. Never keeps any.
 
 use super::{Key, Random};
-use crate::milvus::{FieldKind, Result};
+use crate::milvus::{Batch, FieldKind, Result};
 use milvus_wire::proto::schema::field_data::Field;
 use milvus_wire::proto::schema::scalar_field::Data;
 use milvus_wire::proto::schema::vector_field;
@@ -56,6 +56,16 @@ impl RowGenerator {
             .iter()
             .any(|(field, kind)| field.is_primary_key && matches!(kind, FieldKind::VarChar(_)));
         if text { Key::Text(text_key(key)) } else { Key::Int(key.cast_signed()) }
+    }
+
+    /// Rows as one call writes them to a partition; an empty one is the default one.
+    pub fn batch(&self, collection: &str, partition: &str, rows: &[RowId]) -> Batch {
+        Batch {
+            collection: collection.to_owned(),
+            partition: partition.to_owned(),
+            columns: self.columns(rows),
+            rows: rows.len() as u32,
+        }
     }
 
     /// Rows in the form that Milvus takes them, without a column for a key that it makes up.

@@ -145,12 +145,7 @@ impl Writer {
     }
 
     fn batch(&self, partition: &str, rows: &[RowId]) -> Batch {
-        Batch {
-            collection: self.collection.clone(),
-            partition: partition.to_owned(),
-            columns: self.generator.columns(rows),
-            rows: rows.len() as u32,
-        }
+        self.generator.batch(&self.collection, partition, rows)
     }
 
     async fn insert(&mut self) -> (Vec<Key>, Outcome) {

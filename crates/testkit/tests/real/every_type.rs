@@ -17,12 +17,7 @@ pub(crate) async fn fresh(milvus: &Milvus, spec: &CollectionSpec) {
 }
 
 pub(crate) fn batch(spec: &CollectionSpec, generator: &RowGenerator, rows: &[RowId]) -> Batch {
-    Batch {
-        collection: spec.name().to_owned(),
-        partition: String::new(),
-        columns: generator.columns(rows),
-        rows: rows.len() as u32,
-    }
+    generator.batch(spec.name(), "", rows)
 }
 
 pub(crate) fn rows(keys: std::ops::Range<u64>, version: u64) -> Vec<RowId> {

@@ -201,12 +201,7 @@ pub(crate) fn batch(
     version: u64,
 ) -> Batch {
     let rows: Vec<RowId> = keys.map(|key| RowId { key, version }).collect();
-    Batch {
-        collection: spec.name().to_owned(),
-        partition: partition.to_owned(),
-        columns: RowGenerator::new(&spec.schema, 1).unwrap().columns(&rows),
-        rows: rows.len() as u32,
-    }
+    RowGenerator::new(&spec.schema, 1).unwrap().batch(spec.name(), partition, &rows)
 }
 
 /// The primary keys that [`batch`] gives to some keys.
