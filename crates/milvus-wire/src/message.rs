@@ -155,8 +155,8 @@ fn row(kind: RowKind, header: &MsgBase, raw: Bytes) -> Result<RowMessage, Decode
             5 => message.partition = field.text()?.to_owned(),
             7 => message.collection_id = CollectionId(field.int64()?),
             8 => message.partition_id = PartitionId(field.int64()?),
-            10 => field.numbers(|stamp| {
-                stamps += 1;
+            10 => field.runs(|stamp, times| {
+                stamps += times as u64;
                 message.timestamp = message.timestamp.max(Timestamp(stamp));
             })?,
             number if number == rows_field => {

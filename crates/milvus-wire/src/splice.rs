@@ -11,8 +11,11 @@ use crate::proto::msg::InsertRequest;
 use crate::timestamp::Timestamp;
 use bytes::{Bytes, BytesMut};
 use prost::Message;
-use prost::encoding::{int64, message, string};
+use prost::encoding::{WireType, encode_key, encode_varint, int64, message, string};
 use std::ops::Range;
+
+/// The timestamps of the rows, in an insert and in a delete.
+const TIMESTAMPS: u32 = 10;
 
 /// A message of Milvus needs one or two slices. One whose fields are scattered so much that it
 /// would need more than this is not worth the bookkeeping: what is left of it is copied.
@@ -89,7 +92,7 @@ pub fn splice(message: &RowMessage, patch: &Patch<'_>) -> Result<Spliced, Decode
             5 => head.partition_name = field.text()?.to_owned(),
             6 => head.db_id = field.int64()?,
             8 => head.partition_id = field.int64()?,
-            10 if patch.stamp.is_some() => field.numbers(|_| stamps += 1)?,
+            TIMESTAMPS if patch.stamp.is_some() => field.runs(|_, times| stamps += times)?,
             _ => tail.keep(&field),
         }
     }
@@ -98,9 +101,21 @@ pub fn splice(message: &RowMessage, patch: &Patch<'_>) -> Result<Spliced, Decode
     }
     if let Some(stamp) = patch.stamp {
         head.base.get_or_insert_default().timestamp = stamp.0;
-        head.timestamps = vec![stamp.0; stamps];
     }
-    Ok(tail.behind(head.encode_to_vec()))
+    let mut head = head.encode_to_vec();
+    if let Some(stamp) = patch.stamp {
+        put_stamps(stamp, stamps, &mut head);
+    }
+    Ok(tail.behind(head))
+}
+
+/// Writes the packed timestamps of so many rows: one number, encoded once.
+fn put_stamps(stamp: Timestamp, rows: usize, head: &mut Vec<u8>) {
+    let mut number = Vec::with_capacity(10);
+    encode_varint(stamp.0, &mut number);
+    encode_key(TIMESTAMPS, WireType::LengthDelimited, head);
+    encode_varint((number.len() * rows) as u64, head);
+    head.extend_from_slice(&number.repeat(rows));
 }
 
 /// Gives a DDL message its new names, ids and timestamp. The names of the channels that a

@@ -27,6 +27,9 @@ pub struct Channels {
     round_bytes: usize,
     held_bytes_max: usize,
     held_bytes: usize,
+    /// How many bytes of all channels the tick covers that covers them all; `None` when that has
+    /// to be counted again.
+    covered: Option<(Timestamp, usize)>,
     done: Timestamp,
     behind: bool,
 }
@@ -59,13 +62,22 @@ impl Channels {
         round_bytes: usize,
         held_bytes_max: usize,
     ) -> Self {
-        let open = BTreeMap::new();
-        let (held_bytes, done, behind) = (0, Timestamp::ZERO, false);
-        Self { source, observer, open, round_bytes, held_bytes_max, held_bytes, done, behind }
+        Self {
+            source,
+            observer,
+            open: BTreeMap::new(),
+            round_bytes,
+            held_bytes_max,
+            held_bytes: 0,
+            covered: None,
+            done: Timestamp::ZERO,
+            behind: false,
+        }
     }
 
     /// Opens a channel at a position, or opens it again there.
     pub async fn open(&mut self, channel: &str, position: Position) -> Result<()> {
+        self.covered = None;
         if let Some(old) = self.open.remove(channel) {
             self.held_bytes -= old.window.held_bytes();
         }
@@ -80,6 +92,7 @@ impl Channels {
 
     /// Stops reading a channel; what is held of it is forgotten.
     pub fn close(&mut self, channel: &str) {
+        self.covered = None;
         if let Some(old) = self.open.remove(channel) {
             self.held_bytes -= old.window.held_bytes();
             self.observer.event(Event::Left(channel));
@@ -204,11 +217,19 @@ impl Channels {
         Ok(())
     }
 
-    /// Whether what ticks cover is a round of its own.
-    fn is_large(&self) -> bool {
+    /// Whether what a tick covers on all channels is a round of its own. Nothing at or below such a
+    /// tick comes any more, so it is counted once.
+    fn is_large(&mut self) -> bool {
         let covered = self.open.values().map(|c| c.window.last_tick()).min();
-        let bytes = || self.open.values().map(|c| c.window.covered_bytes()).sum::<usize>();
-        covered.is_some_and(|covered| covered > self.done) && bytes() >= self.round_bytes
+        let Some(covered) = covered.filter(|covered| *covered > self.done) else {
+            return false;
+        };
+        let bytes = match self.covered {
+            Some((at, bytes)) if at == covered => bytes,
+            _ => self.open.values().map(|c| c.window.bytes_upto(covered)).sum(),
+        };
+        self.covered = Some((covered, bytes));
+        bytes >= self.round_bytes
     }
 
     fn accept(&mut self, name: &str, record: Record, roster: &Roster) -> Result<()> {
@@ -235,6 +256,7 @@ impl Channels {
     /// Takes everything out that a round up to `upto` holds.
     pub fn take(&mut self, upto: Timestamp) -> Vec<Read> {
         let mut round = Vec::new();
+        self.covered = None;
         for (name, channel) in &mut self.open {
             round.extend(
                 channel

@@ -54,7 +54,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            round_bytes: 12 << 20,
+            round_bytes: 8 << 20,
             held_bytes_max: 512 << 20,
             call_bytes: 2 << 20,
             settle: Duration::from_secs(30),

@@ -39,8 +39,6 @@ pub struct Window {
     next_seq: u64,
     held: VecDeque<Entry>,
     held_bytes: usize,
-    /// Those of them that the newest tick covers.
-    covered_bytes: usize,
     /// Ticks that a position may still need, each the last before a held message.
     ticks: VecDeque<(Timestamp, u64, MessageId)>,
     held_since_tick: bool,
@@ -56,7 +54,6 @@ impl Window {
             next_seq: 0,
             held: VecDeque::new(),
             held_bytes: 0,
-            covered_bytes: 0,
             ticks: VecDeque::new(),
             held_since_tick: true,
         }
@@ -72,9 +69,9 @@ impl Window {
         self.held_bytes
     }
 
-    /// Bytes of the held messages that the newest tick covers.
-    pub fn covered_bytes(&self) -> usize {
-        self.covered_bytes
+    /// Bytes of the held messages with an order at or below `at`.
+    pub fn bytes_upto(&self, at: Timestamp) -> usize {
+        self.held.iter().filter(|e| e.order <= at).map(|e| size(&e.message)).sum()
     }
 
     /// The held messages.
@@ -89,7 +86,6 @@ impl Window {
             return;
         }
         self.last_tick = at;
-        self.covered_bytes = self.held_bytes;
         if at >= self.resume {
             self.skipping = false;
         }
@@ -123,11 +119,7 @@ impl Window {
         let (taken, kept) =
             std::mem::take(&mut self.held).into_iter().partition(|e: &Entry| e.order <= upto);
         self.held = kept;
-        let bytes_upto = |at: Timestamp| {
-            self.held.iter().filter(|e| e.order <= at).map(|e| size(&e.message)).sum()
-        };
-        self.covered_bytes = bytes_upto(self.last_tick);
-        self.held_bytes = bytes_upto(Timestamp(u64::MAX));
+        self.held_bytes = self.bytes_upto(Timestamp(u64::MAX));
         taken.into()
     }
 

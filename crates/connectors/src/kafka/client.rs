@@ -26,6 +26,9 @@ use tracing::{debug, info, warn};
 /// How long the thread of events waits at a time; how late it notices that its client is gone.
 const EVENTS_WAIT: Duration = Duration::from_secs(1);
 
+/// How long a channel's broker is looked for before that is left to librdkafka.
+const FOUND_WITHIN: Duration = Duration::from_secs(1);
+
 /// One client and the channels that are open in it.
 pub(super) struct Client {
     consumer: Arc<BaseConsumer<Context>>,
@@ -82,6 +85,17 @@ impl Reserved {
             Error::transient(format!("can't read the Kafka topic {channel}")).because(error)
         })?;
         Ok(queue)
+    }
+
+    /// Finds the broker of the channel, which librdkafka does on its own only once in a second.
+    /// Blocks; a failure is repaired by that.
+    pub(super) fn finder(&self) -> impl FnOnce() + Send + use<> {
+        let (consumer, channel) = (self.client.consumer.clone(), self.channel.clone());
+        move || {
+            if let Err(error) = consumer.fetch_metadata(Some(&channel), FOUND_WITHIN) {
+                debug!(channel, %error, "a kafka topic is not found yet");
+            }
+        }
     }
 
     /// Stops reading the channel; what was prefetched is discarded.

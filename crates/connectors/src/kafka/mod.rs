@@ -59,9 +59,14 @@ impl Source for Kafka {
         // Assigning waits for librdkafka's main thread.
         let reader = spawn_blocking(move || {
             let reserved = reserve(&clients, &options, &channel)?;
-            Reader::open(reserved, probe, channel, from)
+            let found = reserved.finder();
+            let reader = Reader::open(reserved, probe, channel, from)?;
+            // Without a broker this takes its time, and nobody needs to wait for it.
+            spawn_blocking(found);
+            Ok(reader)
         });
-        Ok(Box::new(reader.await.map_err(panicked)??))
+        let reader: Result<Reader> = reader.await.map_err(panicked)?;
+        Ok(Box::new(reader?))
     }
 
     async fn end(&self, channel: &str) -> Result<MessageId> {
