@@ -142,6 +142,38 @@ async fn a_channel_can_be_closed_and_reopened_elsewhere_at_once() {
     }
 }
 
+/// What is held keeps its channel's queue alive, and takes the wake-ups with it when it goes: the
+/// next reader needs its own. Without, each message waits for the five seconds after which a reader
+/// looks anyway.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_message_stays_readable_and_the_next_reader_of_its_channel_is_woken() {
+    let broker = shared_kafka().broker();
+    let large = |number: u8| vec![number; 100 << 10];
+    produce(&broker, "held", (0..3).map(large)).await;
+    let kafka = Kafka::new(KafkaOptions::new(&broker)).unwrap();
+    let mut first = kafka.open("held", &at(0)).await.unwrap();
+    let held = soon(first.next()).await.unwrap().payload;
+    drop(first);
+    let mut second = kafka.open("held", &at(0)).await.unwrap();
+    let offsets: Vec<_> =
+        take(&mut second, 3).await.into_iter().map(|(offset, _)| offset).collect();
+    assert_eq!(offsets, [0, 1, 2]);
+    assert_eq!(held, large(0));
+    drop(held);
+    let begun = Instant::now();
+    for number in 3..6 {
+        let next = tokio::spawn(async move {
+            let record = soon(second.next()).await.unwrap();
+            (second, record)
+        });
+        produce(&broker, "held", [large(number)]).await;
+        let (reader, record) = next.await.unwrap();
+        assert_eq!(record.payload, large(number));
+        second = reader;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "not woken: {:?}", begun.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_readers_of_a_channel_do_not_disturb_each_other() {
     let broker = shared_kafka().broker();
