@@ -3,11 +3,13 @@
 //!
 //! In reading order: [`config`] says what is wanted, [`compose`] makes the clients, [`service`]
 //! puts the parts together; [`http`] takes requests and writes [`tasks`], [`supervisor`] makes what
-//! runs equal to what is stored; [`observer`], [`live`], [`lag`] and [`metrics`] say how it goes.
+//! runs equal to what is stored; [`observer`], [`live`],
+//! [`history`], [`lag`] and [`metrics`] say how it goes.
 
 pub mod cli;
 pub mod compose;
 pub mod config;
+pub mod history;
 pub mod http;
 pub mod lag;
 pub mod live;

@@ -2,6 +2,8 @@
 //! Feeds the `status` of the answers, the lag, and the retry's decision whether there was progress.
 //! Never decides whether a task runs.
 
+use crate::history::{Event, History, What};
+use crate::tasks::State;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,6 +71,7 @@ pub struct Facts {
 #[derive(Debug, Default)]
 pub struct LiveTask {
     facts: Mutex<Facts>,
+    history: Mutex<History>,
 }
 
 impl LiveTask {
@@ -105,6 +108,25 @@ impl LiveTask {
             facts.channels.retain(|_, c| c.confirmed);
             gone
         })
+    }
+
+    /// Something happened to it.
+    pub fn note(&self, event: What, reason: &str) {
+        self.history().note(event, reason);
+    }
+
+    /// What is stored of it, whoever changed it.
+    pub fn note_stored(&self, state: State, reason: &str) {
+        self.history().note_stored(state, reason);
+    }
+
+    /// What happened to it, the newest last.
+    pub fn events(&self) -> Vec<Event> {
+        self.history().events()
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {

@@ -1,6 +1,7 @@
 //! Listens to one task's way of a row and turns events into metrics and live facts.
 //! Never waits and never decides: it is called on the path itself.
 
+use crate::history::What;
 use crate::live::LiveTask;
 use crate::metrics::Metrics;
 use milvus_wire::timestamp::Timestamp;
@@ -108,8 +109,14 @@ impl TaskObserver {
             changed
         });
         match reason {
-            Some(reason) if changed => tracing::warn!(task = %self.task, reason, "task waits"),
-            None if changed => tracing::info!(task = %self.task, "task goes on"),
+            Some(reason) if changed => {
+                tracing::warn!(task = %self.task, reason, "task waits");
+                self.live.note(What::Waiting, reason);
+            }
+            None if changed => {
+                tracing::info!(task = %self.task, "task goes on");
+                self.live.note(What::GoesOn, "");
+            }
             _ => {}
         }
     }

@@ -11,6 +11,7 @@ mod runner;
 
 pub use desk::{Desk, Settled};
 
+use crate::history::What;
 use crate::lag::Lag;
 use crate::live::{Live, Stage};
 use crate::metrics::Metrics;
@@ -226,6 +227,7 @@ impl Supervisor {
     /// paused or just started task is honest too.
     async fn enter(&self, record: &TaskRecord) {
         let (task, new) = self.live.enter(&record.task_id);
+        task.note_stored(record.state, &record.reason);
         if !new {
             return;
         }
@@ -258,6 +260,7 @@ impl Supervisor {
             }
         };
         let (live, _) = self.live.enter(id);
+        live.note(What::Started, "");
         let stop = CancellationToken::new();
         let runner = Runner {
             task,
@@ -310,6 +313,7 @@ impl Supervisor {
                 facts.stage = Stage::Stopped;
                 facts.waiting = None;
             });
+            live.note(if ended.is_ok() { What::Stopped } else { What::CutOff }, "");
             self.metrics.task_waiting.with_label_values(&[&task]).set(0);
         }
         match ended {

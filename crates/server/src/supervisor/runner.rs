@@ -2,6 +2,7 @@
 //! doesn't. Never runs a task twice at a time.
 
 use super::backoff::Backoff;
+use crate::history::What;
 use crate::live::{LiveTask, Stage};
 use crate::metrics::Metrics;
 use crate::tasks::{Book, Change};
@@ -97,6 +98,7 @@ impl Runner {
             facts.restarts += 1;
             facts.waiting = Some(error.what.clone());
         });
+        self.live.note(What::Retrying, &error.what);
         self.metrics.task_restarts_total.with_label_values(&[id]).inc();
         self.metrics.task_waiting.with_label_values(&[id]).set(1);
         tokio::select! {
