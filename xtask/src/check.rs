@@ -20,6 +20,7 @@ pub(crate) fn run_steps(steps: &mut Steps) -> Result<()> {
     // Always the whole workspace: with a part of it, the dependencies would be built once more with
     // other features.
     steps.cargo("build", &["build", "--workspace", "--bins", "--tests"])?;
+    steps.step("tester of the HTTP API", || Ok(lab::install_schemathesis().map(drop)?))?;
     let tests = tests_without_servers()?;
     let mut arguments = vec!["test", "--workspace", "--lib", "--bins"];
     arguments.extend(tests.iter().flat_map(|test| ["--test", test]));

@@ -44,6 +44,12 @@ pub(super) const TO_FETCH_MILVUS: [Program; 2] = [
     ("python3-pip", &["python3", "-m", "pip", "--version"]),
 ];
 
+pub(super) const TO_TEST_AN_API: [Program; 2] = [
+    ("python3", &["python3", "--version"]),
+    // Debian's Python has the module `venv` without this package, but can't make one with pip.
+    ("python3-venv", &["python3", "-c", "import ensurepip"]),
+];
+
 pub(super) const TO_FETCH_KAFKA: [Program; 1] = [("maven", &["mvn", "--version"])];
 
 /// Installs what is missing of the packages needed to build the workspace (C libraries, cmake,

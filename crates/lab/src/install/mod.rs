@@ -1,10 +1,11 @@
 //! Obtains the servers from package registries: etcd and Java from Debian, Milvus from PyPI,
-//! Apache Kafka from Maven. Can be repeated: what is there is left alone. Never writes outside the
+//! Apache Kafka from Maven; and Schemathesis, which tests an HTTP API, from PyPI. Can be repeated: what is there is left alone. Never writes outside the
 //! lab folder, except for Debian packages.
 
 mod debian;
 mod kafka_jars;
 mod milvus_wheel;
+mod schemathesis;
 mod stamp;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,21 @@ pub fn install_servers() -> Result<Installed> {
         milvus: folder.install(&milvus, |unfinished| milvus_wheel::make(&folder, unfinished))?,
         kafka: folder.install(&kafka, |unfinished| kafka_jars::make(&folder, unfinished))?,
     })
+}
+
+/// Installs Schemathesis if it is missing; answers the Python that has it: `python -m
+/// schemathesis.cli`.
+///
+/// # Errors
+/// If a package cannot be fetched; the next run goes on where this one failed.
+pub fn install_schemathesis() -> Result<PathBuf> {
+    let folder = Folder::open(&lab_folder())?;
+    let part = schemathesis::PART;
+    if !folder.has(&part) {
+        debian::install_programs(&debian::TO_TEST_AN_API)?;
+    }
+    let venv = folder.install(&part, |unfinished| schemathesis::make(&folder, unfinished))?;
+    Ok(venv.join("bin/python"))
 }
 
 /// Where everything is installed: `MILVUS_CDC_LAB_DIR`, or `lab` in the build folder.
