@@ -6,6 +6,7 @@
 //! runs equal to what is stored; [`observer`], [`live`],
 //! [`history`], [`lag`] and [`metrics`] say how it goes.
 
+pub mod access;
 pub mod cli;
 pub mod compose;
 pub mod config;
@@ -21,4 +22,5 @@ pub mod signal;
 pub mod supervisor;
 pub mod tasks;
 pub mod telemetry;
+pub mod tls;
 pub mod world;

@@ -27,6 +27,8 @@ pub struct Metrics {
     pub task_state: IntGaugeVec,
     /// Requests by `request_type` and `request_status`.
     pub request_total: IntCounterVec,
+    /// Requests of every kind by `method`, `path`, `code`.
+    pub http_requests_total: IntCounterVec,
     /// Milliseconds of successful requests by `request_type`.
     pub request_latency: HistogramVec,
     /// Unix milliseconds of the last tick by `task_id`, `vchannel_name`, `op_type`.
@@ -82,6 +84,8 @@ const API_EXECUTE_TOTAL: Spec =
 const CENTER_TT: Spec = ("center_tt", "unix milliseconds of the last tick sent", &["channel_name"]);
 
 // Our own.
+const HTTP_REQUESTS_TOTAL: Spec =
+    ("http_requests_total", "HTTP requests of every kind", &["method", "path", "code"]);
 const LAG_SECONDS: Spec = (
     "lag_seconds",
     "newest tick at the end of the source's queue minus last tick acknowledged by the target",
@@ -115,6 +119,7 @@ impl Default for Metrics {
             replicate_data_cnt: counter(REPLICATE_DATA_CNT),
             api_execute_total: counter(API_EXECUTE_TOTAL),
             center_tt: gauge(CENTER_TT),
+            http_requests_total: counter(HTTP_REQUESTS_TOTAL),
             lag_seconds: built(&registry, GaugeVec::new(opts(LAG_SECONDS), LAG_SECONDS.2)),
             replicate_events_total: counter(REPLICATE_EVENTS_TOTAL),
             task_restarts_total: counter(TASK_RESTARTS_TOTAL),

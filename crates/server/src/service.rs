@@ -1,13 +1,18 @@
 //! The running service: listens first, then looks after the tasks, and stops everything in order.
 //! Never waits for a source or a target before it answers.
 
-use crate::config::Config;
-use crate::http::{self, ApiLimits, ApiState};
+use crate::config::{Config, QueueConfig, SourceConfig};
+use crate::http::{self, ApiLimits, ApiState, SourcePlace};
 use crate::metrics::Metrics;
 use crate::supervisor::{STOP_MARGIN, Settings, Supervisor};
 use crate::tasks::Book;
 use crate::telemetry::LogLevel;
+use crate::tls;
 use crate::world::World;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
+use rustls::ServerConfig;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +28,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(5);
 /// A service that listens.
 pub struct Service {
     listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
     api: Arc<ApiState>,
     supervisor: Supervisor,
 }
@@ -30,6 +36,8 @@ pub struct Service {
 impl Service {
     /// Binds the address; nothing runs yet.
     pub async fn bind(config: &Config, world: World, log_level: LogLevel) -> io::Result<Self> {
+        let tls = config.api.tls.as_ref().map(tls::load).transpose();
+        let tls = tls.map_err(|(key, what)| io::Error::other(format!("{key}: {what}")))?;
         let listener = TcpListener::bind(&config.address).await?;
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
@@ -52,6 +60,9 @@ impl Service {
             lag: supervisor.lag(),
             source: world.source,
             catalog: world.catalog,
+            targets: world.targets,
+            source_place: place(&config.source),
+            tokens: config.api.tokens.clone(),
             op_channel: config.source.op_channel.clone(),
             permits: Semaphore::new(limits.requests_max),
             requests: TaskTracker::new(),
@@ -59,7 +70,7 @@ impl Service {
             log_level,
             limits,
         };
-        Ok(Self { listener, api: Arc::new(api), supervisor })
+        Ok(Self { listener, tls, api: Arc::new(api), supervisor })
     }
 
     /// Where it listens.
@@ -70,16 +81,15 @@ impl Service {
     /// Runs until `stop`: then no new requests, all tasks finish what is open, each within its
     /// limit.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
-        let Self { listener, api, supervisor } = self;
+        let Self { listener, tls, api, supervisor } = self;
         let supervising = tokio::spawn(supervisor.run(stop.child_token()));
-        let served = axum::serve(listener, http::router(Arc::clone(&api)))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let served = serve(listener, tls, Arc::clone(&api), stop.clone());
         let drained = async {
             stop.cancelled().await;
             tokio::time::sleep(DRAIN_MAX).await;
         };
         let result = tokio::select! {
-            result = async { served.await } => result,
+            result = served => result,
             () = drained => Ok(()),
         };
         // A listener that failed must not leave tasks running that nobody can reach.
@@ -90,5 +100,48 @@ impl Service {
         }
         let _ = tokio::time::timeout(DRAIN_MAX, api.requests.wait()).await;
         result
+    }
+}
+
+/// Answers requests until `stop`, then those in flight.
+async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    api: Arc<ApiState>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let handle: Handle<SocketAddr> = Handle::new();
+    let mut server = Server::from_listener(listener).handle(handle.clone()).http1_only();
+    // With a clock the server no longer waits for ever for the head of a request.
+    server.http_builder().http1().timer(TokioTimer::new());
+    let paths = http::router(api).into_make_service();
+    let stopping = async {
+        stop.cancelled().await;
+        handle.graceful_shutdown(Some(DRAIN_MAX));
+        std::future::pending::<io::Result<()>>().await
+    };
+    let serving = async {
+        match tls {
+            None => server.serve(paths).await,
+            Some(tls) => {
+                let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(tls));
+                server.acceptor(acceptor).serve(paths).await
+            }
+        }
+    };
+    tokio::select! {
+        result = serving => result,
+        result = stopping => result,
+    }
+}
+
+/// What is shown of the source; its logins are not.
+fn place(source: &SourceConfig) -> SourcePlace {
+    let QueueConfig::Kafka(kafka) = &source.queue;
+    SourcePlace {
+        queue: "kafka",
+        queue_address: kafka.brokers.clone(),
+        catalog_addresses: source.catalog.endpoints.clone(),
+        catalog_root_path: source.catalog.root_path.clone(),
     }
 }

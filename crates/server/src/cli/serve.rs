@@ -71,7 +71,7 @@ async fn serve(config: Config, log_level: telemetry::LogLevel) -> Outcome {
     };
     let stop = CancellationToken::new();
     if let Ok(address) = service.address() {
-        greet(address);
+        greet(address, &config);
     }
     let watching = tokio::spawn(signal::watch(stop.clone()));
     let served = service.run(stop).await;
@@ -85,10 +85,16 @@ async fn serve(config: Config, log_level: telemetry::LogLevel) -> Outcome {
     }
 }
 
-fn greet(address: SocketAddr) {
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, "listening");
-    if !address.ip().is_loopback() {
-        tracing::warn!(%address, "the API asks nobody for a password: let only trusted machines reach this address");
+fn greet(address: SocketAddr, config: &Config) {
+    let (tls, tokens) = (config.api.tls.is_some(), config.api.tokens.are_asked_for());
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), tls, tokens, %address, "listening");
+    if address.ip().is_loopback() {
+        return;
+    }
+    if !tokens {
+        tracing::warn!(%address, "the API asks nobody for a token: let only trusted machines reach this address, or set api.manageTokens");
+    } else if !tls {
+        tracing::warn!(%address, "tokens travel in clear: set api.tlsCertPath and api.tlsKeyPath");
     }
 }
 

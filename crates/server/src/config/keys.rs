@@ -8,6 +8,8 @@ pub enum Form {
     Text,
     /// Text that is never shown.
     Secret,
+    /// Several texts that are never shown.
+    Secrets,
     /// A whole number.
     Number,
     /// `true` or `false`.
@@ -18,6 +20,13 @@ pub enum Form {
     Time,
     /// Keys and texts that are handed on; the keys are not ours.
     Map,
+}
+
+impl Form {
+    /// Whether a value may be a secret, or hold one.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Secrets | Self::Map)
+    }
 }
 
 /// What becomes of a key.
@@ -63,6 +72,11 @@ const STORE_LATER: &str = "only stores that this version does not have would use
 /// All of them, in the order of the documentation.
 pub const KEYS: &[Key] = &[
     used("address", Form::Text),
+    used("api.tlsCertPath", Form::Text),
+    used("api.tlsKeyPath", Form::Text),
+    used("api.tlsClientCAPath", Form::Text),
+    used("api.readTokens", Form::Secrets),
+    used("api.manageTokens", Form::Secrets),
     used("maxTaskNum", Form::Number),
     used("maxNameLength", Form::Number),
     used("logLevel", Form::Text),

@@ -3,6 +3,7 @@
 //!
 //! `raw` holds what was written, `keys` what may be written, `resolved` what is meant.
 
+mod api;
 mod fault;
 pub mod keys;
 mod raw;
@@ -14,7 +15,9 @@ mod time;
 pub use fault::{Fault, Faults};
 pub use raw::ENV_PREFIX;
 pub use resolve::level;
-pub use resolved::{Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig};
+pub use resolved::{
+    ApiConfig, Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig,
+};
 
 use raw::Raw;
 use std::path::{Path, PathBuf};

@@ -9,8 +9,15 @@ use std::collections::BTreeMap;
 pub const ENV_PREFIX: &str = "MILVUS_CDC_";
 
 /// Variables of the command line: not keys of the configuration.
-const ENV_OF_THE_COMMAND_LINE: [&str; 3] =
-    ["MILVUS_CDC_SERVER", "MILVUS_CDC_CONFIG", "MILVUS_CDC_TARGET_TOKEN"];
+const ENV_OF_THE_COMMAND_LINE: [&str; 7] = [
+    "MILVUS_CDC_SERVER",
+    "MILVUS_CDC_API_TOKEN",
+    "MILVUS_CDC_API_CA",
+    "MILVUS_CDC_API_CERT",
+    "MILVUS_CDC_API_KEY",
+    "MILVUS_CDC_CONFIG",
+    "MILVUS_CDC_TARGET_TOKEN",
+];
 
 /// A value as it was written.
 #[derive(Clone, Debug, PartialEq)]
@@ -135,9 +142,9 @@ impl Raw {
 
 /// The value of a key, if its shape fits.
 fn written(key: &Key, value: &Value, faults: &mut Faults) -> Option<Written> {
-    let shown = |v: &Value| match key.form {
-        Form::Secret | Form::Map => String::new(),
-        _ => scalar(v).unwrap_or_default(),
+    let shown = |v: &Value| match key.form.is_secret() {
+        true => String::new(),
+        false => scalar(v).unwrap_or_default(),
     };
     let wrong = |faults: &mut Faults, wanted: &str| {
         faults.error(key.path, &shown(value), "the value has the wrong shape", wanted);
@@ -145,10 +152,12 @@ fn written(key: &Key, value: &Value, faults: &mut Faults) -> Option<Written> {
     };
     match (key.form, value) {
         (_, Value::Null) => None,
-        (Form::List, Value::Sequence(items)) => match items.iter().map(scalar).collect() {
-            Some(items) => Some(Written::Many(items)),
-            None => wrong(faults, "write a list of texts"),
-        },
+        (Form::List | Form::Secrets, Value::Sequence(items)) => {
+            match items.iter().map(scalar).collect() {
+                Some(items) => Some(Written::Many(items)),
+                None => wrong(faults, "write a list of texts"),
+            }
+        }
         // What an idle key holds does not matter.
         (Form::Map, _) if matches!(key.fate, Fate::Idle(_)) => Some(Written::Map(BTreeMap::new())),
         (Form::Map, Value::Mapping(tree)) => {

@@ -2,12 +2,13 @@
 //! Never opens a connection; looks at files only to see that they can be read.
 
 use super::fault::Faults;
-use super::keys::{self, Form};
+use super::keys;
 use super::raw::{Raw, Written};
 use super::resolved::{Config, Log, StoreConfig};
-use super::{source, time};
+use super::{api, source, time};
 use replication::task::Limits;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the levels of the Go tool's logger are called here.
@@ -33,6 +34,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
     reader.refuse_what_comes_later();
     let config = Config {
         address: reader.address(),
+        api: api::resolve(&mut reader),
         max_task_num: reader.number("maxTaskNum", 1..=10_000, 100),
         max_name_length: reader.positive("maxNameLength", 1..=65_535, 256),
         requests_max: reader.number("limits.requests", 1..=10_000, 64),
@@ -175,9 +177,25 @@ impl Reader<'_> {
         }
     }
 
+    /// The name of a file that can be read; empty if none is given.
+    pub(super) fn file(&mut self, path: &'static str) -> PathBuf {
+        let name = self.text(path);
+        if name.is_empty() {
+            return PathBuf::new();
+        }
+        if let Err(e) = std::fs::File::open(&name) {
+            self.wrong(
+                path,
+                &format!("the file can't be read: {e}"),
+                "name a file that this user may read",
+            );
+        }
+        name.into()
+    }
+
     /// Reports an error about a key, with its value unless that is secret.
     pub(super) fn wrong(&mut self, path: &'static str, what: &str, remedy: &str) {
-        let secret = keys::find(path).is_some_and(|k| matches!(k.form, Form::Secret | Form::Map));
+        let secret = keys::find(path).is_some_and(|k| k.form.is_secret());
         let value = if secret { String::new() } else { self.text(path) };
         self.faults.error(path, &value, what, remedy);
     }

@@ -1,7 +1,9 @@
 //! The configuration as the program sees it: complete, checked, with its defaults.
 //! Never reads a file or the environment.
 
+use crate::access::Tokens;
 use crate::secret::{MASK, Secret};
+use crate::tls;
 use connectors::TlsFiles;
 use replication::task::Limits;
 use serde_yaml_ng::{Mapping, Value};
@@ -14,6 +16,8 @@ use std::time::Duration;
 pub struct Config {
     /// Where the HTTP API listens, `host:port`.
     pub address: String,
+    /// How the HTTP API is secured.
+    pub api: ApiConfig,
     /// How many tasks there may be.
     pub max_task_num: usize,
     /// The longest name of a database or collection, in bytes.
@@ -30,6 +34,15 @@ pub struct Config {
     pub backoff_first: Duration,
     /// Bounds of every task.
     pub limits: Limits,
+}
+
+/// The security of the HTTP API.
+#[derive(Clone, Debug, Default)]
+pub struct ApiConfig {
+    /// TLS, if it is spoken.
+    pub tls: Option<tls::TlsFiles>,
+    /// Who may do what; none: everybody may do everything.
+    pub tokens: Tokens,
 }
 
 /// Logging.
@@ -116,6 +129,7 @@ impl Config {
         let mut tree = Mapping::new();
         let mut put = |path: &str, value: Value| place(&mut tree, path, value);
         put("address", text(&self.address));
+        self.api.dump(&mut put);
         put("maxTaskNum", number(self.max_task_num));
         put("maxNameLength", number(self.max_name_length));
         put("logLevel", text(&self.log.level));
@@ -141,6 +155,25 @@ impl Config {
         put("limits.requests", number(self.requests_max));
         put("sourceConfig.timeTickInterval", number(millis(self.limits.idle_tick)));
         serde_yaml_ng::to_string(&Value::Mapping(tree)).unwrap_or_else(|e| format!("# {e}\n"))
+    }
+}
+
+impl ApiConfig {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        if let Some(tls) = &self.tls {
+            put("api.tlsCertPath", text(&tls.cert.to_string_lossy()));
+            put("api.tlsKeyPath", text(&tls.key.to_string_lossy()));
+            if let Some(ca) = &tls.client_ca {
+                put("api.tlsClientCAPath", text(&ca.to_string_lossy()));
+            }
+        }
+        for (path, tokens) in
+            [("api.readTokens", &self.tokens.read), ("api.manageTokens", &self.tokens.manage)]
+        {
+            if !tokens.is_empty() {
+                put(path, list(&vec![MASK.to_owned(); tokens.len()]));
+            }
+        }
     }
 }
 

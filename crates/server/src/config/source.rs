@@ -5,7 +5,6 @@ use super::resolve::Reader;
 use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
 use connectors::TlsFiles;
-use std::path::PathBuf;
 
 /// Milvus's default for `rootCoord.dmlChannelNum`.
 const CHANNELS: usize = 16;
@@ -168,8 +167,8 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
         ),
         _ => {}
     }
-    let cert = file(reader, "sourceConfig.etcd.tlsCertPath");
-    let key = file(reader, "sourceConfig.etcd.tlsKeyPath");
+    let cert = reader.file("sourceConfig.etcd.tlsCertPath");
+    let key = reader.file("sourceConfig.etcd.tlsKeyPath");
     if cert.as_os_str().is_empty() != key.as_os_str().is_empty() {
         reader.wrong(
             "sourceConfig.etcd.tlsCertPath",
@@ -177,24 +176,8 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
             "set both or none",
         );
     }
-    let ca = file(reader, "sourceConfig.etcd.tlsCACertPath");
+    let ca = reader.file("sourceConfig.etcd.tlsCACertPath");
     Some(TlsFiles { server_name: String::new(), ca, cert, key })
-}
-
-/// The name of a file that can be read; empty if none is given.
-fn file(reader: &mut Reader<'_>, path: &'static str) -> PathBuf {
-    let name = reader.text(path);
-    if name.is_empty() {
-        return PathBuf::new();
-    }
-    if let Err(e) = std::fs::File::open(&name) {
-        reader.wrong(
-            path,
-            &format!("the file can't be read: {e}"),
-            "name a file that this user may read",
-        );
-    }
-    name.into()
 }
 
 fn strip_scheme(endpoint: &str) -> &str {

@@ -3,9 +3,10 @@
 //! wait are shown and don't make the service unready: restarting it would not mend them.
 //! Never shows a secret.
 
-use super::answer::{Answer, Data};
+use super::cdc::{Answer, Data};
 use super::state::ApiState;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use replication::error::Result;
 use serde_json::{Value, json};
 use std::future::Future;
@@ -21,10 +22,8 @@ pub(super) async fn healthz() -> Answer {
 }
 
 /// The service can do its work; what it depends on is shown.
-pub(super) async fn readyz(State(api): State<Arc<ApiState>>) -> Answer {
-    let queue = async { api.source.end(&api.op_channel).await.map(drop) };
-    let catalog = async { api.catalog.collection(Default::default()).await.map(drop) };
-    let (store, queue, catalog) = tokio::join!(api.book.list(), within(queue), within(catalog));
+pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap) -> Answer {
+    let (store, (queue, catalog)) = tokio::join!(api.book.list(), source(&api));
     let mut data = Data::new();
     let mut reasons = Vec::new();
     match &store {
@@ -50,15 +49,30 @@ pub(super) async fn readyz(State(api): State<Arc<ApiState>>) -> Answer {
     data.insert("source_queue".into(), json!(queue));
     data.insert("source_catalog".into(), json!(catalog));
     let code = if reasons.is_empty() { 200 } else { 503 };
+    // Whether it is ready is everybody's; names of tasks and what they wait for are not.
+    if api.role(&headers).is_err() {
+        data.clear();
+        reasons = reasons.iter().map(|_| "not ready".to_owned()).take(1).collect();
+    }
     Answer { code, message: reasons.join("; "), data }
 }
 
-/// `ok`, or why not.
-async fn within(part: impl Future<Output = Result<()>>) -> String {
+/// Whether the source's queue and metadata can be read: `ok` or why not.
+pub(super) async fn source(api: &ApiState) -> (String, String) {
+    let queue = within(api.source.end(&api.op_channel));
+    let catalog = within(api.catalog.collection(Default::default()));
+    let (queue, catalog) = tokio::join!(queue, catalog);
+    let word = |reason: Option<String>| reason.unwrap_or_else(|| "ok".into());
+    (word(queue.err()), word(catalog.err()))
+}
+
+/// What a part of the outside answers, or why it does not.
+pub(super) async fn within<T>(
+    part: impl Future<Output = Result<T>>,
+) -> std::result::Result<T, String> {
     match tokio::time::timeout(PART_WITHIN, part).await {
-        Ok(Ok(())) => "ok".into(),
-        Ok(Err(error)) => error.what,
-        Err(_) => format!("no answer within {} s", PART_WITHIN.as_secs()),
+        Ok(answered) => answered.map_err(|error| error.what),
+        Err(_) => Err(format!("no answer within {} s", PART_WITHIN.as_secs())),
     }
 }
 

@@ -1,85 +1,106 @@
 //! Positions as users write and read them: base64 of a `MsgPosition` by channel.
 //! Never asks the queue whether a position is still held; opening it tells.
 
-use super::answer::{Data, Refusal};
+use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
 use crate::tasks::TaskRecord;
 use milvus_wire::ids::split_vchannel;
 use milvus_wire::position::{decode_position, encode_position};
-use replication::positions::{Shown, ShownPosition, show};
-use serde_json::{Value, json};
+use replication::positions::{ShownPosition, show};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Where positions come from.
+pub(super) const HOW_TO_GIVE: &str =
+    "give positions by virtual channel, as the positions of a task show them";
+
+/// Where a task resumes on one channel of one collection.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Position {
+    /// The collection on the source; −10 for the op channel.
+    #[schema(example = 446_000_000_000_000_001_i64)]
+    pub collection_id: i64,
+    /// The physical channel.
+    #[schema(example = "by-dev-rootcoord-dml_0")]
+    pub channel_name: String,
+    /// Everything up to it is on the target, unix milliseconds.
+    #[schema(example = 1_700_000_000_000_u64)]
+    pub time: u64,
+    /// The same as a hybrid timestamp.
+    #[schema(example = 445_644_800_262_144_000_u64)]
+    pub tt: u64,
+    /// The position, to be given to a new task.
+    #[schema(example = "ChZieS1kZXYtcm9vdGNvb3JkLWRtbF8wEggAAAAAAAAAAA==")]
+    pub msg_id: String,
+}
+
+/// Where a task resumes.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(super) struct Positions {
+    /// On the source's channels, per collection.
+    pub positions: Vec<Position>,
+    /// On the source's op channel.
+    pub op_positions: Vec<Position>,
+    /// On the target's channels.
+    pub target_positions: Vec<Position>,
+}
 
 /// Checks the positions of a new task, in the words of the Go tool.
 pub(super) fn check(record: &TaskRecord) -> Result<(), Refusal> {
+    let refuse = |what: String| Err(Refusal::invalid("positions", what, HOW_TO_GIVE));
     for (_, info) in record.selectors() {
         let mut collection = None;
         for (channel, text) in info.positions.iter().flatten() {
             let Some((_, id, _)) = split_vchannel(channel) else {
-                return Err(Refusal::bad(format!("the vchannel is invalid, {channel}")));
+                return refuse(format!("the vchannel is invalid, {channel}"));
             };
             if *collection.get_or_insert(id) != id {
                 let what = "the channel position info should be in the same collection";
-                return Err(Refusal::bad(what));
+                return refuse(what.into());
             }
-            decode_position(text).map_err(|e| {
-                Refusal::failed(format!("fail to decode the position data of {channel}, {e}"))
-            })?;
+            let what = format!("the position data of {channel}");
+            check_one("positions", &what, text)?;
         }
     }
-    let rpc = record.rpc_channel.position.as_str();
-    if !rpc.is_empty() {
-        decode_position(rpc)
-            .map_err(|e| Refusal::failed(format!("fail to decode the rpc position data, {e}")))?;
+    match record.rpc_channel.position.as_str() {
+        "" => Ok(()),
+        text => check_one("rpc_channel_info.position", "the rpc position data", text),
     }
-    Ok(())
 }
 
-/// `position`: what is stored of one task; of an unknown one nothing, without an id of all.
-pub(super) async fn position(api: &ApiState, id: &str) -> Result<Data, Refusal> {
-    let store = api.book.store().as_ref();
-    let failed = |error| Refusal::store(&error);
-    let ids = if id.is_empty() {
-        let listing = api.book.list().await.map_err(failed)?;
-        listing.records.into_iter().map(|r| r.task_id).collect()
-    } else {
-        vec![id.to_owned()]
-    };
-    let mut all = Shown::default();
-    for id in ids {
-        let shown = show(store, &id).await.map_err(failed)?;
-        all.positions.extend(shown.positions);
-        // A position without its channel could not be given to `create`.
-        all.op_positions.extend(shown.op_positions.into_iter().map(|mut position| {
-            if position.channel.is_empty() {
-                position.channel = api.op_channel.clone();
-            }
-            position
-        }));
-        all.target_positions.extend(shown.target_positions);
-    }
-    let mut data = Data::new();
-    data.insert("positions".into(), list(&all.positions));
-    data.insert("op_positions".into(), list(&all.op_positions));
-    data.insert("target_positions".into(), list(&all.target_positions));
-    Ok(data)
-}
-
-/// The Go tool answers null where there is nothing.
-fn list(positions: &[ShownPosition]) -> Value {
-    if positions.is_empty() {
-        return Value::Null;
-    }
-    positions.iter().map(shown).collect()
-}
-
-fn shown(position: &ShownPosition) -> Value {
-    let time = position.tick.ms();
-    json!({
-        "collection_id": position.collection.0,
-        "channel_name": position.channel,
-        "time": time,
-        // The first timestamp behind that millisecond.
-        "tt": (time + 1) << 18,
-        "msg_id": encode_position(&position.channel, &position.id),
+fn check_one(field: &str, what: &str, text: &str) -> Result<(), Refusal> {
+    decode_position(text).map(drop).map_err(|error| {
+        let detail = format!("fail to decode {what}, {error}");
+        Refusal { field: field.into(), ..Refusal::new(Kind::Undecodable, detail, HOW_TO_GIVE) }
     })
+}
+
+/// What is stored of a task; nothing if it has not begun.
+pub(super) async fn of(api: &ApiState, id: &str) -> Result<Positions, Refusal> {
+    let shown = show(api.book.store().as_ref(), id).await.map_err(|e| Refusal::store(&e))?;
+    let list = |positions: Vec<ShownPosition>| positions.iter().map(shown_as).collect();
+    let mut all = Positions {
+        positions: list(shown.positions),
+        op_positions: list(shown.op_positions),
+        target_positions: list(shown.target_positions),
+    };
+    // A position without its channel could not be given to a new task.
+    for position in &mut all.op_positions {
+        if position.channel_name.is_empty() {
+            position.channel_name = api.op_channel.clone();
+        }
+    }
+    Ok(all)
+}
+
+fn shown_as(position: &ShownPosition) -> Position {
+    let time = position.tick.ms();
+    Position {
+        collection_id: position.collection.0,
+        channel_name: position.channel.clone(),
+        time,
+        // The first timestamp behind that millisecond.
+        tt: (time + 1) << 18,
+        msg_id: encode_position(&position.channel, &position.id),
+    }
 }

@@ -1,107 +1,226 @@
-//! `get` and `list`: tasks as users see them. Never shows a user name, password or token.
+//! Tasks as users see them, the same in both APIs. Never shows a user name, password or token.
 
-use super::answer::{Data, Refusal};
+use super::refusal::Refusal;
 use super::state::ApiState;
-use crate::tasks::{CollectionInfo, TaskRecord};
+use crate::live::Stage;
+use crate::tasks::{CollectionInfo, DialConfig, TaskRecord};
 use milvus_wire::timestamp::Timestamp;
-use serde_json::{Value, json};
+use replication::selection::NameRule;
+use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
+use utoipa::ToSchema;
 
-/// One task.
-pub(super) async fn get(api: &ApiState, id: &str) -> Result<Data, Refusal> {
-    if id.is_empty() {
-        return Err(Refusal::bad("task_id is empty"));
+/// All tasks.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Tasks {
+    /// By id.
+    pub tasks: Vec<Task>,
+    /// Stored tasks that can't be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub broken: Vec<String>,
+}
+
+/// A task.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Task {
+    /// Its id.
+    #[schema(example = "orders")]
+    pub task_id: String,
+    /// What is stored: `Initial`, `Running` or `Paused`.
+    #[schema(example = "Running")]
+    pub state: String,
+    /// The target.
+    pub milvus_connect_param: Target,
+    /// A Kafka target; empty.
+    pub kafka_connect_param: KafkaTarget,
+    /// Collections of the database `default`.
+    pub collection_infos: Option<Vec<CollectionInfo>>,
+    /// Collections by database.
+    pub db_collections: Option<BTreeMap<String, Vec<CollectionInfo>>>,
+    /// Names on the target.
+    pub name_mapping: Option<Vec<MappedNames>>,
+    /// What it leaves to other tasks, `database.collection`.
+    pub exclude_collections: Option<Vec<String>>,
+    /// It is paused when the service starts.
+    pub disable_auto_start: bool,
+    /// Why it is paused and, after a fault, what to do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "manually pause through http interface")]
+    pub reason: String,
+    /// What is known of it now.
+    pub status: Status,
+}
+
+/// What the target calls a database and its collections.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct MappedNames {
+    /// The source's database.
+    #[schema(example = "sales")]
+    pub source_db: String,
+    /// The target's database.
+    #[schema(example = "sales_copy")]
+    pub target_db: String,
+    /// Source collection to target collection; without any the whole database is meant.
+    pub collection_mapping: BTreeMap<String, String>,
+}
+
+impl From<NameRule> for MappedNames {
+    fn from(rule: NameRule) -> Self {
+        let NameRule { source_db, target_db, collection_mapping } = rule;
+        Self { source_db, target_db, collection_mapping }
     }
+}
+
+/// A target Milvus, without its login.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Target {
+    /// The older form of `uri`.
+    pub host: String,
+    /// The older form of `uri`.
+    pub port: i64,
+    /// The older form of `uri`.
+    pub enable_tls: bool,
+    /// Its address.
+    #[schema(example = "http://target:19530")]
+    pub uri: String,
+    /// Files for TLS on the machine of the service.
+    pub dial_config: DialConfig,
+    /// Not needed, the target is asked.
+    pub channel_num: i64,
+    /// Partitions are neither created nor dropped.
+    pub ignore_partition: bool,
+    /// Seconds; 0: the default.
+    pub connect_timeout: i64,
+}
+
+/// A target Kafka, without its login.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct KafkaTarget {
+    /// Brokers.
+    pub address: String,
+    /// Topic.
+    pub topic: String,
+    /// Whether SASL is spoken.
+    pub enable_sasl: bool,
+    /// Nothing of it is shown.
+    pub sasl: BTreeMap<String, String>,
+}
+
+/// What is known of a task now; stored nowhere.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(super) struct Status {
+    /// `running`, `retrying` (it failed and is started again), `stopping` or `stopped`.
+    #[schema(example = "running")]
+    pub stage: &'static str,
+    /// What it waits for.
+    pub waiting: Option<String>,
+    /// Restarts after a fault since the service started.
+    pub restarts: u64,
+    /// How far it is behind: the worst of its channels.
+    #[schema(example = 0.2)]
+    pub lag_seconds: Option<f64>,
+    /// When this was written, unix milliseconds.
+    #[schema(example = 1_700_000_000_000_u64)]
+    pub at_ms: u64,
+    /// The source's channels that it reads.
+    pub channels: Vec<Channel>,
+}
+
+/// One channel of the source. Times are the source's, unix milliseconds, except `looked_ms`.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct Channel {
+    /// Its name.
+    #[schema(example = "by-dev-rootcoord-dml_0")]
+    pub channel_name: String,
+    /// The last tick read.
+    pub read_ms: Option<u64>,
+    /// Everything up to it is on the target.
+    pub acknowledged_ms: Option<u64>,
+    /// The newest time at the queue's end.
+    pub source_ms: Option<u64>,
+    /// When the queue's end was last read.
+    pub looked_ms: Option<u64>,
+    /// How far the target is behind the queue's end.
+    pub lag_seconds: Option<f64>,
+}
+
+/// One task, if there is one of this id.
+pub(super) async fn find(api: &ApiState, id: &str) -> Result<Option<Task>, Refusal> {
     let record = api.book.get(id).await.map_err(|e| Refusal::store(&e))?;
-    let record = record.ok_or_else(|| Refusal::bad(format!("not found: [{id}]")))?;
-    let mut data = Data::new();
-    data.insert("task".into(), task(api, &record));
-    Ok(data)
+    Ok(record.map(|record| task(api, record)))
 }
 
 /// All tasks.
-pub(super) async fn list(api: &ApiState) -> Result<Data, Refusal> {
+pub(super) async fn all(api: &ApiState) -> Result<Tasks, Refusal> {
     let listing = api.book.list().await.map_err(|e| Refusal::store(&e))?;
-    let mut data = Data::new();
-    data.insert("tasks".into(), listing.records.iter().map(|r| task(api, r)).collect());
-    if !listing.broken.is_empty() {
-        let broken: Vec<&str> = listing.broken.iter().map(|e| e.what.as_str()).collect();
-        data.insert("broken".into(), json!(broken));
-    }
-    Ok(data)
+    Ok(Tasks {
+        tasks: listing.records.into_iter().map(|record| task(api, record)).collect(),
+        broken: listing.broken.into_iter().map(|error| error.what).collect(),
+    })
 }
 
-fn task(api: &ApiState, record: &TaskRecord) -> Value {
-    let milvus = &record.milvus_connect_param;
-    let kafka = &record.kafka_connect_param;
-    let mut shown = json!({
-        "task_id": record.task_id,
-        "state": record.state.to_string(),
-        "milvus_connect_param": {
-            "host": milvus.host,
-            "port": milvus.port,
-            "enable_tls": milvus.enable_tls,
-            "uri": milvus.uri,
-            "dial_config": json!(milvus.dial_config),
-            "channel_num": milvus.channel_num,
-            "ignore_partition": milvus.ignore_partition,
-            "connect_timeout": milvus.connect_timeout,
+fn task(api: &ApiState, record: TaskRecord) -> Task {
+    let milvus = record.milvus_connect_param;
+    let kafka = record.kafka_connect_param;
+    Task {
+        state: record.state.to_string(),
+        milvus_connect_param: Target {
+            host: milvus.host,
+            port: milvus.port,
+            enable_tls: milvus.enable_tls,
+            uri: milvus.uri,
+            dial_config: milvus.dial_config,
+            channel_num: milvus.channel_num,
+            ignore_partition: milvus.ignore_partition,
+            connect_timeout: milvus.connect_timeout,
         },
-        "kafka_connect_param": {
-            "address": kafka.address,
-            "topic": kafka.topic,
-            "enable_sasl": kafka.enable_sasl,
-            "sasl": {},
+        kafka_connect_param: KafkaTarget {
+            address: kafka.address,
+            topic: kafka.topic,
+            enable_sasl: kafka.enable_sasl,
+            sasl: BTreeMap::new(),
         },
-        "collection_infos": infos(record.collection_infos.as_deref()),
-        "db_collections": record.db_collections.as_ref().map(|by_db| {
-            let shown = by_db.iter().map(|(db, list)| (db.clone(), infos(Some(list))));
-            Value::Object(shown.collect())
-        }),
-        // Behind here are our own; the Go tool's clients skip what they don't know.
-        "name_mapping": record.name_mapping,
-        "exclude_collections": record.exclude_collections,
-        "disable_auto_start": record.disable_auto_start,
-        "status": status(api, record),
-    });
-    if !record.reason.is_empty() {
-        shown["reason"] = json!(record.reason);
+        collection_infos: record.collection_infos,
+        db_collections: record.db_collections,
+        name_mapping: record
+            .name_mapping
+            .map(|rules| rules.into_iter().map(MappedNames::from).collect()),
+        exclude_collections: record.exclude_collections,
+        disable_auto_start: record.disable_auto_start,
+        reason: record.reason,
+        status: status(api, &record.task_id),
+        task_id: record.task_id,
     }
-    shown
 }
 
-fn infos(list: Option<&[CollectionInfo]>) -> Value {
-    list.map_or(Value::Null, |list| list.iter().map(|info| json!(info)).collect())
-}
-
-/// What is known right now; stored nowhere.
-fn status(api: &ApiState, record: &TaskRecord) -> Value {
-    let Some(live) = api.live.get(&record.task_id) else { return json!({ "stage": "stopped" }) };
+/// What is known of a stored task right now.
+pub(super) fn status(api: &ApiState, id: &str) -> Status {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at_ms = now.as_millis() as u64;
+    let Some(live) = api.live.get(id) else {
+        return Status { stage: Stage::Stopped.word(), at_ms, ..Status::default() };
+    };
     let facts = live.facts();
     let channels = api.lag.of(&live);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let worst = channels.iter().filter_map(|c| c.lag).max_by(f64::total_cmp);
-    let channels: Vec<Value> = channels
-        .iter()
-        .map(|c| {
-            json!({
-                "channel_name": c.channel,
-                "read_ms": known(c.read),
-                "acknowledged_ms": known(c.acknowledged),
-                "source_ms": c.newest.map(Timestamp::ms),
-                "looked_ms": c.looked.map(|ago| now.saturating_sub(ago).as_millis() as u64),
-                "lag_seconds": c.lag,
-            })
-        })
-        .collect();
-    json!({
-        "stage": facts.stage.word(),
-        "waiting": facts.waiting,
-        "restarts": facts.restarts,
-        "lag_seconds": worst,
-        "at_ms": now.as_millis() as u64,
-        "channels": channels,
-    })
+    let channels = channels.into_iter().map(|c| Channel {
+        channel_name: c.channel,
+        read_ms: known(c.read),
+        acknowledged_ms: known(c.acknowledged),
+        source_ms: c.newest.map(Timestamp::ms),
+        looked_ms: c.looked.map(|ago| now.saturating_sub(ago).as_millis() as u64),
+        lag_seconds: c.lag,
+    });
+    Status {
+        stage: facts.stage.word(),
+        waiting: facts.waiting,
+        restarts: facts.restarts,
+        lag_seconds: worst,
+        at_ms,
+        channels: channels.collect(),
+    }
 }
 
 fn known(tick: Timestamp) -> Option<u64> {

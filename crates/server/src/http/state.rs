@@ -1,11 +1,14 @@
 //! What every handler holds. Never anything that could start or stop a task by itself.
 
+use crate::access::{Denied, Role, Tokens};
 use crate::lag::Lag;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::supervisor::Desk;
 use crate::tasks::Book;
 use crate::telemetry::LogLevel;
+use crate::world::Targets;
+use axum::http::{HeaderMap, HeaderValue, header};
 use replication::ports::{Catalog, Source};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,18 +29,44 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     /// The queue of the source, for readiness.
     pub source: Arc<dyn Source>,
-    /// The metadata of the source, for readiness.
+    /// The metadata of the source, for readiness and for what a task covers.
     pub catalog: Arc<dyn Catalog>,
+    /// Makes clients of targets, to ask whether one answers.
+    pub targets: Arc<dyn Targets>,
+    /// Where the source is.
+    pub source_place: SourcePlace,
     /// The op channel's topic.
     pub op_channel: String,
     /// Changes what is logged.
     pub log_level: LogLevel,
+    /// Who may do what.
+    pub tokens: Tokens,
     /// Bounds.
     pub limits: ApiLimits,
     /// One permit per request that is worked on.
     pub permits: Semaphore,
     /// Requests that go on although their client has gone.
     pub requests: TaskTracker,
+}
+
+impl ApiState {
+    /// What the sender of a request may do.
+    pub(super) fn role(&self, headers: &HeaderMap) -> Result<Role, Denied> {
+        self.tokens.role(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes))
+    }
+}
+
+/// Where the source is, as it was configured; no login.
+#[derive(Clone, Debug)]
+pub struct SourcePlace {
+    /// The kind of its queue.
+    pub queue: &'static str,
+    /// Its brokers.
+    pub queue_address: String,
+    /// Its etcd.
+    pub catalog_addresses: Vec<String>,
+    /// Milvus's `etcd.rootPath`.
+    pub catalog_root_path: String,
 }
 
 /// Bounds of the API.

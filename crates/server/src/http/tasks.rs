@@ -1,7 +1,7 @@
 //! `delete`, `pause`, `resume`: changes of a stored task, each answered once the task has followed
 //! or its time is up. Never touches a running task itself.
 
-use super::answer::{Data, Refusal};
+use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
 use crate::supervisor::Settled;
 use crate::tasks::{Change, PAUSED_BY_USER, State};
@@ -15,42 +15,44 @@ pub(super) async fn delete(
     api: &ApiState,
     id: &str,
     ignore_not_found: bool,
-) -> Result<Data, Refusal> {
+) -> Result<(), Refusal> {
     let begun = api.book.begin_delete(id).await.map_err(|e| Refusal::store(&e))?;
     if begun == Change::Unknown {
-        return if ignore_not_found { Ok(Data::new()) } else { Err(not_found(id)) };
+        return if ignore_not_found { Ok(()) } else { Err(Refusal::unknown_task(id)) };
     }
     if api.desk.stopped(id, api.limits.stop_within).await == Settled::NotInTime {
-        return Err(Refusal::failed(format!(
-            "the task does not stop in time, task_id: {id}; it is paused, delete it again"
-        )));
+        let what =
+            format!("the task does not stop in time, task_id: {id}; it is paused, delete it again");
+        return Err(Refusal::failed(what, "delete it again"));
     }
     match api.book.delete(id).await.map_err(|e| Refusal::store(&e))? {
         Change::Made | Change::Unknown => {}
         Change::From(state) => {
-            return Err(Refusal::failed(format!(
+            let what = format!(
                 "the task was set to {state} while it was being deleted, task_id: {id}; delete it again"
-            )));
+            );
+            return Err(Refusal::new(Kind::Stuck, what, "delete it again"));
         }
     }
     tracing::info!(task = id, "task deleted");
     // Its metrics go with the next look; the answer means that they are gone.
     api.desk.poke(api.limits.stop_within).await;
-    Ok(Data::new())
+    Ok(())
 }
 
 /// Stops a task, finishing its window; it stays stopped until it is resumed.
-pub(super) async fn pause(api: &ApiState, id: &str) -> Result<Data, Refusal> {
+pub(super) async fn pause(api: &ApiState, id: &str) -> Result<(), Refusal> {
     match api.book.pause(id, PAUSED_BY_USER).await.map_err(|e| Refusal::store(&e))? {
         Change::Made => {}
-        Change::Unknown => return Err(not_found(id)),
+        Change::Unknown => return Err(Refusal::unknown_task(id)),
         Change::From(State::Paused) => {
-            return Err(Refusal::bad(format!("the task has paused, task_id: {id}")));
+            let what = format!("the task has paused, task_id: {id}");
+            return Err(Refusal::new(Kind::Conflict, what, "resume it to let it run"));
         }
         Change::From(state) => {
-            return Err(Refusal::failed(format!(
-                "fail to update the task state, task_id: {id}: it is {state}, not Running"
-            )));
+            let what =
+                format!("fail to update the task state, task_id: {id}: it is {state}, not Running");
+            return Err(Refusal::new(Kind::Stuck, what, "try again"));
         }
     }
     tracing::info!(task = id, "task paused by a user");
@@ -58,23 +60,20 @@ pub(super) async fn pause(api: &ApiState, id: &str) -> Result<Data, Refusal> {
         // Paused it is, and it will stop: that is no reason to call the request failed.
         tracing::warn!(task = id, "task is paused and still stopping");
     }
-    Ok(Data::new())
+    Ok(())
 }
 
 /// Sets a task to run.
-pub(super) async fn resume(api: &ApiState, id: &str) -> Result<Data, Refusal> {
+pub(super) async fn resume(api: &ApiState, id: &str) -> Result<(), Refusal> {
     match api.book.resume(id).await.map_err(|e| Refusal::store(&e))? {
         Change::Made => {}
-        Change::Unknown => return Err(not_found(id)),
+        Change::Unknown => return Err(Refusal::unknown_task(id)),
         Change::From(_) => {
-            return Err(Refusal::bad(format!("the task has running, task_id: {id}")));
+            let what = format!("the task has running, task_id: {id}");
+            return Err(Refusal::new(Kind::Conflict, what, "pause it to stop it"));
         }
     }
     tracing::info!(task = id, "task resumed by a user");
     api.desk.poke(START_WITHIN).await;
-    Ok(Data::new())
-}
-
-fn not_found(id: &str) -> Refusal {
-    Refusal::bad(format!("not found the task, task_id: {id}"))
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! The book of tasks in the store: reads records and changes them, each change one conditional
 //! transaction that is tried again when somebody else was faster. Never waits for a running task.
 
-use super::admission::admit;
+use super::admission::{Objection, admit};
 use super::record::{State, TaskRecord, VERSION};
 use replication::checkpoint;
 use replication::error::{Error, Result};
@@ -56,8 +56,8 @@ pub enum Change {
 /// Why a task was not created.
 #[derive(Debug)]
 pub enum CreateError {
-    /// The user has to change the request; the sentence says what.
-    Refused(String),
+    /// The user has to change the request.
+    Refused(Objection),
     /// There are as many as there may be.
     Full(usize),
     /// The store failed.
@@ -106,19 +106,8 @@ impl Book {
         tasks_max: usize,
     ) -> std::result::Result<(), CreateError> {
         for _ in 0..CONFLICTS_MAX {
-            let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
-            let listing = self.list().await?;
-            let others = listing.records;
-            // What an unreadable task covers is unknown, so nothing can be told from it.
-            if let Some(broken) = listing.broken.into_iter().next() {
-                return Err(CreateError::Store(broken));
-            }
-            let excludes = admit(&record, &others).map_err(CreateError::Refused)?;
-            if others.len() >= tasks_max {
-                return Err(CreateError::Full(tasks_max));
-            }
-            record.exclude_collections = (!excludes.is_empty())
-                .then(|| excludes.iter().map(|(d, c)| format!("{d}.{c}")).collect());
+            let (roster, excludes) = self.admission(&record, tasks_max).await?;
+            record.exclude_collections = excludes;
             let transaction = Transaction {
                 conditions: vec![(ROSTER.into(), roster), (key(&record.task_id), 0)],
                 puts: vec![(key(&record.task_id), encode(&record)?), roster_entry()],
@@ -129,6 +118,27 @@ impl Book {
             }
         }
         Err(too_many_conflicts(&record.task_id).into())
+    }
+
+    /// Whether a new task may stand beside the stored ones: what it would have to leave to others,
+    /// and the version of the roster that this was told from.
+    pub async fn admission(
+        &self,
+        record: &TaskRecord,
+        tasks_max: usize,
+    ) -> std::result::Result<(u64, Option<Vec<String>>), CreateError> {
+        let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
+        let listing = self.list().await?;
+        // What an unreadable task covers is unknown, so nothing can be told from it.
+        if let Some(broken) = listing.broken.into_iter().next() {
+            return Err(CreateError::Store(broken));
+        }
+        let excludes = admit(record, &listing.records).map_err(CreateError::Refused)?;
+        if listing.records.len() >= tasks_max {
+            return Err(CreateError::Full(tasks_max));
+        }
+        let excludes: Vec<String> = excludes.iter().map(|(d, c)| format!("{d}.{c}")).collect();
+        Ok((roster, (!excludes.is_empty()).then_some(excludes)))
     }
 
     /// Pauses a running task.

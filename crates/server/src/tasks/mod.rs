@@ -9,6 +9,7 @@ mod record;
 mod spec;
 
 pub use address::TargetAddress;
+pub use admission::Objection;
 pub use book::{
     Book, Change, CreateError, Listing, PAUSED_BY_DELETE, PAUSED_BY_RESTART, PAUSED_BY_USER,
 };

@@ -8,6 +8,7 @@ use replication::selection::{NameRule, named};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
+use utoipa::ToSchema;
 
 /// The version of the stored form that this program writes, and the newest it reads.
 pub const VERSION: u32 = 1;
@@ -187,7 +188,7 @@ impl MilvusParam {
 }
 
 /// Files for TLS to the target, on this machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct DialConfig {
     /// The name in the target's certificate, if it is not the host.
@@ -259,7 +260,7 @@ pub struct KafkaSasl {
 }
 
 /// One selector.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct CollectionInfo {
     /// A collection's name or `*`.

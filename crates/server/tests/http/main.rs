@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod access;
 mod create;
+mod document;
 mod envelope;
 mod faults;
 mod health;
 mod life;
 mod metrics;
+mod resources;
 mod secrets;
 mod support;
+mod tls;

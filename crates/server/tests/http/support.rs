@@ -3,10 +3,12 @@
 
 use async_trait::async_trait;
 use connectors::store::MemoryStore;
+use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::MsgBase;
 use milvus_wire::proto::msg::TimeTickMsg;
+use milvus_wire::proto::schema::CollectionSchema;
 use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message;
@@ -154,18 +156,38 @@ impl Source for Queue {
     }
 }
 
-struct EmptyCatalog(broadcast::Sender<CatalogEvent>);
+/// Metadata that the test sets.
+pub(crate) struct FixedCatalog {
+    pub(crate) collections: Mutex<Vec<Collection>>,
+    changes: broadcast::Sender<CatalogEvent>,
+}
+
+/// A collection of the source.
+pub(crate) fn collection(id: i64, database: &str, name: &str) -> Collection {
+    Collection {
+        id: CollectionId(id),
+        database_id: Default::default(),
+        database: database.into(),
+        state: State::Created,
+        schema: CollectionSchema { name: name.into(), ..Default::default() },
+        created: Timestamp::from_ms(1),
+        vchannels: vec![format!("src-rootcoord-dml_0_{id}v0")],
+        pchannels: vec!["src-rootcoord-dml_0".into()],
+        start_positions: BTreeMap::new(),
+        consistency_level: 0,
+        properties: Vec::new(),
+        partition_count: None,
+    }
+}
 
 #[async_trait]
-impl Catalog for EmptyCatalog {
+impl Catalog for FixedCatalog {
     async fn snapshot(&self) -> Result<Snapshot> {
-        Ok(Snapshot::default())
+        let collections = self.collections.lock().unwrap().clone();
+        Ok(Snapshot { collections, ..Default::default() })
     }
 
-    async fn collection(
-        &self,
-        _: CollectionId,
-    ) -> Result<Option<milvus_wire::catalog::Collection>> {
+    async fn collection(&self, _: CollectionId) -> Result<Option<Collection>> {
         Ok(None)
     }
 
@@ -178,7 +200,7 @@ impl Catalog for EmptyCatalog {
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {
-        self.0.subscribe()
+        self.changes.subscribe()
     }
 }
 
@@ -258,6 +280,7 @@ pub(crate) struct Harness {
     pub(crate) script: Arc<Script>,
     pub(crate) queue: Arc<Queue>,
     pub(crate) store: Arc<FailingStore>,
+    pub(crate) catalog: Arc<FixedCatalog>,
     config: Config,
     base: String,
     http: reqwest::Client,
@@ -267,8 +290,14 @@ pub(crate) struct Harness {
 
 impl Harness {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With these variables over the configuration.
+    pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         let mut faults = Faults::default();
-        let mut config = config::parse(CONFIG, std::iter::empty(), &mut faults)
+        let variables = variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let mut config = config::parse(CONFIG, variables, &mut faults)
             .unwrap_or_else(|| panic!("{:?}", faults.errors));
         // Real time passes in these tests; a second of a user's patience is a lot here.
         config.backoff_first = Duration::from_millis(20);
@@ -278,6 +307,10 @@ impl Harness {
             script: Arc::default(),
             queue: Arc::default(),
             store: Arc::new(store),
+            catalog: Arc::new(FixedCatalog {
+                collections: Mutex::default(),
+                changes: broadcast::Sender::new(4),
+            }),
             config,
             base: String::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -292,12 +325,13 @@ impl Harness {
         let world = World {
             store: self.store.clone(),
             source: self.queue.clone(),
-            catalog: Arc::new(EmptyCatalog(broadcast::Sender::new(4))),
+            catalog: self.catalog.clone(),
             targets: Arc::new(AwayTargets),
             path: self.script.clone(),
         };
         let service = Service::bind(&self.config, world, LogLevel::default()).await.unwrap();
-        self.base = format!("http://{}", service.address().unwrap());
+        let scheme = if self.config.api.tls.is_some() { "https" } else { "http" };
+        self.base = format!("{scheme}://{}", service.address().unwrap());
         self.stop = CancellationToken::new();
         self.running = Some(tokio::spawn(service.run(self.stop.clone())));
     }
@@ -349,6 +383,24 @@ impl Harness {
     pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let response = self.http.get(format!("{}{path}", self.base)).send().await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// Where it listens.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A request on a resource, to be added to.
+    pub(crate) fn on(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    /// A request on a resource; HTTP status and body, null if there is none. A refusal must be a
+    /// problem.
+    pub(crate) async fn v1(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let request = self.on(method.parse().unwrap(), &format!("/api/v1{path}"));
+        let request = if body.is_null() { request } else { request.json(&body) };
+        answered(request.send().await.unwrap()).await
     }
 
     pub(crate) async fn method(&self, method: reqwest::Method) -> (u16, Value) {
@@ -412,6 +464,29 @@ impl Drop for Harness {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// HTTP status and body of an answer about a resource.
+pub(crate) async fn answered(response: reqwest::Response) -> (u16, Value) {
+    let status = response.status();
+    let kind = response.headers().get("content-type").cloned();
+    let text = response.text().await.unwrap();
+    if status == reqwest::StatusCode::NO_CONTENT {
+        assert_eq!(text, "");
+        return (status.as_u16(), Value::Null);
+    }
+    let kind = kind.unwrap_or_else(|| panic!("{status}: no content type: {text}"));
+    let body: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    if status.is_success() {
+        assert_eq!(kind, "application/json");
+    } else {
+        assert_eq!(kind, "application/problem+json");
+        assert_eq!(body["status"], status.as_u16(), "{body}");
+        for key in ["type", "title", "code", "detail", "remedy"] {
+            assert!(body[key].as_str().is_some_and(|text| !text.is_empty()), "{key}: {body}");
+        }
+    }
+    (status.as_u16(), body)
 }
 
 async fn read(response: reqwest::Response) -> (u16, Value) {

@@ -1,43 +1,17 @@
 //! What is answered: the Go tool's envelope, and an HTTP status equal to its `code`.
 //! Never carries the cause of an internal fault: that is for the log.
 
+use crate::http::refusal::{Kind, Refusal};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-/// A refusal or failure, before it is known which request it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
-    /// The HTTP status and the `code` of the body.
-    pub code: u16,
-    /// What is wrong and what to do.
-    pub detail: String,
-}
-
-impl Refusal {
-    /// The request has to be changed.
-    pub(super) fn bad(detail: impl Into<String>) -> Self {
-        Self { code: 400, detail: detail.into() }
-    }
-
-    /// Something here failed.
-    pub(super) fn failed(detail: impl Into<String>) -> Self {
-        Self { code: 500, detail: detail.into() }
-    }
-
-    /// A store that failed: the sentence for the user, the cause for the log.
-    pub(super) fn store(error: &replication::error::Error) -> Self {
-        tracing::error!(error = ?error, "the store failed");
-        Self::failed(error.what.clone())
-    }
-}
-
 /// What a successful request answers.
-pub(super) type Data = Map<String, Value>;
+pub(in crate::http) type Data = Map<String, Value>;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Answer {
+pub(in crate::http) struct Answer {
     /// The HTTP status and the `code` of the body.
     pub code: u16,
     /// Empty when all is well.
@@ -48,13 +22,38 @@ pub(super) struct Answer {
 
 impl Answer {
     /// All is well.
-    pub(super) fn done(data: Data) -> Self {
+    pub(in crate::http) fn done(data: Data) -> Self {
         Self { code: 200, message: String::new(), data }
     }
 
     /// It is not.
-    pub(super) fn error(code: u16, message: impl Into<String>) -> Self {
+    pub(in crate::http) fn error(code: u16, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: Data::new() }
+    }
+}
+
+/// The code of a refusal: what the Go tool answers, or the nearest it could.
+pub(in crate::http) fn code(kind: Kind) -> u16 {
+    match kind {
+        Kind::Invalid | Kind::Unknown | Kind::Conflict => 400,
+        Kind::NoToken => 401,
+        Kind::NotAllowed => 403,
+        Kind::NoSuchMethod => 405,
+        Kind::TooLarge => 413,
+        Kind::NotJson => 415,
+        Kind::Malformed
+        | Kind::Undecodable
+        | Kind::Stuck
+        | Kind::Full
+        | Kind::TooSlow
+        | Kind::Failed => 500,
+        Kind::Busy => 503,
+    }
+}
+
+impl From<Refusal> for Answer {
+    fn from(refusal: Refusal) -> Self {
+        Self::error(code(refusal.kind), refusal.detail)
     }
 }
 

@@ -1,10 +1,13 @@
 //! One `POST /cdc`: the envelope, the kinds of request, and how each is answered, counted and
 //! timed. Never logs what a request carries.
 
-use super::answer::{Answer, Data, Refusal};
+use super::answer::{self, Answer, Data};
 use super::fields::{Fields, Mismatches};
-use super::state::ApiState;
-use super::{create, maintenance, positions, show, tasks};
+use super::{create, kinds, maintenance};
+use crate::access::Role;
+use crate::http::refusal::Refusal;
+use crate::http::state::ApiState;
+use crate::http::tasks;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +16,11 @@ use std::time::Instant;
 pub const KINDS: [&str; 8] =
     ["create", "delete", "pause", "resume", "get", "position", "list", "maintenance"];
 
-/// Answers a body.
-pub(super) async fn answer(api: Arc<ApiState>, body: &[u8]) -> Answer {
+/// Those that only look.
+const LOOKING: [&str; 3] = ["get", "list", "position"];
+
+/// Answers a body, within what the role of its sender allows.
+pub(super) async fn answer(api: Arc<ApiState>, role: Role, body: &[u8]) -> Answer {
     let begun = Instant::now();
     let envelope: Value = match serde_json::from_slice(body) {
         Ok(value @ Value::Object(_)) => value,
@@ -38,6 +44,10 @@ pub(super) async fn answer(api: Arc<ApiState>, body: &[u8]) -> Answer {
         return Answer::error(400, message);
     };
     count(&api, kind, "total");
+    let needed = if LOOKING.contains(&kind) { Role::Read } else { Role::Manage };
+    if let Err(denied) = role.allows(needed) {
+        return refused(kind, &denied.into());
+    }
     let data = Fields::new("", fields.value("request_data"), &mut wrong);
     let result = handle(&api, kind, &data, &mut wrong).await;
     match result {
@@ -50,12 +60,14 @@ pub(super) async fn answer(api: Arc<ApiState>, body: &[u8]) -> Answer {
         Err(Failure::Types(wrong)) => {
             Answer::error(500, format!("fail to decode the {kind} request, error: {wrong}"))
         }
-        Err(Failure::Handler(refusal)) => {
-            tracing::warn!(kind, code = refusal.code, detail = refusal.detail, "request failed");
-            let message = format!("fail to handle the {kind} request, error: {}", refusal.detail);
-            Answer::error(refusal.code, message)
-        }
+        Err(Failure::Handler(refusal)) => refused(kind, &refusal),
     }
+}
+
+fn refused(kind: &str, refusal: &Refusal) -> Answer {
+    let code = answer::code(refusal.kind);
+    tracing::warn!(kind, code, detail = refusal.detail, "request failed");
+    Answer::error(code, format!("fail to handle the {kind} request, error: {}", refusal.detail))
 }
 
 /// Counts a request that had no kind.
@@ -85,11 +97,11 @@ async fn handle(
         "create" => {
             let record = create::read(data, wrong);
             checked(wrong)?;
-            create::create(api, record).await?
+            kinds::create(api, record).await?
         }
         "list" => {
             checked(wrong)?;
-            show::list(api).await?
+            kinds::list(api).await?
         }
         "maintenance" => {
             let operation = data.text("operation", wrong);
@@ -102,15 +114,20 @@ async fn handle(
             let ignore_not_found = data.flag("ignore_not_found", wrong);
             checked(wrong)?;
             match kind {
-                "delete" => tasks::delete(api, &id, ignore_not_found).await?,
-                "pause" => tasks::pause(api, &id).await?,
-                "resume" => tasks::resume(api, &id).await?,
-                "get" => show::get(api, &id).await?,
-                _ => positions::position(api, &id).await?,
+                "delete" => nothing(tasks::delete(api, &id, ignore_not_found).await?),
+                "pause" => nothing(tasks::pause(api, &id).await?),
+                "resume" => nothing(tasks::resume(api, &id).await?),
+                "get" => kinds::get(api, &id).await?,
+                _ => kinds::position(api, &id).await?,
             }
         }
     };
     Ok(answered)
+}
+
+/// The data of an answer that says no more than that it is done.
+fn nothing((): ()) -> Data {
+    Data::new()
 }
 
 fn unreadable(api: &ApiState, what: &str) -> Answer {

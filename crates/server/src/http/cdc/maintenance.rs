@@ -3,8 +3,8 @@
 
 use super::answer::Data;
 use super::fields::{Fields, Mismatches};
-use super::state::ApiState;
 use crate::config;
+use crate::http::state::ApiState;
 use serde_json::json;
 
 /// Carries out an operation; the sentence says what came of it.

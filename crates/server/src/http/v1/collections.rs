@@ -1,0 +1,150 @@
+//! Which collections a task covers: what is stored of it and what the source's metadata has now.
+//! Never changes either.
+
+use crate::http::health;
+use crate::http::refusal::{Kind, Refusal};
+use crate::http::state::ApiState;
+use crate::tasks::{TaskRecord, to_task};
+use milvus_wire::catalog::{Collection, State};
+use milvus_wire::ids::CollectionId;
+use replication::checkpoint::{self, Covered, Stage};
+use replication::selection::{Names, named};
+use replication::task::{Limits, Task};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The collections of a task.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Collections {
+    /// By database and name.
+    collections: Vec<CoveredCollection>,
+    /// `ok`, or why the source's metadata can't be read; then only those are shown that the task
+    /// has taken up already.
+    #[schema(example = "ok")]
+    source_catalog: String,
+}
+
+/// A collection that a task covers.
+#[derive(Serialize, ToSchema)]
+struct CoveredCollection {
+    /// Its id on the source.
+    #[schema(example = 446_000_000_000_000_001_i64)]
+    collection_id: i64,
+    /// The source's database.
+    #[schema(example = "sales")]
+    database: String,
+    /// Its name on the source.
+    #[schema(example = "orders")]
+    collection: String,
+    /// The target's database.
+    #[schema(example = "sales_copy")]
+    target_database: String,
+    /// Its name on the target.
+    #[schema(example = "orders")]
+    target_collection: String,
+    /// How far it is.
+    state: CoverState,
+    /// What the source's metadata say; null: they can't be read.
+    source_state: Option<SourceState>,
+}
+
+/// How far a collection is.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum CoverState {
+    /// The task covers it and has not taken it up.
+    Selected,
+    /// The task has taken it up and is to create it on the target.
+    Awaited,
+    /// The target has it.
+    Replicated,
+}
+
+/// A collection's state on the source.
+#[derive(Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum SourceState {
+    /// It is being created.
+    Creating,
+    /// It can be used.
+    Created,
+    /// It is being dropped.
+    Dropping,
+    /// It is dropped.
+    Dropped,
+}
+
+/// What a task covers, or would cover.
+pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Collections, Refusal> {
+    // The limits of its run do not matter here.
+    let task = to_task(record, &api.op_channel, &Limits::default())
+        .map_err(|what| Refusal::new(Kind::Invalid, what, "delete the task and create it anew"))?;
+    let stored = checkpoint::load(api.book.store().as_ref(), &record.task_id);
+    let stored = stored.await.map_err(|e| Refusal::store(&e))?.collections;
+    let (catalog, source_catalog) = match health::within(api.catalog.snapshot()).await {
+        Ok(snapshot) => (Some(snapshot.collections), "ok".to_owned()),
+        Err(reason) => (None, reason),
+    };
+    Ok(Collections { collections: merged(&task, &stored, catalog.as_deref()), source_catalog })
+}
+
+fn merged(
+    task: &Task,
+    stored: &[Covered],
+    catalog: Option<&[Collection]>,
+) -> Vec<CoveredCollection> {
+    let mut states: BTreeMap<CollectionId, State> = BTreeMap::new();
+    for collection in catalog.into_iter().flatten() {
+        states.insert(collection.id, collection.state);
+    }
+    let known = |id| {
+        // Metadata that no longer have it say that it is gone.
+        catalog.map(|_| states.get(&id).copied().unwrap_or(State::Dropped))
+    };
+    let mut all: Vec<CoveredCollection> = stored
+        .iter()
+        .map(|c| {
+            let state = match c.stage {
+                Stage::Existing | Stage::Awaited => CoverState::Awaited,
+                Stage::Live => CoverState::Replicated,
+            };
+            shown(&task.names, c.id, (&c.database, &c.name), state, known(c.id))
+        })
+        .collect();
+    for c in catalog.into_iter().flatten() {
+        let taken_up = stored.iter().any(|s| s.id == c.id);
+        let usable = matches!(c.state, State::Created | State::Creating);
+        let database = named(&c.database);
+        if !taken_up && usable && task.selection.find(database, c.name()).is_some() {
+            let names = (database, c.name());
+            all.push(shown(&task.names, c.id, names, CoverState::Selected, Some(c.state)));
+        }
+    }
+    all.sort_by(|a, b| (&a.database, &a.collection).cmp(&(&b.database, &b.collection)));
+    all
+}
+
+fn shown(
+    names: &Names,
+    id: CollectionId,
+    (database, name): (&str, &str),
+    state: CoverState,
+    source: Option<State>,
+) -> CoveredCollection {
+    let (target_database, target_collection) = names.collection(database, name);
+    CoveredCollection {
+        collection_id: id.0,
+        database: named(database).to_owned(),
+        collection: name.to_owned(),
+        target_database: target_database.to_owned(),
+        target_collection: target_collection.to_owned(),
+        state,
+        source_state: source.map(|state| match state {
+            State::Creating => SourceState::Creating,
+            State::Created => SourceState::Created,
+            State::Dropping => SourceState::Dropping,
+            State::Dropped => SourceState::Dropped,
+        }),
+    }
+}

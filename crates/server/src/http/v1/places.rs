@@ -1,0 +1,127 @@
+//! Where the data come from, where they go, and what this service is. Never shows a login, and asks
+//! a target nothing that changes it.
+
+use super::problem::Problem;
+use crate::http::health;
+use crate::http::state::ApiState;
+use crate::tasks::TaskRecord;
+use axum::Json;
+use axum::extract::State;
+use replication::error::Result;
+use replication::ports::Target;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// How long a target may take to answer; its own connect timeout may be longer.
+const TARGET_WITHIN: Duration = Duration::from_secs(5);
+
+/// The source Milvus.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SourceInfo {
+    /// The kind of its queue.
+    #[schema(example = "kafka")]
+    queue: &'static str,
+    /// Where its queue is.
+    #[schema(example = "127.0.0.1:9092")]
+    queue_address: String,
+    /// `ok`, or why the queue can't be read.
+    #[schema(example = "ok")]
+    queue_state: String,
+    /// Where its etcd is.
+    catalog_addresses: Vec<String>,
+    /// Milvus's `etcd.rootPath`.
+    #[schema(example = "by-dev")]
+    catalog_root_path: String,
+    /// `ok`, or why etcd can't be read.
+    #[schema(example = "ok")]
+    catalog_state: String,
+    /// Its op channel.
+    #[schema(example = "by-dev-replicate-msg")]
+    op_channel: String,
+}
+
+/// The target Milvus of a task.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TargetInfo {
+    /// Its address.
+    #[schema(example = "http://target:19530")]
+    uri: String,
+    /// Whether it answers.
+    reachable: bool,
+    /// Why it does not.
+    reason: Option<String>,
+    /// Its clock, unix milliseconds.
+    #[schema(example = 1_700_000_000_000_u64)]
+    clock_ms: Option<u64>,
+    /// Its databases.
+    databases: Vec<String>,
+}
+
+/// This service.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Version {
+    /// Of the program.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+}
+
+/// The source
+///
+/// Asks its queue and its etcd whether they answer.
+#[utoipa::path(get, path = "/api/v1/source", tag = "places",
+    responses((status = 200, description = "The source.", body = SourceInfo)))]
+pub(super) async fn get_source(
+    State(api): State<Arc<ApiState>>,
+) -> std::result::Result<Json<SourceInfo>, Problem> {
+    let (queue_state, catalog_state) = health::source(&api).await;
+    let place = api.source_place.clone();
+    Ok(Json(SourceInfo {
+        queue: place.queue,
+        queue_address: place.queue_address,
+        queue_state,
+        catalog_addresses: place.catalog_addresses,
+        catalog_root_path: place.catalog_root_path,
+        catalog_state,
+        op_channel: api.op_channel.clone(),
+    }))
+}
+
+/// The version of the service
+#[utoipa::path(get, path = "/api/v1/version", tag = "places",
+    responses((status = 200, description = "The version.", body = Version)))]
+pub(super) async fn get_version() -> Json<Version> {
+    std::future::ready(Json(Version { version: env!("CARGO_PKG_VERSION") })).await
+}
+
+/// Asks the target of a task whether it answers.
+pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
+    let asked = async {
+        let target = api.targets.open(record)?;
+        ask(target.as_ref()).await
+    };
+    let answered = match tokio::time::timeout(TARGET_WITHIN, asked).await {
+        Ok(Ok(answered)) => Ok(answered),
+        Ok(Err(error)) => Err(error.what),
+        Err(_) => Err(format!("no answer within {TARGET_WITHIN:?}")),
+    };
+    let uri = record.milvus_connect_param.uri();
+    match answered {
+        Ok((databases, clock_ms)) => {
+            TargetInfo { uri, reachable: true, reason: None, clock_ms: Some(clock_ms), databases }
+        }
+        Err(reason) => TargetInfo {
+            uri,
+            reachable: false,
+            reason: Some(reason),
+            clock_ms: None,
+            databases: Vec::new(),
+        },
+    }
+}
+
+async fn ask(target: &dyn Target) -> Result<(Vec<String>, u64)> {
+    let databases = target.databases().await?;
+    Ok((databases, target.clock().await?.ms()))
+}

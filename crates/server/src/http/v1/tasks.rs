@@ -1,0 +1,233 @@
+//! Tasks as resources. Never does the work itself: it is shared with `/cdc`.
+
+use super::collections::{self, Collections};
+use super::input::{Body, TaskId};
+use super::new_task::NewTask;
+use super::places::{self, TargetInfo};
+use super::problem::Problem;
+use crate::history::Event;
+use crate::http::positions::{self, Positions};
+use crate::http::refusal::Refusal;
+use crate::http::show::{self, Channel, Task, Tasks};
+use crate::http::state::ApiState;
+use crate::http::{create, tasks};
+use crate::tasks::TaskRecord;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+type Api = State<Arc<ApiState>>;
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// What came of a creation.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedTask {
+    /// The task.
+    #[schema(example = "orders")]
+    task_id: String,
+    /// What was asked for and is not done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    warnings: Vec<String>,
+}
+
+/// What a task would be.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CheckedTask {
+    /// What was asked for and would not be done.
+    warnings: Vec<String>,
+    /// What it would leave to other tasks, `database.collection`.
+    exclude_collections: Vec<String>,
+    /// What it would cover now.
+    #[serde(flatten)]
+    collections: Collections,
+    /// Whether its target answers.
+    target: TargetInfo,
+}
+
+/// How far a task is behind its source.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TaskLag {
+    /// The worst of its channels.
+    #[schema(example = 0.2)]
+    lag_seconds: Option<f64>,
+    /// When this was written, unix milliseconds.
+    #[schema(example = 1_700_000_000_000_u64)]
+    at_ms: u64,
+    /// The source's channels that it reads.
+    channels: Vec<Channel>,
+}
+
+/// What happened to a task since the service started.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TaskEvents {
+    /// The newest last.
+    events: Vec<Event>,
+}
+
+/// All tasks
+#[utoipa::path(get, path = "/api/v1/tasks", tag = "tasks",
+    responses((status = 200, description = "All tasks.", body = Tasks)))]
+pub(super) async fn list_tasks(State(api): Api) -> Answer<Tasks> {
+    Ok(Json(show::all(&api).await?))
+}
+
+/// Create a task
+///
+/// It is answered at once, whatever the state of source and target; the task shows what it waits
+/// for. If there is a task of this id nothing is changed.
+#[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks",
+    request_body(content = NewTask, example = json!({
+        "task_id": "orders",
+        "milvus_connect_param": {"uri": "http://target:19530", "token": "user:password"},
+        "db_collections": {"sales": [{"name": "*"}]},
+        "name_mapping": [{"source_db": "sales", "target_db": "sales_copy"}],
+    })),
+    responses(
+        (status = 201, description = "The task is created.", body = CreatedTask,
+            headers(("Location" = String, description = "Where the task is."))),
+        (status = 200, description = "There was such a task.", body = CreatedTask,
+            headers(("Location" = String, description = "Where the task is.")))))]
+pub(super) async fn create_task(
+    State(api): Api,
+    Body(new): Body<NewTask>,
+) -> Result<impl IntoResponse, Problem> {
+    let created = create::create(&api, new.into()).await?;
+    let status = if created.new { StatusCode::CREATED } else { StatusCode::OK };
+    let place = format!("/api/v1/tasks/{}", created.task_id);
+    let created = CreatedTask { task_id: created.task_id, warnings: created.warnings };
+    Ok((status, [(header::LOCATION, place)], Json(created)))
+}
+
+/// Check a task before it is created
+///
+/// Refuses what a creation would refuse, tries to reach the target, and says what would be covered.
+/// Nothing is created.
+#[utoipa::path(post, path = "/api/v1/tasks/check", tag = "tasks",
+    request_body(content = NewTask, example = json!({
+        "milvus_connect_param": {"uri": "http://target:19530", "token": "user:password"},
+        "db_collections": {"inventory": [{"name": "*"}]},
+    })),
+    responses((status = 200, description = "It would be created.", body = CheckedTask)))]
+pub(super) async fn check_task(State(api): Api, Body(new): Body<NewTask>) -> Answer<CheckedTask> {
+    let (record, warnings) = create::try_out(&api, new.into()).await?;
+    let (collections, target) =
+        tokio::join!(collections::of(&api, &record), places::target(&api, &record));
+    Ok(Json(CheckedTask {
+        warnings,
+        exclude_collections: record.exclude_collections.unwrap_or_default(),
+        collections: collections?,
+        target,
+    }))
+}
+
+/// One task
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}", tag = "tasks",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "The task.", body = Task)))]
+pub(super) async fn get_task(State(api): Api, TaskId(id): TaskId) -> Answer<Task> {
+    let task = show::find(&api, &id).await?;
+    Ok(Json(task.ok_or_else(|| Refusal::unknown_task(&id))?))
+}
+
+/// Delete a task
+///
+/// Stops it, finishing its open window, and removes it with its positions. If it does not stop in
+/// time it is left paused: delete it again.
+#[utoipa::path(delete, path = "/api/v1/tasks/{task_id}", tag = "tasks",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 204, description = "It is gone.")))]
+pub(super) async fn delete_task(
+    State(api): Api,
+    TaskId(id): TaskId,
+) -> Result<StatusCode, Problem> {
+    tasks::delete(&api, &id, false).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Pause a task
+///
+/// It stays paused until it is resumed, also over restarts.
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/pause", tag = "tasks",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 204, description = "It is paused.")))]
+pub(super) async fn pause_task(State(api): Api, TaskId(id): TaskId) -> Result<StatusCode, Problem> {
+    tasks::pause(&api, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Let a task run
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/resume", tag = "tasks",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 204, description = "It is set to run.")))]
+pub(super) async fn resume_task(
+    State(api): Api,
+    TaskId(id): TaskId,
+) -> Result<StatusCode, Problem> {
+    tasks::resume(&api, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Where a task resumes
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/positions", tag = "progress",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "Its positions.", body = Positions)))]
+pub(super) async fn task_positions(State(api): Api, TaskId(id): TaskId) -> Answer<Positions> {
+    stored(&api, &id).await?;
+    Ok(Json(positions::of(&api, &id).await?))
+}
+
+/// How far a task is behind
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/lag", tag = "progress",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "Its lag.", body = TaskLag)))]
+pub(super) async fn task_lag(State(api): Api, TaskId(id): TaskId) -> Answer<TaskLag> {
+    stored(&api, &id).await?;
+    let status = show::status(&api, &id);
+    Ok(Json(TaskLag {
+        lag_seconds: status.lag_seconds,
+        at_ms: status.at_ms,
+        channels: status.channels,
+    }))
+}
+
+/// What happened to a task
+///
+/// Changes of its state, faults, what it waited for: the last 200 since the service started.
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "progress",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "Its events.", body = TaskEvents)))]
+pub(super) async fn task_events(State(api): Api, TaskId(id): TaskId) -> Answer<TaskEvents> {
+    stored(&api, &id).await?;
+    let events = api.live.get(&id).map(|live| live.events()).unwrap_or_default();
+    Ok(Json(TaskEvents { events }))
+}
+
+/// Which collections a task covers
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/collections", tag = "progress",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "Its collections.", body = Collections)))]
+pub(super) async fn task_collections(State(api): Api, TaskId(id): TaskId) -> Answer<Collections> {
+    let record = stored(&api, &id).await?;
+    Ok(Json(collections::of(&api, &record).await?))
+}
+
+/// The target of a task
+///
+/// Asks the target whether it answers.
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/target", tag = "places",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "Its target.", body = TargetInfo)))]
+pub(super) async fn task_target(State(api): Api, TaskId(id): TaskId) -> Answer<TargetInfo> {
+    let record = stored(&api, &id).await?;
+    Ok(Json(places::target(&api, &record).await))
+}
+
+async fn stored(api: &ApiState, id: &str) -> Result<TaskRecord, Refusal> {
+    let record = api.book.get(id).await.map_err(|e| Refusal::store(&e))?;
+    record.ok_or_else(|| Refusal::unknown_task(id))
+}

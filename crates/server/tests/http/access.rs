@@ -1,0 +1,102 @@
+//! Tokens: who may look, who may change, and what nobody is asked a token for.
+
+use crate::support::{Harness, answered, request};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const READ: &str = "the-token-of-the-reader";
+const MANAGE: &str = "the-token-of-the-manager";
+
+async fn secured() -> Harness {
+    Harness::start_with(&[
+        ("MILVUS_CDC_API__READTOKENS", READ),
+        ("MILVUS_CDC_API__MANAGETOKENS", &format!("another-manager-token,{MANAGE}")),
+    ])
+    .await
+}
+
+async fn status(service: &Harness, method: Method, path: &str, token: Option<&str>) -> u16 {
+    let mut request = service.on(method, path);
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn resources_are_read_with_one_token_and_changed_with_the_other() {
+    let service = secured().await;
+    for token in [None, Some("the-token-of-nobody"), Some("")] {
+        let mut request = service.on(Method::GET, "/api/v1/tasks");
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.headers()["www-authenticate"], "Bearer");
+        let (status, problem) = answered(response).await;
+        assert_eq!((status, &problem["code"]), (401, &json!("no_token")));
+        assert_eq!(self::status(&service, Method::DELETE, "/api/v1/tasks/a", token).await, 401);
+    }
+    assert_eq!(status(&service, Method::GET, "/api/v1/tasks", Some(READ)).await, 200);
+    assert_eq!(status(&service, Method::GET, "/api/v1/tasks", Some(MANAGE)).await, 200);
+    for (method, path) in [
+        (Method::POST, "/api/v1/tasks"),
+        (Method::POST, "/api/v1/tasks/check"),
+        (Method::DELETE, "/api/v1/tasks/a"),
+        (Method::POST, "/api/v1/tasks/a/pause"),
+        (Method::POST, "/api/v1/tasks/a/resume"),
+    ] {
+        let refused = service.on(method.clone(), path).bearer_auth(READ).send().await.unwrap();
+        let (status, problem) = answered(refused).await;
+        assert_eq!((status, &problem["code"]), (403, &json!("not_allowed")), "{path}");
+        // Let in: it is another thing that is wrong.
+        let status = self::status(&service, method, path, Some(MANAGE)).await;
+        assert!(![401, 403].contains(&status), "{path}: {status}");
+    }
+}
+
+#[tokio::test]
+async fn cdc_asks_for_the_same_tokens_in_its_own_envelope() {
+    let service = secured().await;
+    let ask = async |kind: &str, data: Value, token: Option<&str>| {
+        let body = json!({"request_type": kind, "request_data": data});
+        let mut request = service.on(Method::POST, "/cdc").json(&body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["code"], status, "{body}");
+        (status, body["message"].as_str().unwrap_or_default().to_owned())
+    };
+    for kind in ["create", "list", "nonsense"] {
+        let (status, message) = ask(kind, json!({}), None).await;
+        assert_eq!((status, message.as_str()), (401, "a token is asked for and there is none"));
+    }
+    for kind in ["list", "position"] {
+        assert_eq!(ask(kind, json!({}), Some(READ)).await.0, 200, "{kind}");
+    }
+    for kind in ["create", "delete", "pause", "resume", "maintenance"] {
+        let (status, message) = ask(kind, json!({}), Some(READ)).await;
+        assert_eq!(status, 403, "{kind}");
+        assert!(message.ends_with("this token only allows to look"), "{message}");
+    }
+    assert_eq!(ask("create", request(), Some(MANAGE)).await.0, 200);
+}
+
+#[tokio::test]
+async fn health_is_everybodys_and_metrics_are_for_readers() {
+    let service = secured().await;
+    for path in ["/healthz", "/readyz", "/api/v1/", "/api/v1/openapi.json"] {
+        assert_eq!(status(&service, Method::GET, path, None).await, 200, "{path}");
+    }
+    for path in ["/cdc/metrics", "/cdc/metrics_default"] {
+        assert_eq!(status(&service, Method::GET, path, None).await, 401, "{path}");
+        assert_eq!(status(&service, Method::GET, path, Some(READ)).await, 200, "{path}");
+        assert_eq!(status(&service, Method::GET, path, Some(MANAGE)).await, 200, "{path}");
+    }
+    assert_eq!(service.get("/readyz").await.1, "{\"code\":200}\n", "no name for strangers");
+    let ready = service.on(Method::GET, "/readyz").bearer_auth(READ).send().await.unwrap();
+    assert_eq!(ready.json::<Value>().await.unwrap()["data"]["store"], "ok");
+}
