@@ -48,12 +48,18 @@ struct Service {
 
 impl Service {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, &[])
+    }
+
+    /// With these variables over the configuration.
+    fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let file = folder.join("cdc.yaml");
         let store = folder.join("cdc.db");
         std::fs::write(&file, CONFIG.replace("STORE", store.to_str().unwrap())).unwrap();
         let mut child = Command::new(PROGRAM)
             .args(["serve", "--config", file.to_str().unwrap()])
             .env("MILVUS_CDC_ADDRESS", "127.0.0.1:0")
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -205,6 +211,80 @@ fn a_task_is_created_shown_paused_resumed_and_deleted() {
     assert_eq!(code(&service.task(&["delete", "a"])), 1);
     assert_eq!(code(&service.task(&["delete", "a", "--ignore-not-found"])), 0);
     assert_eq!(code(&service.task(&["watch", "a"])), 1);
+}
+
+#[test]
+fn a_task_is_checked_before_it_is_created_and_asked_about_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let service = Service::start(folder.path());
+    let task = ["--uri", "http://127.0.0.1:1", "--task-id", "a", "--collection", "d.c"];
+    let checked = service.task(&[&["check"][..], &task].concat());
+    assert_eq!(code(&checked), 1, "the target is away: {}", stderr(&checked));
+    assert!(
+        stderr(&checked).contains("http://127.0.0.1:1 does not answer"),
+        "{}",
+        stderr(&checked)
+    );
+    assert!(stdout(&checked).starts_with("ID"), "{}", stdout(&checked));
+    assert_eq!(code(&service.task(&["get", "a"])), 1, "it was only checked");
+
+    assert_eq!(code(&service.task(&[&["create"][..], &task].concat())), 0);
+    let again = service.task(&[&["check"][..], &task].concat());
+    assert!(stderr(&again).contains("task_id: "), "{}", stderr(&again));
+    for (verb, heading) in [("events", "AT_MS"), ("collections", "ID"), ("lag", "CHANNEL")] {
+        let shown = service.task(&[verb, "a"]);
+        assert_eq!(code(&shown), 0, "{verb}: {}", stderr(&shown));
+        assert!(stdout(&shown).starts_with(heading), "{verb}: {}", stdout(&shown));
+        let json = service.task(&[verb, "a", "--output", "json"]);
+        assert!(serde_json::from_str::<Value>(&stdout(&json)).unwrap().is_object(), "{verb}");
+        assert_eq!(code(&service.task(&[verb, "unknown"])), 1, "{verb}");
+    }
+    let events = service.task(&["events", "a"]);
+    assert!(stdout(&events).contains("started"), "{}", stdout(&events));
+    assert_eq!(code(&service.task(&["get", "../x"])), 1);
+}
+
+#[test]
+fn a_service_that_asks_for_a_token_is_given_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = "the-token-of-the-manager";
+    let service = Service::start_with(folder.path(), &[("MILVUS_CDC_API__MANAGETOKENS", token)]);
+    let refused = service.task(&["list"]);
+    assert_eq!((code(&refused), stdout(&refused).as_str()), (1, ""));
+    assert!(stderr(&refused).contains("Authorization: Bearer"), "{}", stderr(&refused));
+    for arguments in [&["list"][..], &["position"]] {
+        let shown = service.task(&[arguments, &["--api-token", token]].concat());
+        assert_eq!(code(&shown), 0, "{}", stderr(&shown));
+    }
+    let from_environment = Command::new(PROGRAM)
+        .args(["task", "--server", &service.server, "list"])
+        .env("MILVUS_CDC_API_TOKEN", token)
+        .output()
+        .unwrap();
+    assert_eq!(code(&from_environment), 0, "{}", stderr(&from_environment));
+}
+
+#[test]
+fn a_service_that_speaks_tls_is_trusted_by_its_authority() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = vec!["127.0.0.1".to_owned()];
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let cert = file("cert.pem", made.cert.pem());
+    let key = file("key.pem", made.signing_key.serialize_pem());
+    let variables =
+        [("MILVUS_CDC_API__TLSCERTPATH", &*cert), ("MILVUS_CDC_API__TLSKEYPATH", &*key)];
+    let mut service = Service::start_with(folder.path(), &variables);
+    service.server = service.server.replace("http://", "https://");
+    assert_eq!(code(&service.task(&["list"])), 3, "nobody vouches for it");
+    let trusted = service.task(&["list", "--api-ca", &cert]);
+    assert_eq!(code(&trusted), 0, "{}", stderr(&trusted));
+    let no_file = service.task(&["list", "--api-ca", "/no/such/file"]);
+    assert_eq!(code(&no_file), 2, "{}", stderr(&no_file));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) enum Form {
     /// For people.
     Table,
-    /// For programs: the `data` of the answer.
+    /// For programs: the answer as it is.
     Json,
 }
 
@@ -65,16 +65,44 @@ pub(super) fn task(task: &Value) -> String {
             shown.push_str(&format!("{name:<12} {value}\n"));
         }
     }
-    let channels = status["channels"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let channels = items(&status["channels"]);
     if !channels.is_empty() {
-        let row = |c: &Value| {
-            vec![text(&c["channel_name"]), text(&c["acknowledged_ms"]), lag(&c["lag_seconds"])]
-        };
-        let rows: Vec<Vec<String>> = channels.iter().map(row).collect();
         shown.push('\n');
-        shown.push_str(&table(&["CHANNEL", "ACKNOWLEDGED_MS", "LAG"], &rows));
+        shown.push_str(&self::channels(channels));
     }
     shown
+}
+
+/// One line per channel of the source.
+pub(super) fn channels(channels: &[Value]) -> String {
+    let row = |c: &Value| {
+        vec![text(&c["channel_name"]), text(&c["acknowledged_ms"]), lag(&c["lag_seconds"])]
+    };
+    let rows: Vec<Vec<String>> = channels.iter().map(row).collect();
+    table(&["CHANNEL", "ACKNOWLEDGED_MS", "LAG"], &rows)
+}
+
+/// One line per event.
+pub(super) fn events(events: &[Value]) -> String {
+    let row = |e: &Value| ["at_ms", "event", "times", "reason"].map(|key| text(&e[key])).to_vec();
+    let rows: Vec<Vec<String>> = events.iter().map(row).collect();
+    table(&["AT_MS", "EVENT", "TIMES", "REASON"], &rows)
+}
+
+/// One line per collection.
+pub(super) fn collections(collections: &[Value]) -> String {
+    let pair = |c: &Value, db: &str, name: &str| format!("{}.{}", text(&c[db]), text(&c[name]));
+    let row = |c: &Value| {
+        vec![
+            text(&c["collection_id"]),
+            pair(c, "database", "collection"),
+            pair(c, "target_database", "target_collection"),
+            text(&c["state"]),
+            text(&c["source_state"]),
+        ]
+    };
+    let rows: Vec<Vec<String>> = collections.iter().map(row).collect();
+    table(&["ID", "COLLECTION", "ON THE TARGET", "STATE", "SOURCE"], &rows)
 }
 
 /// One line per position.
@@ -116,6 +144,11 @@ fn selection(task: &Value) -> String {
         names.extend(infos.as_array().into_iter().flatten().map(|info| name(db, info)));
     }
     names.join(",")
+}
+
+/// The items of a list; none if it is no list.
+pub(super) fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A scalar as text.

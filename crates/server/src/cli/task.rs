@@ -1,7 +1,7 @@
-//! `milvus-cdc task …`: one request each, and `watch`. Never keeps anything between two runs.
+//! `milvus-cdc task …`: a request or two each, and `watch`. Never keeps anything between two runs.
 
 use super::Outcome;
-use super::client::{Client, Failure};
+use super::client::{Client, Failure, Place, TASKS, path_of};
 use super::create::Create;
 use super::output::{self, Form};
 use super::watch::Watch;
@@ -10,9 +10,8 @@ use serde_json::{Value, json};
 
 #[derive(Args, Debug)]
 pub(super) struct TaskCommand {
-    /// The service.
-    #[arg(long, global = true, env = "MILVUS_CDC_SERVER", default_value = "http://127.0.0.1:8444")]
-    server: String,
+    #[command(flatten)]
+    place: Place,
     /// The form of the output.
     #[arg(long, global = true, value_enum, default_value = "table")]
     output: Form,
@@ -24,6 +23,8 @@ pub(super) struct TaskCommand {
 enum Verb {
     /// Create a task; prints its id.
     Create(Box<Create>),
+    /// Check what `create` would do, and whether the target answers; creates nothing.
+    Check(Box<Create>),
     /// List all tasks.
     List,
     /// Show a task.
@@ -45,6 +46,12 @@ enum Verb {
         /// The task's id.
         task_id: Option<String>,
     },
+    /// Show how far a task is behind its source, by channel.
+    Lag(OneTask),
+    /// Show what happened to a task since the service started, the newest last.
+    Events(OneTask),
+    /// Show which collections a task covers.
+    Collections(OneTask),
     /// Follow a task: state, lag, rows per second.
     Watch(Watch),
 }
@@ -53,6 +60,12 @@ enum Verb {
 struct OneTask {
     /// The task's id.
     task_id: String,
+}
+
+impl OneTask {
+    fn path(&self, below: &str) -> String {
+        format!("{}{below}", path_of(&self.task_id))
+    }
 }
 
 impl TaskCommand {
@@ -72,47 +85,99 @@ impl TaskCommand {
     }
 
     async fn carry_out(self) -> Result<(), Failure> {
-        let client = Client::new(&self.server)?;
-        let by_id = |id: &OneTask| json!({ "task_id": id.task_id });
-        let (kind, data) = match &self.verb {
+        let client = Client::new(&self.place)?;
+        let answer = match &self.verb {
             Verb::Watch(watch) => return watch.run(&client, self.output).await,
-            Verb::Create(create) => ("create", create.request()?),
-            Verb::List => ("list", Value::Null),
-            Verb::Get(id) => ("get", by_id(id)),
-            Verb::Pause(id) => ("pause", by_id(id)),
-            Verb::Resume(id) => ("resume", by_id(id)),
-            Verb::Delete { task, ignore_not_found } => {
-                let id = &task.task_id;
-                ("delete", json!({ "task_id": id, "ignore_not_found": ignore_not_found }))
+            Verb::Create(create) => client.post(TASKS, Some(&create.request()?)).await?,
+            Verb::Check(create) => {
+                client.post(&format!("{TASKS}/check"), Some(&create.request()?)).await?
             }
-            Verb::Position { task_id } => ("position", json!({ "task_id": task_id })),
+            Verb::List => client.get(TASKS).await?,
+            Verb::Get(task) => json!({ "task": client.get(&task.path("")).await? }),
+            Verb::Pause(task) => client.post(&task.path("/pause"), None).await?,
+            Verb::Resume(task) => client.post(&task.path("/resume"), None).await?,
+            Verb::Delete { task, ignore_not_found } => match client.delete(&task.path("")).await {
+                Err(failure) if failure.not_found && *ignore_not_found => Value::Null,
+                answer => answer?,
+            },
+            Verb::Position { task_id } => positions(&client, task_id.as_deref()).await?,
+            Verb::Lag(task) => client.get(&task.path("/lag")).await?,
+            Verb::Events(task) => client.get(&task.path("/events")).await?,
+            Verb::Collections(task) => client.get(&task.path("/collections")).await?,
         };
-        let answer = client.ask(kind, data).await?;
         self.show(&answer);
-        Ok(())
+        match &self.verb {
+            Verb::Check(_) => reachable(&answer["target"]),
+            _ => Ok(()),
+        }
     }
 
-    fn show(&self, data: &Value) {
-        for warning in data["warnings"].as_array().into_iter().flatten() {
+    fn show(&self, answer: &Value) {
+        for warning in answer["warnings"].as_array().into_iter().flatten() {
             eprintln!("warning: {}", output::text(warning));
         }
         if self.output == Form::Json {
-            let text = if data.is_null() { "{}".to_owned() } else { data.to_string() };
+            let text = if answer.is_null() { "{}".to_owned() } else { answer.to_string() };
             println!("{text}");
             return;
         }
         match &self.verb {
-            Verb::Create(_) => println!("{}", output::text(&data["task_id"])),
-            Verb::List => {
-                let tasks = data["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
-                print!("{}", output::tasks(tasks));
+            Verb::Create(_) => println!("{}", output::text(&answer["task_id"])),
+            Verb::List => print!("{}", output::tasks(output::items(&answer["tasks"]))),
+            Verb::Get(_) => print!("{}", output::task(&answer["task"])),
+            Verb::Position { .. } => print!("{}", output::positions(answer)),
+            Verb::Lag(_) => print!("{}", output::channels(output::items(&answer["channels"]))),
+            Verb::Events(_) => print!("{}", output::events(output::items(&answer["events"]))),
+            Verb::Check(_) | Verb::Collections(_) => {
+                if answer["source_catalog"] != "ok" {
+                    eprintln!("warning: the source: {}", output::text(&answer["source_catalog"]));
+                }
+                print!("{}", output::collections(output::items(&answer["collections"])));
             }
-            Verb::Get(_) => print!("{}", output::task(&data["task"])),
-            Verb::Position { .. } => print!("{}", output::positions(data)),
             Verb::Pause(id) => eprintln!("task {} is paused", id.task_id),
             Verb::Resume(id) => eprintln!("task {} is set to run", id.task_id),
             Verb::Delete { task, .. } => eprintln!("task {} is deleted", task.task_id),
             Verb::Watch(_) => {}
         }
     }
+}
+
+/// The positions of a task, of an unknown one none; without an id those of all.
+async fn positions(client: &Client, id: Option<&str>) -> Result<Value, Failure> {
+    let paths: Vec<String> = match id {
+        Some(id) => vec![path_of(id)],
+        None => {
+            let tasks = client.get(TASKS).await?;
+            let ids = output::items(&tasks["tasks"]).iter();
+            ids.map(|task| path_of(&output::text(&task["task_id"]))).collect()
+        }
+    };
+    let mut all = json!({ "positions": [], "op_positions": [], "target_positions": [] });
+    for path in paths {
+        let shown = match client.get(&format!("{path}/positions")).await {
+            Err(failure) if failure.not_found => continue,
+            shown => shown?,
+        };
+        for (kind, list) in all.as_object_mut().into_iter().flatten() {
+            if let Some(list) = list.as_array_mut() {
+                list.extend(output::items(&shown[kind]).iter().cloned());
+            }
+        }
+    }
+    // Scripts know nothing as null.
+    for list in all.as_object_mut().into_iter().flatten().map(|(_, list)| list) {
+        if output::items(list).is_empty() {
+            *list = Value::Null;
+        }
+    }
+    Ok(all)
+}
+
+/// A check that found its target away has failed.
+fn reachable(target: &Value) -> Result<(), Failure> {
+    if target["reachable"] == true {
+        return Ok(());
+    }
+    let (uri, reason) = (output::text(&target["uri"]), output::text(&target["reason"]));
+    Err(Failure::new(Outcome::Refused, format!("the target {uri} does not answer: {reason}")))
 }

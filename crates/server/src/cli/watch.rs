@@ -3,7 +3,7 @@
 //! target. Never takes a small lag for that.
 
 use super::Outcome;
-use super::client::{Client, Failure};
+use super::client::{Client, Failure, path_of};
 use super::output::{self, Form};
 use super::rows::{self, Rows};
 use clap::Args;
@@ -44,9 +44,8 @@ impl Watch {
         let mut goal = Goal::default();
         let mut last: Option<(Instant, Rows)> = None;
         loop {
-            let data = client.ask("get", json!({ "task_id": self.task_id })).await?;
+            let task = &client.get(&path_of(&self.task_id)).await?;
             let rows = rows::of_task(&client.metrics().await?, &self.task_id);
-            let task = &data["task"];
             let speed = last.map(|(at, before)| speed(before, rows, at.elapsed()));
             last = Some((Instant::now(), rows));
             self.show(form, task, rows, speed.unwrap_or_default());
