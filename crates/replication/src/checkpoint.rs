@@ -8,6 +8,7 @@
 //! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
 //! | `serving/<task>/<id>` | [`Served`](crate::difference::Served): how its collection was served on the source when that was last carried over |
+//! | `missed/<task>/<timestamp>-<request>-<collection>` | [`Missed`](crate::missed::Missed): what the target lacks because it can't be replicated |
 //! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
 
 use crate::error::Result;
@@ -196,6 +197,11 @@ pub fn serving_key(task: &str, id: CollectionId) -> String {
     format!("serving/{task}/{id}")
 }
 
+/// Where is kept what the target of a task lacks.
+pub fn missed_prefix(task: &str) -> String {
+    format!("missed/{task}/")
+}
+
 /// Reads everything stored of a task.
 pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
     let checkpoint = load_one(store, &format!("checkpoint/{task}")).await?;
@@ -210,7 +216,8 @@ pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
 /// The keys of everything stored of a task besides its own record, for deleting it.
 pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
-    for prefix in [format!("collection/{task}/"), format!("serving/{task}/")] {
+    let collections = [format!("collection/{task}/"), format!("serving/{task}/")];
+    for prefix in collections.into_iter().chain([missed_prefix(task)]) {
         keys.extend(store.list(&prefix).await?.into_iter().map(|(key, _)| key));
     }
     Ok(keys)

@@ -139,6 +139,7 @@ impl Served {
         let none = |loaded: Vec<bool>| loaded.into_iter().all(|loaded| !loaded);
         match request {
             OpRequest::CreateIndex(r) => named(&r.index_name, &r.field_name),
+            OpRequest::AlterIndex(r) => named(&r.index_name, ""),
             OpRequest::DropIndex(r) => !named(&r.index_name, &r.field_name),
             OpRequest::LoadCollection(_) => {
                 self.load.is_some_and(|load| load.whole)
@@ -147,7 +148,11 @@ impl Served {
             OpRequest::ReleaseCollection(_) => self.load.is_none(),
             OpRequest::LoadPartitions(r) => self.load.is_some() && all(loaded(&r.partition_names)),
             OpRequest::ReleasePartitions(r) => none(loaded(&r.partition_names)),
-            OpRequest::CreateDatabase(_) | OpRequest::DropDatabase(_) | OpRequest::Flush(_) => true,
+            OpRequest::CreateDatabase(_)
+            | OpRequest::DropDatabase(_)
+            | OpRequest::AlterDatabase(_)
+            | OpRequest::Flush(_)
+            | OpRequest::Access(_) => true,
         }
     }
 }

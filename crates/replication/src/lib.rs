@@ -10,6 +10,7 @@ mod lease;
 pub mod life;
 pub mod link;
 pub mod merge;
+pub mod missed;
 pub mod observer;
 pub mod ops;
 pub mod partitions;

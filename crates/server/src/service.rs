@@ -34,6 +34,7 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
             op_channel: config.source.op_channel.clone(),
+            unsupported: config.unsupported,
             limits: config.limits.clone(),
             backoff_first: config.backoff_first,
         };

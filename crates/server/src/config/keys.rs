@@ -121,6 +121,7 @@ pub const KEYS: &[Key] = &[
     used("target.settleTime", Form::Time),
     used("target.laneWaitMax", Form::Time),
     used("target.keepAlive", Form::Text),
+    used("unsupportedRequests", Form::Text),
     used("limits.roundSize", Form::Number),
     used("limits.callSize", Form::Number),
     used("limits.finishMax", Form::Time),

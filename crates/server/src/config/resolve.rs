@@ -6,7 +6,7 @@ use super::keys::{self, Form};
 use super::raw::{Raw, Written};
 use super::resolved::{Config, Log, StoreConfig};
 use super::{source, time};
-use replication::task::Limits;
+use replication::task::{Limits, Unsupported};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -40,6 +40,10 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
         store: reader.store(),
         source: source::resolve(&mut reader),
         backoff_first: Duration::from_secs(reader.positive("retry.initBackOff", 1..=3600, 1) as u64),
+        unsupported: match reader.word("unsupportedRequests", &["stop", "continue"]).as_str() {
+            "continue" => Unsupported::Continue,
+            _ => Unsupported::Stop,
+        },
         limits: reader.limits(),
     };
     reader.faults.errors.is_empty().then_some(config)

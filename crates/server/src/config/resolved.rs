@@ -3,7 +3,7 @@
 
 use crate::secret::{MASK, Secret};
 use connectors::TlsFiles;
-use replication::task::Limits;
+use replication::task::{Limits, Unsupported};
 use serde_yaml_ng::{Mapping, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,6 +28,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// The pause after the first failure of a task; it doubles up to `limits.backoff_max`.
     pub backoff_first: Duration,
+    /// What becomes of a request of the source that can't be replicated.
+    pub unsupported: Unsupported,
     /// Bounds of every task.
     pub limits: Limits,
 }
@@ -135,6 +137,8 @@ impl Config {
         put("target.laneWaitMax", text(&super::time::write(self.limits.lane_wait_max)));
         let keep_alive = self.limits.keep_alive_after.map_or("off".into(), super::time::write);
         put("target.keepAlive", text(&keep_alive));
+        let goes_on = self.unsupported == Unsupported::Continue;
+        put("unsupportedRequests", text(if goes_on { "continue" } else { "stop" }));
         put("limits.roundSize", number(self.limits.round_bytes >> 10));
         put("limits.callSize", number(self.limits.call_bytes >> 10));
         put("limits.finishMax", text(&super::time::write(self.limits.finish_max)));

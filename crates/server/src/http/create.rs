@@ -86,11 +86,6 @@ fn created(id: &str, warnings: Vec<&str>) -> Data {
 /// What was asked for and is not done: nothing is left out in silence.
 fn warnings(record: &TaskRecord) -> Vec<&'static str> {
     let mut warnings = Vec::new();
-    if record.extra_info.enable_user_role {
-        warnings.push(
-            "extra_info.enable_user_role: users and roles are not replicated yet by this version",
-        );
-    }
     if record.writer_cache_config != BufferConfig::default() {
         warnings.push("buffer_config has no effect");
     }

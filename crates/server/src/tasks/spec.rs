@@ -3,10 +3,15 @@
 use super::record::TaskRecord;
 use milvus_wire::position::{MessageId, decode_position};
 use replication::selection::{Names, Selection, Selector};
-use replication::task::{Limits, Task};
+use replication::task::{Limits, Task, Unsupported};
 
 /// The data path's view of a stored task; the error says what is wrong with the record.
-pub fn to_task(record: &TaskRecord, op_channel: &str, limits: &Limits) -> Result<Task, String> {
+pub fn to_task(
+    record: &TaskRecord,
+    op_channel: &str,
+    unsupported: Unsupported,
+    limits: &Limits,
+) -> Result<Task, String> {
     let selectors = record.selectors().map(|(database, info)| {
         let positions = info.positions.iter().flatten();
         let positions = positions.map(|(channel, text)| Ok((channel.clone(), id(text)?)));
@@ -29,6 +34,8 @@ pub fn to_task(record: &TaskRecord, op_channel: &str, limits: &Limits) -> Result
         op_channel: op_channel.to_owned(),
         op_position,
         ignore_partition: record.milvus_connect_param.ignore_partition,
+        access: record.extra_info.enable_user_role,
+        unsupported,
         limits: limits.clone(),
     })
 }

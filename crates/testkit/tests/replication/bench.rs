@@ -1,6 +1,8 @@
 //! What a test works with: the pair, which it has for itself, and a milvus-cdc of its own. Never
 //! leaves a server dead or frozen to the next test.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -75,6 +77,11 @@ impl Bench {
         task
     }
 
+    /// A task that the test has deleted.
+    pub(crate) fn forget(&mut self, task: &str) {
+        self.tasks.retain(|known| known != task);
+    }
+
     /// Creates a task that cannot go on, and returns it as it is shown then.
     pub(crate) async fn task_that_pauses(&mut self, request: Value) -> Value {
         let target = self.pair.target.address();
@@ -144,8 +151,26 @@ impl Drop for Bench {
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("--- the end of milvus-cdc's log");
             lines[lines.len().saturating_sub(60)..].iter().for_each(|line| eprintln!("{line}"));
+            eprintln!("--- how far it was");
+            let metrics = metrics_now(&self.service.address()).unwrap_or_else(|e| e.to_string());
+            let telling = ["milvus_cdc_lag", "milvus_cdc_replicate_tt", "milvus_cdc_task_waiting"];
+            let told = metrics.lines().filter(|l| telling.iter().any(|name| l.starts_with(name)));
+            if !metrics.starts_with("HTTP/1.0 200") {
+                eprintln!("{metrics}");
+            }
+            told.for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Its metrics, asked for where nothing can be awaited.
+fn metrics_now(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /cdc/metrics HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 fn servers() -> &'static Servers {

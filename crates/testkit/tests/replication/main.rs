@@ -11,4 +11,5 @@ mod churn;
 mod collections;
 mod faults;
 mod load;
+mod requests;
 mod structure;
