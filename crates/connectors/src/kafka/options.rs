@@ -163,6 +163,10 @@ impl KafkaOptions {
             config.set("sasl.mechanisms", mechanisms);
         }
         if let Some(protocol) = or(&self.security_protocol, "SASL_PLAINTEXT") {
+            if protocol.to_ascii_uppercase().ends_with("SSL") {
+                // An OpenSSL that is linked statically knows no place of its own to look at.
+                config.set("ssl.ca.location", "probe");
+            }
             config.set("security.protocol", protocol);
         }
     }
@@ -184,6 +188,19 @@ mod tests {
         let config = options.reading();
         assert_eq!(config.get("enable.auto.commit"), Some("false"));
         assert_eq!(config.get("fetch.max.bytes"), Some("1000001"));
+    }
+
+    #[test]
+    fn brokers_that_speak_tls_are_checked_by_the_systems_authorities_or_those_given() {
+        let authorities = |protocol: &str, given: Option<&str>| {
+            let mut options = KafkaOptions::new("b:9093");
+            options.security_protocol = protocol.into();
+            options.consumer.extend(given.map(|file| ("ssl.ca.location".into(), file.into())));
+            options.reading().get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(authorities("SASL_PLAINTEXT", None), None);
+        assert_eq!(authorities("SASL_SSL", None).as_deref(), Some("probe"));
+        assert_eq!(authorities("SSL", Some("ca.pem")).as_deref(), Some("ca.pem"));
     }
 
     #[test]
