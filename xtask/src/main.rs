@@ -4,6 +4,7 @@
 mod bench;
 mod check;
 mod demo;
+mod dist;
 mod lab_command;
 mod steps;
 mod test;
@@ -16,6 +17,7 @@ const USAGE: &str =
        ./x test            all checks and tests, as the CI runs them
        ./x check           format, lints and the tests that need no servers
        ./x bench ...      speed and cost against a raw reader, see ./x bench --help
+       ./x dist            the static binary to hand out
        ./x lab ...         the real servers by hand, see ./x lab help";
 
 /// Whatever goes wrong is told in words and ends the command.
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         ["demo", "--keep"] => demo::run(true),
         ["test"] => test::run(),
         ["check"] => check::run(),
+        ["dist"] => dist::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
         ["lab", ref rest @ ..] => lab_command::run(rest),
         _ => {

@@ -26,6 +26,9 @@ const BUILD_PACKAGES: [&str; 9] = [
     "zlib1g-dev",
 ];
 
+/// What it takes beside them to link a program that needs no library of the machine it runs on.
+const STATIC_BUILD_PACKAGES: [&str; 1] = ["musl-tools"];
+
 /// A package, and a command that succeeds if its program is there, from wherever it came.
 pub(super) type Program = (&'static str, &'static [&'static str]);
 
@@ -54,6 +57,15 @@ pub(super) const TO_FETCH_KAFKA: [Program; 1] = [("maven", &["mvn", "--version"]
 pub fn install_build_packages() -> Result<()> {
     let missing = BUILD_PACKAGES.into_iter().filter(|package| !is_installed(package)).collect();
     install("build", missing)
+}
+
+/// Installs what is missing to build a static binary, the build needs included.
+///
+/// # Errors
+/// If apt-get fails or is not there.
+pub fn install_static_build_packages() -> Result<()> {
+    let packages = BUILD_PACKAGES.into_iter().chain(STATIC_BUILD_PACKAGES);
+    install("build", packages.filter(|package| !is_installed(package)).collect())
 }
 
 pub(super) fn install_programs(programs: &[Program]) -> Result<()> {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, While};
 use stamp::Folder;
 
-pub use debian::install_build_packages;
+pub use debian::{install_build_packages, install_static_build_packages};
 
 /// Names another lab folder, for instance one shared by several builds.
 const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";
