@@ -8,5 +8,6 @@ mod faults;
 mod health;
 mod life;
 mod metrics;
+mod monitoring;
 mod secrets;
 mod support;
