@@ -40,7 +40,8 @@ mod wait;
 pub use error::{Error, Result, with_causes};
 pub use etcd::{Etcd, EtcdClient, EtcdOptions};
 pub use install::{
-    Installed, install_build_packages, install_servers, install_static_build_packages, lab_folder,
+    DeployTools, Installed, install_build_packages, install_deploy_tools, install_servers,
+    install_static_build_packages, lab_folder,
 };
 pub use kafka::{Kafka, KafkaOptions, Listener};
 pub use milvus::{Milvus, MilvusOptions, Queue};

@@ -1,10 +1,11 @@
 //! Debian packages: the build needs of the workspace and the programs the servers run on. Never
 //! touches a package whose program is already there.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Error, Result, While};
 use crate::tool;
 
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
@@ -68,13 +69,27 @@ pub fn install_static_build_packages() -> Result<()> {
     install("build", packages.filter(|package| !is_installed(package)).collect())
 }
 
-pub(super) fn install_programs(programs: &[Program]) -> Result<()> {
+/// Fetches a package into a folder without installing it.
+pub(super) fn download(package: &str, into: &Path) -> Result<PathBuf> {
+    apt_get(&["update"])?;
+    let mut apt = Command::new("apt-get");
+    apt.args(["--quiet", "download", package]).current_dir(into);
+    tool::run(&mut apt, APT_WITHIN)?;
+    let files = std::fs::read_dir(into).while_doing(|| format!("list {}", into.display()))?;
+    let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+    paths
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .ok_or_else(|| Error::new(format!("apt-get fetched no file of {package}")))
+}
+
+/// Installs those programs that are not there; `purpose` is only said.
+pub(super) fn install_programs(purpose: &str, programs: &[Program]) -> Result<()> {
     let missing: Vec<&str> =
         programs.iter().filter(|program| !is_there(program)).map(|(package, _)| *package).collect();
     if missing.contains(&"etcd-server") {
         println!("lab: where systemd runs, etcd-server also starts an etcd of its own, unused");
     }
-    install("server", missing)
+    install(purpose, missing)
 }
 
 fn is_there((package, probe): &Program) -> bool {

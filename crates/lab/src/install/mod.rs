@@ -3,6 +3,7 @@
 //! lab folder, except for Debian packages.
 
 mod debian;
+mod deploy_tools;
 mod kafka_jars;
 mod milvus_wheel;
 mod stamp;
@@ -13,6 +14,7 @@ use crate::error::{Result, While};
 use stamp::Folder;
 
 pub use debian::{install_build_packages, install_static_build_packages};
+pub use deploy_tools::{DeployTools, install_deploy_tools};
 
 /// Names another lab folder, for instance one shared by several builds.
 const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";
@@ -41,7 +43,7 @@ pub fn install_servers() -> Result<Installed> {
     if !folder.has(&kafka) {
         programs.extend(debian::TO_FETCH_KAFKA);
     }
-    debian::install_programs(&programs)?;
+    debian::install_programs("server", &programs)?;
     Ok(Installed {
         milvus: folder.install(&milvus, |unfinished| milvus_wheel::make(&folder, unfinished))?,
         kafka: folder.install(&kafka, |unfinished| kafka_jars::make(&folder, unfinished))?,
