@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`install_servers`] obtains the programs, `process` runs one of them so that it
 //! cannot outlive us, [`Server`] is what one can do to any running server ([`Etcd`], [`Kafka`],
-//! [`Milvus`]), and [`Pair`] starts a whole source and target.
+//! [`Mariadb`], [`Milvus`]), and [`Pair`] starts a whole source and target.
 //!
 //! ```no_run
 //! # fn main() -> lab::Result<()> {
@@ -26,6 +26,7 @@ mod etcd;
 mod install;
 mod kafka;
 mod litter;
+mod mariadb;
 mod milvus;
 mod milvus_config;
 mod pair;
@@ -44,6 +45,7 @@ pub use install::{
     install_static_build_packages, lab_folder,
 };
 pub use kafka::{Kafka, KafkaOptions, Listener};
+pub use mariadb::{Mariadb, MariadbOptions};
 pub use milvus::{Milvus, MilvusOptions, Queue};
 pub use pair::{Pair, PairOptions};
 pub use ports::{Port, claim as claim_port};

@@ -9,7 +9,7 @@ use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-const USAGE: &str = "usage: lab install        install the servers (etcd, Kafka, Milvus)
+const USAGE: &str = "usage: lab install        install the servers (etcd, MariaDB, Kafka, Milvus)
        lab build-packages install the Debian packages needed to build the workspace
        lab up [--dir D]   run a source and a target until Ctrl-C; their data stay in D";
 

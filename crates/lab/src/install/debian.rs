@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::error::{Error, Result, While};
-use crate::tool;
+use crate::{mariadb, tool};
 
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
 const APT_WITHIN: Duration = Duration::from_secs(900);
@@ -36,11 +36,14 @@ pub(super) type Program = (&'static str, &'static [&'static str]);
 const JAVA: &str = "openjdk-17-jre-headless";
 
 /// What the servers run on; asked each time, since a lab folder may be carried to a new machine.
-pub(super) const TO_RUN: [Program; 4] = [
+pub(super) const TO_RUN: [Program; 6] = [
     ("etcd-server", &["etcd", "--version"]),
     ("etcd-client", &["etcdctl", "version"]),
     ("util-linux", &["setpriv", "--version"]),
     (JAVA, &["java", "--version"]),
+    // Without the part that sets up a service.
+    ("mariadb-server-core", &[mariadb::PROGRAM, "--version"]),
+    ("mariadb-client-core", &["mariadb", "--version"]),
 ];
 
 pub(super) const TO_FETCH_MILVUS: [Program; 2] = [

@@ -1,4 +1,4 @@
-//! Obtains the servers from package registries: etcd and Java from Debian, Milvus from PyPI,
+//! Obtains the servers from package registries: etcd, MariaDB and Java from Debian, Milvus from PyPI,
 //! Apache Kafka from Maven. Can be repeated: what is there is left alone. Never writes outside the
 //! lab folder, except for Debian packages.
 
@@ -28,7 +28,7 @@ pub struct Installed {
     pub kafka: PathBuf,
 }
 
-/// Installs what is missing of etcd, Java, Milvus and Kafka, saying on standard output what it
+/// Installs what is missing of etcd, MariaDB, Java, Milvus and Kafka, saying on standard output what it
 /// does. When nothing is missing it is silent and takes a fraction of a second.
 ///
 /// # Errors
