@@ -6,4 +6,5 @@
 mod etcd;
 mod kafka;
 mod milvus;
+mod stores;
 mod support;

@@ -1,7 +1,8 @@
 //! What all tests here need: servers, waiting. Never sleeps where it can wait for something.
 
 use lab::{
-    Etcd, EtcdOptions, Kafka, KafkaOptions, Milvus, Pair, PairOptions, READY_WITHIN, Server,
+    Etcd, EtcdOptions, Kafka, KafkaOptions, Mariadb, MariadbOptions, Milvus, Pair, PairOptions,
+    READY_WITHIN, Server,
 };
 use milvus_wire::proto::common::{KeyValuePair, Status};
 use milvus_wire::proto::milvus as pb;
@@ -84,6 +85,16 @@ pub(crate) fn own_etcd(options: EtcdOptions) -> (Etcd, TempDir) {
     let mut etcd = Etcd::start(&run.path().join("etcd"), options).unwrap();
     etcd.wait_ready(READY_WITHIN).unwrap();
     (etcd, run)
+}
+
+/// A database server for one test.
+pub(crate) fn own_mariadb(options: MariadbOptions) -> (Mariadb, TempDir) {
+    logged();
+    lab::install_servers().unwrap();
+    let run = tempfile::tempdir().unwrap();
+    let mut mariadb = Mariadb::start(&run.path().join("mariadb"), options).unwrap();
+    mariadb.wait_ready(READY_WITHIN).unwrap();
+    (mariadb, run)
 }
 
 /// A plain client of a Milvus: what a user of it would do.
