@@ -13,7 +13,7 @@
 
 use crate::error::Result;
 use crate::ports::{Store, Transaction};
-use crate::stored::{self, FORM, decode, encode, load_one};
+use crate::stored::{self, decode, encode, load_one};
 use crate::window::Position;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::position::MessageId;
@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 /// How far a task is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    form: u32,
     /// Where each channel resumes.
     #[serde(with = "stored::positions")]
     pub channels: BTreeMap<String, Position>,
@@ -109,7 +108,6 @@ impl Covered {
 /// The next message of the op channel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpPosition {
-    form: u32,
     /// Inclusive.
     #[serde(with = "stored::id")]
     pub next: MessageId,
@@ -122,7 +120,6 @@ pub struct OpPosition {
 /// duplicates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fence {
-    form: u32,
     /// Up to this source tick.
     #[serde(with = "stored::timestamp")]
     pub upto: Timestamp,
@@ -142,7 +139,7 @@ pub struct Loaded {
 impl Checkpoint {
     /// A checkpoint to store.
     pub fn new(channels: BTreeMap<String, Position>, pending: Option<Pending>) -> Self {
-        Self { form: FORM, channels, pending }
+        Self { channels, pending }
     }
 
     /// Adds this record to a transaction.
@@ -161,7 +158,7 @@ impl Covered {
 impl OpPosition {
     /// A position to store.
     pub fn new(next: MessageId, at: Timestamp) -> Self {
-        Self { form: FORM, next, at }
+        Self { next, at }
     }
 
     /// Adds this record to a transaction.
@@ -184,7 +181,7 @@ pub fn fence_key(task: &str) -> String {
 pub async fn fence(store: &dyn Store, task: &str, upto: Timestamp) -> Result<Vec<u8>> {
     let before: Option<Fence> = load_one(store, &fence_key(task)).await?;
     let upto = before.map_or(upto, |f| f.upto.max(upto));
-    Ok(encode(&Fence { form: FORM, upto }))
+    Ok(encode(&Fence { upto }))
 }
 
 /// Where a collection of a task is kept.

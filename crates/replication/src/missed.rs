@@ -9,7 +9,7 @@ use crate::life::Ports;
 use crate::merge::Read;
 use crate::observer::Event;
 use crate::ports::{Store, Transaction};
-use crate::stored::{FORM, decode, encode};
+use crate::stored::{decode, encode};
 use crate::task::{Task, Unsupported};
 use milvus_wire::message::{Message, type_name};
 use milvus_wire::timestamp::Timestamp;
@@ -18,7 +18,6 @@ use serde::{Deserialize, Serialize};
 /// Something that the target lacks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Missed {
-    form: u32,
     /// When it was asked for on the source.
     #[serde(with = "crate::stored::timestamp")]
     pub at: Timestamp,
@@ -31,14 +30,13 @@ pub struct Missed {
 impl Missed {
     /// A request of a type that is not known here.
     pub(crate) fn of_type(kind: i32, at: Timestamp) -> Self {
-        Self { form: FORM, at, request: type_name(kind), collection: String::new() }
+        Self { at, request: type_name(kind), collection: String::new() }
     }
 
     /// What an entry of the log misses, if it is no message that goes to the target.
     fn of(message: &Message) -> Option<Self> {
         match message {
             Message::Import { timestamp, collection, .. } => Some(Self {
-                form: FORM,
                 at: *timestamp,
                 request: "Import".to_owned(),
                 collection: collection.clone(),
@@ -51,7 +49,7 @@ impl Missed {
     /// Stops the task or puts it on the list, as the task's policy has it. Noting it again changes
     /// nothing.
     pub(crate) async fn note(self, task: &Task, ports: &Ports) -> Result<()> {
-        let Self { at, request, collection, .. } = &self;
+        let Self { at, request, collection } = &self;
         let what = match collection.as_str() {
             "" => format!("{request} at {at}"),
             collection => format!("{request} into {collection} at {at}"),
