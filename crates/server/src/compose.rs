@@ -8,7 +8,7 @@ use crate::world::{RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::milvus::{Milvus, MilvusOptions};
-use connectors::store::{MemoryStore, SqliteStore};
+use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, Source, Store, Target};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Everything outside, as configured.
 pub async fn world(config: &Config) -> Result<World> {
     Ok(World {
-        store: store(&config.store).await?,
+        store: store(config).await?,
         source: source(&config.source.queue, config.source.channels)?,
         catalog: catalog(&config.source.catalog)?,
         targets: Arc::new(MilvusTargets),
@@ -25,10 +25,13 @@ pub async fn world(config: &Config) -> Result<World> {
     })
 }
 
-async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
-    Ok(match config {
+async fn store(config: &Config) -> Result<Arc<dyn Store>> {
+    let state = &config.state_folder;
+    Ok(match &config.store {
         StoreConfig::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
         StoreConfig::Memory => Arc::new(MemoryStore::new()),
+        StoreConfig::Etcd(etcd) => Arc::new(EtcdStore::open(etcd_options(etcd), state).await?),
+        StoreConfig::Mysql(mysql) => Arc::new(MysqlStore::open(mysql.clone(), state).await?),
     })
 }
 
@@ -52,16 +55,19 @@ fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
 }
 
 fn catalog(etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
+    Ok(Arc::new(Etcd::new(etcd_options(etcd))?))
+}
+
+fn etcd_options(etcd: &EtcdConfig) -> EtcdOptions {
     let (username, password) = etcd.login.clone().unwrap_or_default();
-    let options = EtcdOptions {
+    EtcdOptions {
         endpoints: etcd.endpoints.clone(),
         root_path: etcd.root_path.clone(),
         meta_sub_path: etcd.meta_sub_path.clone(),
         username,
         password,
         tls: etcd.tls.clone(),
-    };
-    Ok(Arc::new(Etcd::new(options)?))
+    }
 }
 
 /// Targets that are a Milvus.

@@ -57,8 +57,9 @@ const fn idle(path: &'static str, form: Form, why: &'static str) -> Key {
 const NO_PACKER: &str =
     "calls and positions follow the source's ticks, nothing is packed by time or count";
 const NO_REVERSE: &str = "it never had an effect";
+const NO_BARRIERS: &str =
+    "only the Go tool's records of drops under way lie there, which are not needed";
 const NO_PULSAR: &str = "Pulsar is not supported yet";
-const STORE_LATER: &str = "only stores that this version does not have would use it";
 
 /// All of them, in the order of the documentation.
 pub const KEYS: &[Key] = &[
@@ -69,10 +70,24 @@ pub const KEYS: &[Key] = &[
     used("logFormat", Form::Text),
     used("metaStoreConfig.storeType", Form::Text),
     used("metaStoreConfig.sqlite.path", Form::Text),
-    idle("metaStoreConfig.rootPath", Form::Text, STORE_LATER),
-    idle("metaStoreConfig.etcd", Form::Map, STORE_LATER),
-    idle("metaStoreConfig.etcdEndpoints", Form::List, STORE_LATER),
-    idle("metaStoreConfig.mysqlSourceUrl", Form::Secret, STORE_LATER),
+    used("metaStoreConfig.rootPath", Form::Text),
+    used("metaStoreConfig.stateFolder", Form::Text),
+    used("metaStoreConfig.etcd.address", Form::List),
+    used("metaStoreConfig.etcd.enableAuth", Form::Flag),
+    used("metaStoreConfig.etcd.username", Form::Text),
+    used("metaStoreConfig.etcd.password", Form::Secret),
+    used("metaStoreConfig.etcd.enableTLS", Form::Flag),
+    used("metaStoreConfig.etcd.tlsCertPath", Form::Text),
+    used("metaStoreConfig.etcd.tlsKeyPath", Form::Text),
+    used("metaStoreConfig.etcd.tlsCACertPath", Form::Text),
+    used("metaStoreConfig.etcd.tlsMinVersion", Form::Text),
+    idle("metaStoreConfig.etcd.rootPath", Form::Text, NO_BARRIERS),
+    idle("metaStoreConfig.etcd.metaSubPath", Form::Text, NO_BARRIERS),
+    deprecated("metaStoreConfig.etcdEndpoints", Form::List, "metaStoreConfig.etcd.address"),
+    used("metaStoreConfig.mysqlSourceUrl", Form::Secret),
+    used("metaStoreConfig.mysql.tlsCACertPath", Form::Text),
+    used("metaStoreConfig.mysql.tlsCertPath", Form::Text),
+    used("metaStoreConfig.mysql.tlsKeyPath", Form::Text),
     used("sourceConfig.etcd.address", Form::List),
     used("sourceConfig.etcd.rootPath", Form::Text),
     used("sourceConfig.etcd.metaSubPath", Form::Text),

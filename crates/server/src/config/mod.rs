@@ -3,18 +3,22 @@
 //!
 //! `raw` holds what was written, `keys` what may be written, `resolved` what is meant.
 
+mod etcd;
 mod fault;
 pub mod keys;
 mod raw;
 mod resolve;
 mod resolved;
 mod source;
+mod store;
 mod time;
 
 pub use fault::{Fault, Faults};
 pub use raw::ENV_PREFIX;
 pub use resolve::level;
-pub use resolved::{Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig};
+pub use resolved::{
+    Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SharedStores, SourceConfig, StoreConfig,
+};
 
 use raw::Raw;
 use std::path::{Path, PathBuf};

@@ -4,10 +4,11 @@
 use super::fault::Faults;
 use super::keys::{self, Form};
 use super::raw::{Raw, Written};
-use super::resolved::{Config, Log, StoreConfig};
-use super::{source, time};
+use super::resolved::{Config, Log};
+use super::{source, store, time};
 use replication::task::{Limits, Unsupported};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What the levels of the Go tool's logger are called here.
@@ -31,13 +32,16 @@ pub fn level(name: &str) -> Option<&'static str> {
 pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
     let mut reader = Reader { raw, faults };
     reader.refuse_what_comes_later();
+    let (store, shared) = store::resolve(&mut reader);
     let config = Config {
         address: reader.address(),
         max_task_num: reader.number("maxTaskNum", 1..=10_000, 100),
         max_name_length: reader.positive("maxNameLength", 1..=65_535, 256),
         requests_max: reader.number("limits.requests", 1..=10_000, 64),
         log: reader.log(),
-        store: reader.store(),
+        store,
+        shared,
+        state_folder: reader.state_folder(),
         source: source::resolve(&mut reader),
         backoff_first: Duration::from_secs(reader.positive("retry.initBackOff", 1..=3600, 1) as u64),
         unsupported: match reader.word("unsupportedRequests", &["stop", "continue"]).as_str() {
@@ -229,22 +233,9 @@ impl Reader<'_> {
         Log { level: found.unwrap_or("info").into(), json: format == "json" }
     }
 
-    fn store(&mut self) -> StoreConfig {
-        let kind = self.word("metaStoreConfig.storeType", &["sqlite", "memory", "etcd", "mysql"]);
-        let path = self.text("metaStoreConfig.sqlite.path");
-        match kind.as_str() {
-            "etcd" | "mysql" => self.wrong(
-                "metaStoreConfig.storeType",
-                "not supported yet by this version",
-                "write sqlite, or leave the key out",
-            ),
-            "memory" => {
-                self.faults.warn("metaStoreConfig.storeType", "memory forgets all tasks and positions when the process ends; it is meant for tests");
-                return StoreConfig::Memory;
-            }
-            _ => {}
-        }
-        StoreConfig::Sqlite(if path.is_empty() { "milvus-cdc.db".into() } else { path.into() })
+    fn state_folder(&mut self) -> PathBuf {
+        let folder = self.text("metaStoreConfig.stateFolder");
+        if folder.is_empty() { "milvus-cdc.state".into() } else { folder.into() }
     }
 
     fn limits(&mut self) -> Limits {

@@ -3,6 +3,7 @@
 
 use crate::secret::{MASK, Secret};
 use connectors::TlsFiles;
+use connectors::store::MysqlOptions;
 use replication::task::{Limits, Unsupported};
 use serde_yaml_ng::{Mapping, Value};
 use std::collections::BTreeMap;
@@ -24,6 +25,10 @@ pub struct Config {
     pub log: Log,
     /// Where tasks and checkpoints are kept.
     pub store: StoreConfig,
+    /// The shared stores that are named, in use or not.
+    pub shared: SharedStores,
+    /// Where this machine's name in a shared store is kept.
+    pub state_folder: PathBuf,
     /// The Milvus that is read.
     pub source: SourceConfig,
     /// The pause after the first failure of a task; it doubles up to `limits.backoff_max`.
@@ -44,12 +49,25 @@ pub struct Log {
 }
 
 /// The kind of store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreConfig {
     /// A file; relative to the working directory.
     Sqlite(PathBuf),
     /// Gone with the process.
     Memory,
+    /// An etcd, below `root_path`.
+    Etcd(EtcdConfig),
+    /// A database.
+    Mysql(MysqlOptions),
+}
+
+/// The stores that several machines can share. The Go tool's records lie in one of them.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStores {
+    /// `metaStoreConfig.etcd`.
+    pub etcd: Option<EtcdConfig>,
+    /// `metaStoreConfig.mysqlSourceUrl`.
+    pub mysql: Option<MysqlOptions>,
 }
 
 /// The source Milvus.
@@ -65,14 +83,14 @@ pub struct SourceConfig {
     pub channels: usize,
 }
 
-/// The etcd of the source.
+/// The etcd of the source, or of a store.
 #[derive(Clone, Debug)]
 pub struct EtcdConfig {
     /// `host:port` or URLs.
     pub endpoints: Vec<String>,
-    /// Milvus's `etcd.rootPath`.
+    /// Milvus's `etcd.rootPath`, or the store's root.
     pub root_path: String,
-    /// Milvus's `etcd.metaSubPath`.
+    /// Milvus's `etcd.metaSubPath`; a store has none.
     pub meta_sub_path: String,
     /// User and password, if it asks for them.
     pub login: Option<(String, Secret)>,
@@ -128,7 +146,11 @@ impl Config {
                 put("metaStoreConfig.sqlite.path", text(&path.to_string_lossy()));
             }
             StoreConfig::Memory => put("metaStoreConfig.storeType", text("memory")),
+            StoreConfig::Etcd(_) => put("metaStoreConfig.storeType", text("etcd")),
+            StoreConfig::Mysql(_) => put("metaStoreConfig.storeType", text("mysql")),
         }
+        put("metaStoreConfig.stateFolder", text(&self.state_folder.to_string_lossy()));
+        self.shared.dump(&mut put);
         self.source.dump(&mut put);
         put("retry.initBackOff", number(secs(self.backoff_first)));
         put("retry.maxBackOff", number(secs(self.limits.backoff_max)));
@@ -148,27 +170,52 @@ impl Config {
     }
 }
 
+impl SharedStores {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        if let Some(etcd) = &self.etcd {
+            put("metaStoreConfig.rootPath", text(&etcd.root_path));
+            etcd.dump("metaStoreConfig.etcd", put);
+        }
+        if let Some(mysql) = &self.mysql {
+            put("metaStoreConfig.rootPath", text(&mysql.root_path));
+            put("metaStoreConfig.mysqlSourceUrl", text(&mysql.dsn.masked(MASK)));
+            dump_tls("metaStoreConfig.mysql", &mysql.tls, put);
+        }
+    }
+}
+
+impl EtcdConfig {
+    fn dump(&self, section: &str, put: &mut impl FnMut(&str, Value)) {
+        let mut put = |name: &str, value| put(&format!("{section}.{name}"), value);
+        put("address", list(&self.endpoints));
+        put("enableAuth", Value::Bool(self.login.is_some()));
+        if let Some((user, _)) = &self.login {
+            put("username", text(user));
+            put("password", text(MASK));
+        }
+        put("enableTLS", Value::Bool(self.tls.is_some()));
+        if let Some(tls) = &self.tls {
+            dump_tls("", tls, &mut |name: &str, value| put(name.trim_start_matches('.'), value));
+        }
+    }
+}
+
+fn dump_tls(section: &str, tls: &TlsFiles, put: &mut impl FnMut(&str, Value)) {
+    for (name, file) in
+        [("tlsCertPath", &tls.cert), ("tlsKeyPath", &tls.key), ("tlsCACertPath", &tls.ca)]
+    {
+        if !file.as_os_str().is_empty() {
+            put(&format!("{section}.{name}"), text(&file.to_string_lossy()));
+        }
+    }
+}
+
 impl SourceConfig {
     fn dump(&self, put: &mut impl FnMut(&str, Value)) {
         let etcd = &self.catalog;
-        put("sourceConfig.etcd.address", list(&etcd.endpoints));
         put("sourceConfig.etcd.rootPath", text(&etcd.root_path));
         put("sourceConfig.etcd.metaSubPath", text(&etcd.meta_sub_path));
-        put("sourceConfig.etcd.enableAuth", Value::Bool(etcd.login.is_some()));
-        if let Some((user, _)) = &etcd.login {
-            put("sourceConfig.etcd.username", text(user));
-            put("sourceConfig.etcd.password", text(MASK));
-        }
-        put("sourceConfig.etcd.enableTLS", Value::Bool(etcd.tls.is_some()));
-        if let Some(tls) = &etcd.tls {
-            for (name, file) in
-                [("tlsCertPath", &tls.cert), ("tlsKeyPath", &tls.key), ("tlsCACertPath", &tls.ca)]
-            {
-                if !file.as_os_str().is_empty() {
-                    put(&format!("sourceConfig.etcd.{name}"), text(&file.to_string_lossy()));
-                }
-            }
-        }
+        etcd.dump("sourceConfig.etcd", put);
         match &self.queue {
             QueueConfig::Kafka(kafka) => kafka.dump(put),
         }
