@@ -12,4 +12,5 @@ mod collections;
 mod faults;
 mod load;
 mod requests;
+mod shared_store;
 mod structure;
