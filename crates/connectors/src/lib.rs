@@ -3,9 +3,11 @@
 //! way of a row.
 //!
 //! [`kafka`] is a `Source`, [`etcd`] a `Catalog`, [`milvus`] a `Target`, [`store`] holds the
-//! `Store`s. Each has an options struct and one constructor.
+//! `Store`s. Each has an options struct and one constructor. [`go_records`] reads what the Go tool
+//! has left.
 
 pub mod etcd;
+pub mod go_records;
 pub mod kafka;
 pub mod milvus;
 mod secret;

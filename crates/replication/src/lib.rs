@@ -25,5 +25,6 @@ pub mod serving;
 pub mod stamp;
 pub mod stop;
 mod stored;
+pub mod takeover;
 pub mod task;
 pub mod window;

@@ -6,11 +6,12 @@ use crate::config::{Config, EtcdConfig, KafkaConfig, QueueConfig, StoreConfig};
 use crate::tasks::TaskRecord;
 use crate::world::{RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
+use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
-use replication::ports::{Catalog, Source, Store, Target};
+use replication::ports::{Catalog, Source, Store, Target, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,20 @@ async fn store(config: &Config) -> Result<Arc<dyn Store>> {
         StoreConfig::Etcd(etcd) => Arc::new(EtcdStore::open(etcd_options(etcd), state).await?),
         StoreConfig::Mysql(mysql) => Arc::new(MysqlStore::open(mysql.clone(), state).await?),
     })
+}
+
+/// A copy of a store that is gone with the process, to try something on.
+pub async fn copy_in_memory(store: &dyn Store) -> Result<Arc<dyn Store>> {
+    let copy = MemoryStore::new();
+    let records = store.list("").await?.into_iter();
+    let puts = records.map(|(key, stored)| (key, stored.value)).collect();
+    copy.commit(Transaction { puts, ..Transaction::default() }).await?;
+    Ok(Arc::new(copy))
+}
+
+/// What the Go tool has left in an etcd.
+pub async fn go_records_in_etcd(etcd: &EtcdConfig) -> Result<GoRecords> {
+    from_etcd(etcd_options(etcd)).await
 }
 
 fn source(queue: &QueueConfig, channels: usize) -> Result<Arc<dyn Source>> {

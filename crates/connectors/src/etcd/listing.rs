@@ -22,7 +22,7 @@ pub(crate) fn reader(client: &Client) -> KvClient {
 
 /// All records of a prefix, sorted by key, and the revision they are of: the one given, or the
 /// newest (then the read is linearizable).
-pub(super) async fn list(
+pub(crate) async fn list(
     connection: &Connection,
     prefix: &str,
     revision: Option<i64>,

@@ -13,7 +13,7 @@ mod serving;
 mod watch;
 
 pub(crate) use connection::Connection;
-pub(crate) use listing::reader;
+pub(crate) use listing::{list, reader};
 pub use options::EtcdOptions;
 
 use async_trait::async_trait;

@@ -3,6 +3,7 @@
 
 use crate::support::{make_certificates, own_etcd, own_mariadb, soon};
 use connectors::etcd::EtcdOptions;
+use connectors::go_records::{self, GoRecords};
 use connectors::store::{Dsn, EtcdStore, MysqlOptions, MysqlStore, conformance};
 use connectors::{Secret, TlsFiles};
 use lab::{Etcd, Mariadb, MariadbOptions, Server};
@@ -207,6 +208,16 @@ async fn what_a_newer_program_wrote_is_refused_and_left_alone() {
     refused(MysqlStore::open(options(), run.path()).await, "newer milvus-cdc (layout 2");
     let layout = mariadb.run(&[], "SELECT layout FROM milvus_cdc_store").unwrap();
     assert_eq!(layout, "2\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_go_tool_never_was_there_is_nothing_of_it() {
+    let (etcd, _run) = own_etcd(lab::EtcdOptions::default());
+    let found = go_records::from_etcd(etcd_options(&etcd, "cdc")).await.unwrap();
+    assert_eq!(found, GoRecords::default());
+    let (mariadb, _run) = own_mariadb(MariadbOptions::default());
+    let found = go_records::from_mysql(mysql_options(&mariadb, "cdc", "")).await;
+    refused(found, "holds no tables of the Go tool");
 }
 
 /// Moments at which a writer of a large transaction dies.

@@ -9,14 +9,13 @@ use crate::secret::Secret;
 use crate::supervisor::Settled;
 use crate::tasks::{
     BufferConfig, CollectionInfo, CreateError, DialConfig, ExtraInfo, KafkaParam, KafkaSasl,
-    MilvusParam, RpcChannel, State, TargetAddress, TaskRecord, VERSION, in_brackets,
+    MilvusParam, RpcChannel, State, TargetAddress, TaskRecord, VERSION, check_id, differences,
+    in_brackets,
 };
+use replication::ports::Transaction;
 use replication::selection::{ANY, NameRule, named};
 use serde_json::json;
 use std::time::Duration;
-
-/// The longest task id.
-const ID_MAX: usize = 128;
 
 /// How long a creation waits for the supervisor to have seen it; the task is stored anyway.
 const START_WITHIN: Duration = Duration::from_secs(2);
@@ -51,15 +50,15 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Dat
     if record.task_id.is_empty() {
         record.task_id = uuid::Uuid::new_v4().simple().to_string();
     } else {
-        check_id(&record.task_id)?;
+        check_id(&record.task_id).map_err(Refusal::bad)?;
         let known = api.book.get(&record.task_id).await.map_err(|e| Refusal::store(&e))?;
         if known.is_some() {
             return Ok(created(&record.task_id, Vec::new()));
         }
     }
     let id = record.task_id.clone();
-    let warnings = warnings(&record);
-    match api.book.create(record, api.limits.tasks_max).await {
+    let warnings = differences(&record);
+    match api.book.create(record, api.limits.tasks_max, Transaction::default()).await {
         Ok(()) => {}
         Err(CreateError::Refused(what)) => return Err(Refusal::bad(what)),
         Err(CreateError::Full(max)) => {
@@ -81,24 +80,6 @@ fn created(id: &str, warnings: Vec<&str>) -> Data {
         data.insert("warnings".into(), json!(warnings));
     }
     data
-}
-
-/// What was asked for and is not done: nothing is left out in silence.
-fn warnings(record: &TaskRecord) -> Vec<&'static str> {
-    let mut warnings = Vec::new();
-    if record.writer_cache_config != BufferConfig::default() {
-        warnings.push("buffer_config has no effect");
-    }
-    warnings
-}
-
-fn check_id(id: &str) -> Result<(), Refusal> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if id.len() > ID_MAX || !id.chars().all(fits) {
-        let what = format!("the task_id is invalid, write 1 to {ID_MAX} letters, digits, - or _");
-        return Err(Refusal::bad(what));
-    }
-    Ok(())
 }
 
 /// The checks of the Go tool, in its order and words; several selectors are allowed here.

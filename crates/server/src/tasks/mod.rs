@@ -17,4 +17,4 @@ pub use record::{
     BufferConfig, CollectionInfo, DialConfig, ExtraInfo, KafkaParam, KafkaSasl, MilvusParam,
     RpcChannel, State, TaskRecord, VERSION,
 };
-pub use spec::to_task;
+pub use spec::{check_id, differences, to_task};

@@ -1,9 +1,30 @@
-//! From a stored task to what the data path runs. Never hands a secret on.
+//! From a stored task to what the data path runs, and what of it is not run. Never hands a secret on.
 
-use super::record::TaskRecord;
+use super::record::{BufferConfig, TaskRecord};
 use milvus_wire::position::{MessageId, decode_position};
 use replication::selection::{Names, Selection, Selector};
 use replication::task::{Limits, Task, Unsupported};
+
+/// The longest task id.
+const ID_MAX: usize = 128;
+
+/// Whether an id can be part of keys and names.
+pub fn check_id(id: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if id.is_empty() || id.len() > ID_MAX || !id.chars().all(fits) {
+        return Err(format!("the task_id is invalid, write 1 to {ID_MAX} letters, digits, - or _"));
+    }
+    Ok(())
+}
+
+/// What was asked for and is not done: nothing is left out in silence.
+pub fn differences(record: &TaskRecord) -> Vec<&'static str> {
+    let mut differences = Vec::new();
+    if record.writer_cache_config != BufferConfig::default() {
+        differences.push("buffer_config has no effect");
+    }
+    differences
+}
 
 /// The data path's view of a stored task; the error says what is wrong with the record.
 pub fn to_task(

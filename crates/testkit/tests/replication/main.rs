@@ -14,3 +14,4 @@ mod load;
 mod requests;
 mod shared_store;
 mod structure;
+mod takeover;
