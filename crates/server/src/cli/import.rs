@@ -2,7 +2,7 @@
 //! Never changes a record of that tool, and with `--dry-run` stores no task.
 
 use super::Outcome;
-use super::output::Form;
+use super::output::{self, Form};
 use crate::config::{self, Config, Loaded};
 use crate::takeover::go_task;
 use crate::takeover::plan::{Fate, Planner, TaskPlan};
@@ -64,7 +64,7 @@ impl Import {
         match runtime.block_on(self.import(&config)) {
             Ok(plans) => self.show(&plans),
             Err(error) => {
-                eprintln!("{error:?}");
+                eprintln!("{}", output::with_causes(&error));
                 Outcome::Refused
             }
         }
@@ -126,9 +126,7 @@ impl Import {
         let of = |fate| plans.iter().filter(|plan| plan.fate == fate).count();
         let (imported, exist, refused) = (of(Fate::Imported), of(Fate::Exists), of(Fate::Refused));
         let would = if self.dry_run { "would be " } else { "" };
-        eprintln!(
-            "{imported} tasks {would}imported, {exist} were there already, {refused} refused"
-        );
+        eprintln!("{would}imported: {imported}; there already: {exist}; refused: {refused}");
         if refused == 0 { Outcome::Done } else { Outcome::Refused }
     }
 

@@ -175,8 +175,9 @@ impl Planner<'_> {
         }
         takeover.op = self.op(task, plan)?;
         let channels = takeover.channels(self.source);
-        for (channel, from) in &channels {
-            // Fails for good if the queue no longer holds it.
+        let op = takeover.op.iter().map(|from| (self.op_channel, from));
+        for (channel, from) in channels.iter().map(|(name, from)| (name.as_str(), from)).chain(op) {
+            // Fails for good if the queue does not hold it.
             drop(self.source.open(channel, from).await?);
         }
         takeover.fence = present_end(self.source, channels.keys()).await?;
