@@ -17,7 +17,7 @@ pub(crate) struct Suite {
 
 /// Those that need real servers, the foundations first.
 pub(crate) const NEED_SERVERS: [Suite; 4] = [
-    Suite { name: "the lab", tests: &["pair", "secured_kafka"], threads: "2" },
+    Suite { name: "the lab", tests: &["pair", "pulsar", "secured_kafka"], threads: "2" },
     Suite { name: "connectors with real servers", tests: &["real_servers"], threads: "2" },
     Suite {
         name: "test kit with real servers",
