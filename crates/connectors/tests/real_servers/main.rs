@@ -6,4 +6,5 @@
 mod etcd;
 mod kafka;
 mod milvus;
+mod pulsar;
 mod support;
