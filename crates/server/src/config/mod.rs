@@ -5,6 +5,7 @@
 
 mod fault;
 pub mod keys;
+mod pulsar;
 mod raw;
 mod resolve;
 mod resolved;
@@ -14,7 +15,9 @@ mod time;
 pub use fault::{Fault, Faults};
 pub use raw::ENV_PREFIX;
 pub use resolve::level;
-pub use resolved::{Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig};
+pub use resolved::{
+    Config, EtcdConfig, KafkaConfig, Log, PulsarConfig, QueueConfig, SourceConfig, StoreConfig,
+};
 
 use raw::Raw;
 use std::path::{Path, PathBuf};

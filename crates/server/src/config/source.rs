@@ -1,6 +1,7 @@
 //! The part of a configuration that names the source Milvus: its etcd and its queue.
 //! Never opens a connection; looks at files only to see that they can be read.
 
+use super::pulsar;
 use super::resolve::Reader;
 use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
@@ -43,19 +44,22 @@ fn op_channel(reader: &mut Reader<'_>) -> String {
     name
 }
 
+/// Pulsar if its address is given, as in the Go tool, else Kafka.
 fn queue(reader: &mut Reader<'_>) -> QueueConfig {
     let kafka = kafka(reader);
-    if !reader.text("sourceConfig.pulsar.address").is_empty() {
-        reader.wrong(
-            "sourceConfig.pulsar.address",
-            "Pulsar is not supported yet by this version",
-            "remove it; a source on Kafka is named by sourceConfig.kafka.address",
-        );
-    } else if kafka.brokers.is_empty() {
+    if let Some(pulsar) = pulsar::resolve(reader) {
+        if !kafka.brokers.is_empty() {
+            let what = "is not used, since sourceConfig.pulsar.address is given";
+            reader.faults.warn("sourceConfig.kafka.address", what);
+        }
+        return QueueConfig::Pulsar(pulsar);
+    }
+    if kafka.brokers.is_empty() {
         reader.wrong(
             "sourceConfig.kafka.address",
             "is required and missing",
-            "write the brokers of the source's Kafka, for example 127.0.0.1:9092",
+            "write the brokers of the source's Kafka, for example 127.0.0.1:9092, or its Pulsar \
+             under sourceConfig.pulsar.address",
         );
     }
     QueueConfig::Kafka(kafka)
@@ -182,14 +186,19 @@ fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
 }
 
 /// The name of a file that can be read; empty if none is given.
-fn file(reader: &mut Reader<'_>, path: &'static str) -> PathBuf {
+pub(super) fn file(reader: &mut Reader<'_>, path: &'static str) -> PathBuf {
     let name = reader.text(path);
     if name.is_empty() {
         return PathBuf::new();
     }
-    if let Err(e) = std::fs::File::open(&name) {
+    readable(reader, path, &name)
+}
+
+/// A file that a key names; an error if it can't be read.
+pub(super) fn readable(reader: &mut Reader<'_>, key: &'static str, name: &str) -> PathBuf {
+    if let Err(e) = std::fs::File::open(name) {
         reader.wrong(
-            path,
+            key,
             &format!("the file can't be read: {e}"),
             "name a file that this user may read",
         );
@@ -202,7 +211,7 @@ fn strip_scheme(endpoint: &str) -> &str {
     rest.unwrap_or(endpoint).trim_end_matches('/')
 }
 
-fn is_host_and_port(text: &str) -> bool {
+pub(super) fn is_host_and_port(text: &str) -> bool {
     text.rsplit_once(':').is_some_and(|(host, port)| {
         !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|p| p > 0)
     })
