@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`install_servers`] obtains the programs, `process` runs one of them so that it
 //! cannot outlive us, [`Server`] is what one can do to any running server ([`Etcd`], [`Kafka`],
-//! [`Mariadb`], [`Milvus`]), and [`Pair`] starts a whole source and target.
+//! [`Pulsar`], [`Mariadb`], [`Milvus`]), and [`Pair`] starts a whole source and target.
 //!
 //! ```no_run
 //! # fn main() -> lab::Result<()> {
@@ -21,6 +21,7 @@
 //! # }
 //! ```
 
+mod broker;
 mod error;
 mod etcd;
 mod install;
@@ -33,11 +34,13 @@ mod pair;
 mod ports;
 mod process;
 mod procfs;
+mod pulsar;
 mod server;
 mod spawner;
 mod tool;
 mod wait;
 
+pub use broker::{Broker, BrokerOptions};
 pub use error::{Error, Result, with_causes};
 pub use etcd::{Etcd, EtcdClient, EtcdOptions};
 pub use install::{
@@ -51,5 +54,6 @@ pub use pair::{Pair, PairOptions};
 pub use ports::{Port, claim as claim_port};
 pub use process::Process;
 pub use procfs::{Usage, is_alive, usage_of, usage_of_this};
+pub use pulsar::{Pulsar, PulsarOptions};
 pub use server::{READY_WITHIN, Server};
 pub use spawner::mortal;

@@ -1,14 +1,15 @@
-//! The only place where concrete clients are made. A second queue is one more arm in `source`, a
+//! The only place where concrete clients are made. A further queue is one more arm in `source`, a
 //! second target one more arm in `MilvusTargets::open`, a second store one more arm in `store`.
 //! Never connects to a source or target: a client connects when it is used.
 
-use crate::config::{Config, EtcdConfig, KafkaConfig, QueueConfig, StoreConfig};
+use crate::config::{Config, EtcdConfig, KafkaConfig, PulsarConfig, QueueConfig, StoreConfig};
 use crate::tasks::TaskRecord;
 use crate::world::{RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::milvus::{Milvus, MilvusOptions};
+use connectors::pulsar::{Pulsar, PulsarOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, Source, Store, Target, Transaction};
@@ -53,6 +54,7 @@ pub async fn go_records_in_etcd(etcd: &EtcdConfig) -> Result<GoRecords> {
 fn source(queue: &QueueConfig, channels: usize) -> Result<Arc<dyn Source>> {
     Ok(match queue {
         QueueConfig::Kafka(kafka) => Arc::new(Kafka::new(kafka_options(kafka, channels))?),
+        QueueConfig::Pulsar(pulsar) => Arc::new(Pulsar::new(pulsar_options(pulsar, channels))?),
     })
 }
 
@@ -64,6 +66,18 @@ fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
         sasl_mechanisms: kafka.sasl_mechanisms.clone(),
         security_protocol: kafka.security_protocol.clone(),
         consumer: kafka.consumer.clone(),
+        // The op channel is one more.
+        channels: channels + 1,
+    }
+}
+
+fn pulsar_options(pulsar: &PulsarConfig, channels: usize) -> PulsarOptions {
+    PulsarOptions {
+        brokers: pulsar.brokers.clone(),
+        tenant: pulsar.tenant.clone(),
+        namespace: pulsar.namespace.clone(),
+        login: pulsar.login.clone(),
+        tls: pulsar.tls.clone(),
         // The op channel is one more.
         channels: channels + 1,
     }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use connectors::pulsar::PulsarLogin;
 use server::config::{self, Config, Faults, QueueConfig, StoreConfig, keys};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -57,7 +58,7 @@ fn everything_can_be_said_in_the_environment_alone() {
             ("PATH", "/bin"),
         ],
     );
-    let QueueConfig::Kafka(kafka) = config.source.queue;
+    let QueueConfig::Kafka(kafka) = config.source.queue else { panic!("another queue") };
     assert_eq!(kafka.brokers, "b1:1,b2:2");
     assert_eq!(kafka.consumer["ssl.ca.location"], "/ca.pem");
     assert_eq!(config.source.catalog.endpoints, ["e1:1", "e2:2"]);
@@ -100,7 +101,7 @@ sourceConfig:
   defaultPartitionName: other
   etcd: {address: [x], enableAuth: maybe, enableTLS: true, tlsCertPath: /no/such, tlsMinVersion: '2'}
   kafka: {address: [nohost], saslUsername: u, saslMechanisms: GSSAPI, securityProtocol: ftp}
-  pulsar: {address: 'pulsar://p:1'}
+  pulsar: {address: 'http://p:1', tenant: a/b, authPlugin: athenz, authParams: 'a:b,c'}
 ";
     let (config, faults) = read(text, &[]);
     assert!(config.is_none());
@@ -139,6 +140,9 @@ sourceConfig:
         "sourceConfig.kafka.saslMechanisms",
         "sourceConfig.kafka.securityProtocol",
         "sourceConfig.pulsar.address",
+        "sourceConfig.pulsar.authParams",
+        "sourceConfig.pulsar.authPlugin",
+        "sourceConfig.pulsar.tenant",
         "sourceConfig.replicateChan",
     ] {
         assert!(said.contains_key(key), "{key} is not in {said:#?}");
@@ -149,7 +153,6 @@ sourceConfig:
          leave the key out for 64"
     );
     assert!(said["metaStoreConfig.mysqlSourceUrl"].contains("protocol udp is not understood"));
-    assert!(said["sourceConfig.pulsar.address"].contains("not supported yet"));
     assert!(faults.errors.iter().all(|e| !e.remedy.is_empty()));
 }
 
@@ -192,7 +195,7 @@ maxtasknum: '8'
     assert_eq!(config.source.op_channel, "17");
     assert_eq!(config.source.catalog.root_path, "1.5");
     assert_eq!(config.max_task_num, 8);
-    let QueueConfig::Kafka(kafka) = config.source.queue;
+    let QueueConfig::Kafka(kafka) = config.source.queue else { panic!("another queue") };
     assert_eq!(
         (kafka.consumer["fetch.min.bytes"].as_str(), kafka.consumer["x"].as_str()),
         ("5", "true")
@@ -357,6 +360,72 @@ target: {keepAlive: 7s}
     let (again, faults) = read(&dump, &[]);
     assert_eq!(faults.warnings, Vec::<String>::new());
     assert_eq!(again.unwrap().dump(), dump);
+}
+
+/// A Pulsar with these keys.
+fn pulsar(keys: &str) -> (Option<Config>, Faults) {
+    read(&format!("sourceConfig: {{replicateChan: r, pulsar: {{{keys}}}}}"), &[])
+}
+
+#[test]
+fn pulsar_is_chosen_by_its_address_and_wins_over_kafka() {
+    let (config, faults) = read(&format!("{MINIMAL}  pulsar: {{address: 'p:6650'}}\n"), &[]);
+    let QueueConfig::Pulsar(pulsar) = config.unwrap().source.queue else { panic!("not Pulsar") };
+    assert_eq!(pulsar.brokers, ["p:6650"]);
+    assert_eq!((&*pulsar.tenant, &*pulsar.namespace), ("public", "default"));
+    assert_eq!((pulsar.login, pulsar.tls), (PulsarLogin::None, None));
+    assert!(faults.warnings.iter().any(|w| w.starts_with("sourceConfig.kafka.address")));
+}
+
+#[test]
+fn the_ways_to_log_in_to_pulsar_are_those_of_its_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let file = file.display();
+    let plugin = "org.apache.pulsar.client.impl.auth.Authentication";
+    for (keys, login) in [
+        ("authPlugin: token, authParams: 'token:hunter2'".to_owned(), true),
+        (format!("authPlugin: {plugin}Token, authParams: 'file://{file}'"), true),
+        (format!("authPlugin: {plugin}Basic, authParams: 'username:u,password:hunter2'"), true),
+        (format!("authPlugin: tls, authParams: 'tlsCertFile:{file},tlsKeyFile:{file}'"), false),
+    ] {
+        let (config, faults) = pulsar(&format!("address: 'pulsar+ssl://p:1,q:2', {keys}"));
+        let config = config.unwrap_or_else(|| panic!("{:#?}", faults.errors));
+        assert!(!format!("{config:?} {}", config.dump()).contains("hunter"));
+        let (again, _) = read(&config.dump(), &[]);
+        assert_eq!(again.unwrap().dump(), config.dump());
+        let QueueConfig::Pulsar(pulsar) = config.source.queue else { panic!("not Pulsar") };
+        assert_eq!(pulsar.brokers, ["p:1", "q:2"]);
+        assert_eq!(pulsar.login != PulsarLogin::None, login);
+        assert_eq!(pulsar.tls.unwrap().cert.as_os_str().is_empty(), login);
+    }
+}
+
+#[test]
+fn what_is_wrong_about_a_pulsar_names_the_key_and_never_the_secret() {
+    for (keys, key) in [
+        ("address: 'pulsar://nohost'", "address"),
+        ("address: 'pulsar://a:1,pulsar+ssl://b:2'", "address"),
+        ("address: 'a:1', tlsTrustCertsFilePath: /dev/null", "address"),
+        ("address: 'a:1', tlsTrustCertsFilePath: /no/such", "tlsTrustCertsFilePath"),
+        ("address: 'a:1', namespace: 'public/default'", "namespace"),
+        ("address: 'a:1', authParams: 'token:hunter2'", "authPlugin"),
+        ("address: 'a:1', authPlugin: athenz", "authPlugin"),
+        ("address: 'a:1', authPlugin: token", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: hunter2", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: 'token:hunter2,x'", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: 'token:x,more:hunter2'", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: 'file:/no/such'", "authParams"),
+        ("address: 'a:1', authPlugin: basic, authParams: 'username:u'", "authParams"),
+        ("address: 'a:1', authPlugin: tls, authParams: 'tlsCertFile:x,tlsKeyFile:y'", "authParams"),
+    ] {
+        let (config, faults) = pulsar(keys);
+        assert!(config.is_none(), "{keys}");
+        let key = format!("sourceConfig.pulsar.{key}");
+        assert!(faults.errors.iter().any(|error| error.key == key), "{keys}: {faults:?}");
+        assert!(faults.errors.iter().all(|error| !error.to_string().contains("hunter")));
+    }
 }
 
 #[test]

@@ -1,27 +1,15 @@
 //! How to reach a Kafka, and what librdkafka is told. Never shows a secret.
 
-use crate::Secret;
+use crate::{Secret, share};
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// What all channels of a source may hold prefetched, together.
-const PREFETCH_BYTES_MAX: usize = 20 << 20;
-
-/// The share of a channel is not less; a message that is larger comes alone.
-const CHANNEL_BYTES_MIN: usize = 256 << 10;
-
-/// More would not read faster and makes a stalled channel dear.
-const CHANNEL_BYTES_MAX: usize = 8 << 20;
 
 /// A response is kept in memory as long as one of its messages is: small ones go sooner.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 /// Prefetched messages of one channel: ticks are tiny, and each may keep a response alive.
 const CHANNEL_MESSAGES_MAX: usize = 4096;
-
-/// Milvus's default for `rootCoord.dmlChannelNum`, and the op channel.
-const CHANNELS: usize = 17;
 
 /// How to reach the Kafka of a source Milvus.
 #[derive(Clone)]
@@ -74,7 +62,7 @@ impl KafkaOptions {
             sasl_mechanisms: String::new(),
             security_protocol: String::new(),
             consumer: BTreeMap::new(),
-            channels: CHANNELS,
+            channels: share::CHANNELS,
         }
     }
 
@@ -88,9 +76,8 @@ impl KafkaOptions {
 
     /// For the client that reads channels.
     pub(super) fn reading(&self) -> ClientConfig {
-        let share = PREFETCH_BYTES_MAX / self.channels.max(1);
         // A channel holds its queue, and one fetch on top of it.
-        let half = share.clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX) / 2;
+        let half = share::of_a_channel(self.channels) / 2;
         self.config(&[
             ("queued.max.messages.kbytes", (half >> 10).to_string()),
             ("queued.min.messages", CHANNEL_MESSAGES_MAX.to_string()),
@@ -211,7 +198,7 @@ mod tests {
             let number = |key| config.get(key).unwrap().parse::<usize>().unwrap();
             let share =
                 number("queued.max.messages.kbytes") * 1024 + number("max.partition.fetch.bytes");
-            assert!(share * channels <= PREFETCH_BYTES_MAX, "{channels}");
+            assert!(share * channels <= share::PREFETCH_BYTES_MAX, "{channels}");
         }
     }
 }

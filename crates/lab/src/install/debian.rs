@@ -11,8 +11,8 @@ use crate::{mariadb, tool};
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
 const APT_WITHIN: Duration = Duration::from_secs(900);
 
-/// Kafka 3.9 needs at least this Java.
-const JAVA_MIN: u32 = 11;
+/// Pulsar 3.0 needs at least this Java.
+const JAVA_MIN: u32 = 17;
 
 /// What it takes to build the whole workspace, besides Rust.
 const BUILD_PACKAGES: [&str; 9] = [
@@ -51,7 +51,7 @@ pub(super) const TO_FETCH_MILVUS: [Program; 2] = [
     ("python3-pip", &["python3", "-m", "pip", "--version"]),
 ];
 
-pub(super) const TO_FETCH_KAFKA: [Program; 1] = [("maven", &["mvn", "--version"])];
+pub(super) const TO_FETCH_JARS: [Program; 1] = [("maven", &["mvn", "--version"])];
 
 /// Installs what is missing of the packages needed to build the workspace (C libraries, cmake,
 /// protoc), saying on standard output what it does.

@@ -1,11 +1,14 @@
 //! Obtains the servers from package registries: etcd, MariaDB and Java from Debian, Milvus from PyPI,
-//! Apache Kafka from Maven. Can be repeated: what is there is left alone. Never writes outside the
+//! Apache Kafka and Apache Pulsar from Maven. Can be repeated: what is there is left alone. Never
+//! writes outside the
 //! lab folder, except for Debian packages.
 
 mod debian;
 mod deploy_tools;
 mod kafka_jars;
+mod maven;
 mod milvus_wheel;
+mod pulsar_jars;
 mod stamp;
 
 use std::path::{Path, PathBuf};
@@ -26,27 +29,30 @@ pub struct Installed {
     pub milvus: PathBuf,
     /// The folder with Kafka's jars in `lib` and a formatted data folder in `formatted`.
     pub kafka: PathBuf,
+    /// The folder with Pulsar's jars in `lib`.
+    pub pulsar: PathBuf,
 }
 
-/// Installs what is missing of etcd, MariaDB, Java, Milvus and Kafka, saying on standard output what it
-/// does. When nothing is missing it is silent and takes a fraction of a second.
+/// Installs what is missing of etcd, MariaDB, Java, Milvus, Kafka and Pulsar, saying on standard
+/// output what it does. When nothing is missing it is silent and takes a fraction of a second.
 ///
 /// # Errors
 /// If a package cannot be fetched; the next run goes on where this one failed.
 pub fn install_servers() -> Result<Installed> {
     let folder = Folder::open(&lab_folder())?;
-    let (milvus, kafka) = (milvus_wheel::PART, kafka_jars::PART);
+    let (milvus, kafka, pulsar) = (milvus_wheel::PART, kafka_jars::PART, pulsar_jars::PART);
     let mut programs = debian::TO_RUN.to_vec();
     if !folder.has(&milvus) {
         programs.extend(debian::TO_FETCH_MILVUS);
     }
-    if !folder.has(&kafka) {
-        programs.extend(debian::TO_FETCH_KAFKA);
+    if !folder.has(&kafka) || !folder.has(&pulsar) {
+        programs.extend(debian::TO_FETCH_JARS);
     }
     debian::install_programs("server", &programs)?;
     Ok(Installed {
         milvus: folder.install(&milvus, |unfinished| milvus_wheel::make(&folder, unfinished))?,
         kafka: folder.install(&kafka, |unfinished| kafka_jars::make(&folder, unfinished))?,
+        pulsar: folder.install(&pulsar, |unfinished| pulsar_jars::make(&folder, unfinished))?,
     })
 }
 

@@ -59,7 +59,7 @@ const NO_PACKER: &str =
 const NO_REVERSE: &str = "it never had an effect";
 const NO_BARRIERS: &str =
     "only the Go tool's records of drops under way lie there, which are not needed";
-const NO_PULSAR: &str = "Pulsar is not supported yet";
+const NO_ADMIN: &str = "nothing is asked of the admin API";
 
 /// All of them, in the order of the documentation.
 pub const KEYS: &[Key] = &[
@@ -109,14 +109,19 @@ pub const KEYS: &[Key] = &[
     used("sourceConfig.kafka.securityProtocol", Form::Text),
     used("sourceConfig.kafka.consumer", Form::Map),
     idle("sourceConfig.kafka.producer", Form::Map, "nothing is ever produced to the source"),
-    used("sourceConfig.pulsar.address", Form::Text),
-    idle("sourceConfig.pulsar.webAddress", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.webPort", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.maxMessageSize", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.tenant", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.namespace", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.authPlugin", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.authParams", Form::Secret, NO_PULSAR),
+    used("sourceConfig.pulsar.address", Form::List),
+    used("sourceConfig.pulsar.tenant", Form::Text),
+    used("sourceConfig.pulsar.namespace", Form::Text),
+    used("sourceConfig.pulsar.authPlugin", Form::Text),
+    used("sourceConfig.pulsar.authParams", Form::Secret),
+    used("sourceConfig.pulsar.tlsTrustCertsFilePath", Form::Text),
+    idle("sourceConfig.pulsar.webAddress", Form::Text, NO_ADMIN),
+    idle("sourceConfig.pulsar.webPort", Form::Text, NO_ADMIN),
+    idle(
+        "sourceConfig.pulsar.maxMessageSize",
+        Form::Text,
+        "messages of every size that the brokers hold are read",
+    ),
     used("sourceConfig.replicateChan", Form::Text),
     used("sourceConfig.timeTickInterval", Form::Number),
     used("sourceConfig.channelNum", Form::Number),

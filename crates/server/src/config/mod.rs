@@ -6,6 +6,7 @@
 mod etcd;
 mod fault;
 pub mod keys;
+mod pulsar;
 mod raw;
 mod resolve;
 mod resolved;
@@ -17,7 +18,8 @@ pub use fault::{Fault, Faults};
 pub use raw::ENV_PREFIX;
 pub use resolve::level;
 pub use resolved::{
-    Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SharedStores, SourceConfig, StoreConfig,
+    Config, EtcdConfig, KafkaConfig, Log, PulsarConfig, QueueConfig, SharedStores, SourceConfig,
+    StoreConfig,
 };
 
 use raw::Raw;

@@ -183,6 +183,27 @@ impl Reader<'_> {
         }
     }
 
+    /// The name of a file that can be read; empty if none is given.
+    pub(super) fn file(&mut self, path: &'static str) -> PathBuf {
+        let name = self.text(path);
+        if name.is_empty() {
+            return PathBuf::new();
+        }
+        self.readable(path, &name)
+    }
+
+    /// A file that a key names; an error if it can't be read.
+    pub(super) fn readable(&mut self, path: &'static str, name: &str) -> PathBuf {
+        if let Err(e) = std::fs::File::open(name) {
+            self.wrong(
+                path,
+                &format!("the file can't be read: {e}"),
+                "name a file that this user may read",
+            );
+        }
+        name.into()
+    }
+
     /// Reports an error about a key, with its value unless that is secret.
     pub(super) fn wrong(&mut self, path: &'static str, what: &str, remedy: &str) {
         let secret = keys::find(path).is_some_and(|k| matches!(k.form, Form::Secret | Form::Map));

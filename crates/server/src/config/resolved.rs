@@ -3,6 +3,7 @@
 
 use crate::secret::{MASK, Secret};
 use connectors::TlsFiles;
+use connectors::pulsar::PulsarLogin;
 use connectors::store::MysqlOptions;
 use replication::task::{Limits, Unsupported};
 use serde_yaml_ng::{Mapping, Value};
@@ -98,12 +99,14 @@ pub struct EtcdConfig {
     pub tls: Option<TlsFiles>,
 }
 
-/// The queue of the source. A second kind gets its variant here, its keys in `keys` and its
+/// The queue of the source. A further kind gets its variant here, its keys in `keys` and its
 /// constructor in `compose`.
 #[derive(Clone, Debug)]
 pub enum QueueConfig {
     /// Apache Kafka.
     Kafka(KafkaConfig),
+    /// Apache Pulsar.
+    Pulsar(PulsarConfig),
 }
 
 /// A Kafka.
@@ -121,6 +124,21 @@ pub struct KafkaConfig {
     pub security_protocol: String,
     /// Handed on to librdkafka.
     pub consumer: BTreeMap<String, String>,
+}
+
+/// A Pulsar.
+#[derive(Clone, Debug)]
+pub struct PulsarConfig {
+    /// `host:port`.
+    pub brokers: Vec<String>,
+    /// The tenant of the source's topics.
+    pub tenant: String,
+    /// Their namespace.
+    pub namespace: String,
+    /// Who we are to the brokers.
+    pub login: PulsarLogin,
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsFiles>,
 }
 
 impl std::fmt::Debug for KafkaConfig {
@@ -218,6 +236,7 @@ impl SourceConfig {
         etcd.dump("sourceConfig.etcd", put);
         match &self.queue {
             QueueConfig::Kafka(kafka) => kafka.dump(put),
+            QueueConfig::Pulsar(pulsar) => pulsar.dump(put),
         }
         put("sourceConfig.replicateChan", text(&self.op_channel));
         put("sourceConfig.channelNum", number(self.channels));
@@ -246,6 +265,35 @@ impl KafkaConfig {
         let shown: Mapping = shown.collect();
         if !shown.is_empty() {
             put("sourceConfig.kafka.consumer", Value::Mapping(shown));
+        }
+    }
+}
+
+impl PulsarConfig {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        let scheme = if self.tls.is_some() { "pulsar+ssl" } else { "pulsar" };
+        let brokers: Vec<_> = self.brokers.iter().map(|b| format!("{scheme}://{b}")).collect();
+        put("sourceConfig.pulsar.address", list(&brokers));
+        put("sourceConfig.pulsar.tenant", text(&self.tenant));
+        put("sourceConfig.pulsar.namespace", text(&self.namespace));
+        let tls = self.tls.clone().unwrap_or_default();
+        if !tls.ca.as_os_str().is_empty() {
+            put("sourceConfig.pulsar.tlsTrustCertsFilePath", text(&tls.ca.to_string_lossy()));
+        }
+        let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
+        let login = match &self.login {
+            PulsarLogin::Token(_) => Some(("token", format!("token:{MASK}"))),
+            PulsarLogin::Basic(user, _) => {
+                Some(("basic", format!("username:{user},password:{MASK}")))
+            }
+            PulsarLogin::None if !cert.is_empty() => {
+                Some(("tls", format!("tlsCertFile:{cert},tlsKeyFile:{key}")))
+            }
+            PulsarLogin::None => None,
+        };
+        if let Some((plugin, params)) = login {
+            put("sourceConfig.pulsar.authPlugin", text(plugin));
+            put("sourceConfig.pulsar.authParams", text(&params));
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Never opens a connection.
 
 use super::etcd::{SOURCE, is_host_and_port};
+use super::pulsar;
 use super::resolve::Reader;
 use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
@@ -42,19 +43,22 @@ fn op_channel(reader: &mut Reader<'_>) -> String {
     name
 }
 
+/// Pulsar if its address is given, as in the Go tool, else Kafka.
 fn queue(reader: &mut Reader<'_>) -> QueueConfig {
     let kafka = kafka(reader);
-    if !reader.text("sourceConfig.pulsar.address").is_empty() {
-        reader.wrong(
-            "sourceConfig.pulsar.address",
-            "Pulsar is not supported yet by this version",
-            "remove it; a source on Kafka is named by sourceConfig.kafka.address",
-        );
-    } else if kafka.brokers.is_empty() {
+    if let Some(pulsar) = pulsar::resolve(reader) {
+        if !kafka.brokers.is_empty() {
+            let what = "is not used, since sourceConfig.pulsar.address is given";
+            reader.faults.warn("sourceConfig.kafka.address", what);
+        }
+        return QueueConfig::Pulsar(pulsar);
+    }
+    if kafka.brokers.is_empty() {
         reader.wrong(
             "sourceConfig.kafka.address",
             "is required and missing",
-            "write the brokers of the source's Kafka, for example 127.0.0.1:9092",
+            "write the brokers of the source's Kafka, for example 127.0.0.1:9092, or its Pulsar \
+             under sourceConfig.pulsar.address",
         );
     }
     QueueConfig::Kafka(kafka)

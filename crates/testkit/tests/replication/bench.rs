@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use lab::{Pair, PairOptions, READY_WITHIN};
+use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions, READY_WITHIN};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::compare::{Comparison, Metadata, RowReport, metadata_differences};
@@ -181,8 +181,22 @@ fn servers() -> &'static Servers {
 fn start() -> Servers {
     let installed = lab::install_servers().unwrap();
     let folder = TempDir::new().unwrap();
-    let pair = Pair::start(&installed, folder.path(), &PairOptions::default()).unwrap();
+    let options = PairOptions { queue: queue(), ..PairOptions::default() };
+    let pair = Pair::start(&installed, folder.path(), &options).unwrap();
     Servers { _folder: folder, pair: Mutex::new(pair) }
+}
+
+/// Whether this is the program with the source on Pulsar, else on Kafka.
+pub(crate) fn is_on_pulsar() -> bool {
+    env!("CARGO_CRATE_NAME") == "replication_on_pulsar"
+}
+
+fn queue() -> BrokerOptions {
+    if is_on_pulsar() {
+        BrokerOptions::Pulsar(PulsarOptions::default())
+    } else {
+        BrokerOptions::default()
+    }
 }
 
 /// Waits until a collection is the same on both sides: rows, counts and metadata.

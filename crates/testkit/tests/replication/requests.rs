@@ -13,7 +13,7 @@ use testkit::log;
 use testkit::milvus::CollectionSpec;
 use testkit::wait;
 
-use crate::bench::{Bench, EQUAL_WITHIN, batch};
+use super::bench::{Bench, EQUAL_WITHIN, batch};
 
 /// `secret` and `secret2`, as Milvus's clients send passwords.
 const PASSWORDS: [&str; 2] = ["c2VjcmV0", "c2VjcmV0Mg=="];
@@ -26,7 +26,7 @@ fn base(kind: MsgType) -> Option<MsgBase> {
 
 async fn op(bench: &Bench, message: impl Message) {
     let topic = format!("{}-replicate-msg", bench.pair.source.options.name);
-    log::append(&bench.pair.kafka.broker(), &topic, &message).await.unwrap();
+    log::append(&bench.pair.queue.address(), &topic, &message).await.unwrap();
 }
 
 fn user(name: &str) -> pb::CreateCredentialRequest {
@@ -185,7 +185,7 @@ async fn a_bulk_import_stops_the_task_or_is_counted_as_the_policy_has_it() {
         ..Default::default()
     };
     let topic = &described.physical_channel_names[0];
-    log::append(&bench.pair.kafka.broker(), topic, &import).await.unwrap();
+    log::append(&bench.pair.queue.address(), topic, &import).await.unwrap();
     let api = bench.service.api();
     let paused = wait::until("the task to be paused", EQUAL_WITHIN, || async {
         let seen = api.task(&task).await?;

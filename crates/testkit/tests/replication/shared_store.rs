@@ -6,7 +6,7 @@ use testkit::milvus::CollectionSpec;
 use testkit::service::{Service, ServiceConfig};
 use testkit::wait;
 
-use crate::bench::{Bench, EQUAL_WITHIN, batch};
+use super::bench::{Bench, EQUAL_WITHIN, batch};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_on_one_store_one_works_and_the_other_takes_over() {

@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::milvus::{CollectionSpec, Reading};
 use testkit::wait;
 
-use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
+use super::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_come_and_go() {

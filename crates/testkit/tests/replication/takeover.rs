@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use testkit::milvus::CollectionSpec;
 use testkit::service::Service;
 
-use crate::bench::{Bench, batch, keys};
+use super::bench::{Bench, batch, keys};
 
 /// As the Go tool's `metaStoreConfig.rootPath`.
 const ROOT: &str = "go-cdc";
