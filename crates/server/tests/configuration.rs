@@ -80,6 +80,46 @@ fn the_environment_lies_over_the_file_and_an_unknown_variable_is_a_warning() {
     );
 }
 
+/// The keys that the next test gets wrong.
+const WRONG: [&str; 36] = [
+    "address",
+    "maxTaskNum",
+    "maxNameLength",
+    "logLevel",
+    "logFormat",
+    "dryRun",
+    "replicateID",
+    "metaStoreConfig.storeType",
+    "metaStoreConfig.mysqlSourceUrl",
+    "metaStoreConfig.etcd.address",
+    "packer.memoryLimit",
+    "retry.maxBackOff",
+    "retry.initBackOff",
+    "target.settleTime",
+    "target.laneWaitMax",
+    "target.keepAlive",
+    "limits.roundSize",
+    "limits.callSize",
+    "limits.finishMax",
+    "limits.requests",
+    "sourceConfig.timeTickInterval",
+    "sourceConfig.channelNum",
+    "sourceConfig.defaultPartitionName",
+    "sourceConfig.etcd.address",
+    "sourceConfig.etcd.enableAuth",
+    "sourceConfig.etcd.tlsCertPath",
+    "sourceConfig.etcd.tlsMinVersion",
+    "sourceConfig.kafka.address",
+    "sourceConfig.kafka.saslUsername",
+    "sourceConfig.kafka.saslMechanisms",
+    "sourceConfig.kafka.securityProtocol",
+    "sourceConfig.pulsar.address",
+    "sourceConfig.pulsar.authParams",
+    "sourceConfig.pulsar.authPlugin",
+    "sourceConfig.pulsar.tenant",
+    "sourceConfig.replicateChan",
+];
+
 #[test]
 fn all_errors_are_reported_at_once_with_key_value_and_remedy() {
     let text = "
@@ -107,44 +147,7 @@ sourceConfig:
     assert!(config.is_none());
     let said: BTreeMap<&str, String> =
         faults.errors.iter().map(|e| (e.key.as_str(), e.to_string())).collect();
-    for key in [
-        "address",
-        "maxTaskNum",
-        "maxNameLength",
-        "logLevel",
-        "logFormat",
-        "dryRun",
-        "replicateID",
-        "metaStoreConfig.storeType",
-        "metaStoreConfig.mysqlSourceUrl",
-        "metaStoreConfig.etcd.address",
-        "packer.memoryLimit",
-        "retry.maxBackOff",
-        "retry.initBackOff",
-        "target.settleTime",
-        "target.laneWaitMax",
-        "target.keepAlive",
-        "limits.roundSize",
-        "limits.callSize",
-        "limits.finishMax",
-        "limits.requests",
-        "sourceConfig.timeTickInterval",
-        "sourceConfig.channelNum",
-        "sourceConfig.defaultPartitionName",
-        "sourceConfig.etcd.address",
-        "sourceConfig.etcd.enableAuth",
-        "sourceConfig.etcd.tlsCertPath",
-        "sourceConfig.etcd.tlsMinVersion",
-        "sourceConfig.kafka.address",
-        "sourceConfig.kafka.saslUsername",
-        "sourceConfig.kafka.saslMechanisms",
-        "sourceConfig.kafka.securityProtocol",
-        "sourceConfig.pulsar.address",
-        "sourceConfig.pulsar.authParams",
-        "sourceConfig.pulsar.authPlugin",
-        "sourceConfig.pulsar.tenant",
-        "sourceConfig.replicateChan",
-    ] {
+    for key in WRONG {
         assert!(said.contains_key(key), "{key} is not in {said:#?}");
     }
     assert_eq!(
