@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::Result;
+use crate::deploy;
 use crate::steps::{self, Steps, cargo};
 use crate::test::NEED_SERVERS;
 
@@ -25,7 +26,8 @@ pub(crate) fn run_steps(steps: &mut Steps) -> Result<()> {
     let mut arguments = vec!["test", "--workspace", "--lib", "--bins"];
     arguments.extend(tests.iter().flat_map(|test| ["--test", test]));
     steps.cargo("unit and simulation tests", &arguments)?;
-    steps.cargo("examples in the documentation", &["test", "--workspace", "--doc"])
+    steps.cargo("examples in the documentation", &["test", "--workspace", "--doc"])?;
+    deploy::run_steps(steps)
 }
 
 /// The command.

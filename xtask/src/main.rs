@@ -4,6 +4,8 @@
 mod bench;
 mod check;
 mod demo;
+mod deploy;
+mod dist;
 mod lab_command;
 mod steps;
 mod test;
@@ -15,7 +17,9 @@ const USAGE: &str =
     "usage: ./x demo [--keep]   show a replication on real servers; --keep leaves it running
        ./x test            all checks and tests, as the CI runs them
        ./x check           format, lints and the tests that need no servers
+       ./x check deploy    of that only what is about deploy/
        ./x bench ...      speed and cost against a raw reader, see ./x bench --help
+       ./x dist            the static binary to hand out
        ./x lab ...         the real servers by hand, see ./x lab help";
 
 /// Whatever goes wrong is told in words and ends the command.
@@ -29,6 +33,8 @@ fn main() -> ExitCode {
         ["demo", "--keep"] => demo::run(true),
         ["test"] => test::run(),
         ["check"] => check::run(),
+        ["check", "deploy"] => deploy::run(),
+        ["dist"] => dist::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
         ["lab", ref rest @ ..] => lab_command::run(rest),
         _ => {

@@ -1,7 +1,7 @@
 //! Named steps in order, with the time that each took. Never goes on after a step that failed, and
 //! never hides what a step prints.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::Result;
@@ -52,6 +52,20 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {shown}");
     let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("{shown}: {status}").into()) }
+}
+
+/// The same, and what it wrote to standard output.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let shown = shown(command);
+    println!("$ {shown}");
+    let output = command.stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("{shown}: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        Ok(text)
+    } else {
+        Err(format!("{shown}: {}\n{text}", output.status).into())
+    }
 }
 
 fn shown(command: &Command) -> String {

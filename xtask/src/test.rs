@@ -16,8 +16,8 @@ pub(crate) struct Suite {
 }
 
 /// Those that need real servers, the foundations first.
-pub(crate) const NEED_SERVERS: [Suite; 4] = [
-    Suite { name: "the lab", tests: &["pair", "secured_kafka"], threads: "2" },
+pub(crate) const NEED_SERVERS: [Suite; 5] = [
+    Suite { name: "the lab", tests: &["pair", "pulsar", "secured_kafka", "mariadb"], threads: "2" },
     Suite { name: "connectors with real servers", tests: &["real_servers"], threads: "2" },
     Suite {
         name: "test kit with real servers",
@@ -25,6 +25,11 @@ pub(crate) const NEED_SERVERS: [Suite; 4] = [
         threads: "2",
     },
     Suite { name: "replication from end to end", tests: &["replication"], threads: "1" },
+    Suite {
+        name: "the same from a source on Pulsar",
+        tests: &["replication_on_pulsar"],
+        threads: "1",
+    },
 ];
 
 /// The command.

@@ -59,7 +59,7 @@ pub(crate) async fn write(scene: &mut Scene, megabytes: u64) -> Result<Backlog> 
 
 /// Waits until a tick on every channel covers what was written: it can be read to its end then.
 async fn ticked(scene: &Scene, newest: Timestamp) -> Result<()> {
-    let kafka = Kafka::new(KafkaOptions::new(scene.pair.kafka.broker()))?;
+    let kafka = Kafka::new(KafkaOptions::new(scene.pair.queue.address()))?;
     wait::until("ticks that cover the backlog", TICKED_WITHIN, || async {
         for topic in scene.topics() {
             let records = kafka.newest(&topic, 1).await?;

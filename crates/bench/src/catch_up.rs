@@ -38,7 +38,7 @@ struct Run {
 
 /// Reads the backlog raw and through milvus-cdc, in turns.
 pub(crate) async fn measure(scene: &Scene, backlog: &Backlog, rounds: usize) -> Result<CatchUp> {
-    let brokers = scene.pair.kafka.broker();
+    let brokers = scene.pair.queue.address();
     let settings = KafkaOptions::new(&brokers).reading_settings().into_iter().collect();
     let raw = RawRead { brokers, topics: scene.topics(), settings };
     let mut all = CatchUp { rows: backlog.rows, raw: vec![], ours: vec![] };

@@ -56,7 +56,7 @@ impl Scene {
     pub(crate) fn print_addresses(&self) {
         println!("\nstill running, until Ctrl-C:");
         println!("  etcd   {}", self.pair.source_etcd.endpoint());
-        println!("  Kafka  {}", self.pair.kafka.broker());
+        println!("  Kafka  {}", self.pair.queue.address());
     }
 
     /// Kills the servers.

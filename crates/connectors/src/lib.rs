@@ -1,14 +1,18 @@
-//! Clients of the outside systems: the Kafka and the etcd of a source Milvus, a target Milvus, and
+//! Clients of the outside systems: the Kafka or Pulsar and the etcd of a source Milvus, a target Milvus, and
 //! the stores. Fulfils the contracts of [`replication::ports`]; never decides anything about the
 //! way of a row.
 //!
-//! [`kafka`] is a `Source`, [`etcd`] a `Catalog`, [`milvus`] a `Target`, [`store`] holds the
-//! `Store`s. Each has an options struct and one constructor.
+//! [`kafka`] and [`pulsar`] are `Source`s, [`etcd`] a `Catalog`, [`milvus`] a `Target`, [`store`]
+//! holds the `Store`s. Each has an options struct and one constructor. [`go_records`] reads what the
+//! Go tool has left.
 
 pub mod etcd;
+pub mod go_records;
 pub mod kafka;
 pub mod milvus;
+pub mod pulsar;
 mod secret;
+mod share;
 pub mod store;
 mod tls;
 

@@ -4,14 +4,17 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lab::{Pair, PairOptions};
+use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-const USAGE: &str = "usage: lab install        install the servers (etcd, Kafka, Milvus)
+const USAGE: &str =
+    "usage: lab install        install the servers (etcd, MariaDB, Kafka, Pulsar, Milvus)
        lab build-packages install the Debian packages needed to build the workspace
-       lab up [--dir D]   run a source and a target until Ctrl-C; their data stay in D";
+       lab up [--pulsar] [--dir D]
+                          run a source, on Kafka or on Pulsar, and a target until Ctrl-C; their
+                          data stay in D";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -20,8 +23,10 @@ fn main() -> ExitCode {
         ["install"] => lab::install_servers()
             .map(|_| println!("lab: installed in {}", lab::lab_folder().display())),
         ["build-packages"] => lab::install_build_packages(),
-        ["up"] => up(None),
-        ["up", "--dir", folder] => up(Some(folder.into())),
+        ["up"] => up(BrokerOptions::default(), None),
+        ["up", "--dir", folder] => up(BrokerOptions::default(), Some(folder.into())),
+        ["up", "--pulsar"] => up(pulsar(), None),
+        ["up", "--pulsar", "--dir", folder] => up(pulsar(), Some(folder.into())),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -36,10 +41,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn up(folder: Option<PathBuf>) -> lab::Result<()> {
+fn pulsar() -> BrokerOptions {
+    BrokerOptions::Pulsar(PulsarOptions::default())
+}
+
+fn up(queue: BrokerOptions, folder: Option<PathBuf>) -> lab::Result<()> {
     let installed = lab::install_servers()?;
     let folder = folder.unwrap_or_else(|| lab::lab_folder().join("up"));
-    let mut pair = Pair::start(&installed, &folder, &PairOptions::default())?;
+    let mut pair =
+        Pair::start(&installed, &folder, &PairOptions { queue, ..PairOptions::default() })?;
     print_addresses(&mut pair);
     // Only now: until here a Ctrl-C ends us at once, and with us all that was started.
     match Signals::new([SIGINT, SIGTERM, SIGHUP]) {
@@ -58,7 +68,7 @@ fn print_addresses(pair: &mut Pair) {
         ("SOURCE_MILVUS", pair.source.address()),
         ("SOURCE_HEALTH", pair.source.health_address()),
         ("SOURCE_ETCD", pair.source_etcd.endpoint()),
-        ("SOURCE_KAFKA", pair.kafka.broker()),
+        ("SOURCE_QUEUE", pair.queue.address()),
         ("SOURCE_ROOT_PATH", pair.source.options.name.clone()),
         ("TARGET_MILVUS", pair.target.address()),
         ("TARGET_HEALTH", pair.target.health_address()),

@@ -24,6 +24,13 @@ pub enum Queue {
     Rocksmq,
     /// In the Kafka of this broker list; what a source needs to be replicated.
     Kafka(String),
+    /// In the Pulsar with these ports, under `public/default`; likewise.
+    Pulsar {
+        /// The port that clients speak to.
+        broker: u16,
+        /// The port of the admin API.
+        web: u16,
+    },
 }
 
 /// How a Milvus is to be run.
@@ -147,6 +154,12 @@ impl Milvus {
             Queue::Kafka(brokers) => {
                 set("mq.type", "kafka".into());
                 set("kafka.brokerList", brokers.clone().into());
+            }
+            Queue::Pulsar { broker, web } => {
+                set("mq.type", "pulsar".into());
+                set("pulsar.address", "127.0.0.1".into());
+                set("pulsar.port", (*broker).into());
+                set("pulsar.webport", (*web).into());
             }
         }
         for (path, port) in &self.ports {

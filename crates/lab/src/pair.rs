@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use serde_yaml_ng::Value;
 
+use crate::broker::{Broker, BrokerOptions};
 use crate::error::{Error, Result};
 use crate::etcd::{Etcd, EtcdOptions};
 use crate::install::Installed;
-use crate::kafka::{Kafka, KafkaOptions};
 use crate::milvus::{Milvus, MilvusOptions, Queue};
 use crate::server::{READY_WITHIN, Server};
 
 /// How a pair is to be run.
 #[derive(Debug, Clone)]
 pub struct PairOptions {
-    /// The broker of the source.
-    pub kafka: KafkaOptions,
+    /// The queue of the source.
+    pub queue: BrokerOptions,
     /// Physical channels of either Milvus; each costs processor time even when idle.
     pub dml_channels: u16,
     /// What either Milvus logs: `debug`, `info`, `warn` or `error`.
@@ -29,7 +29,7 @@ pub struct PairOptions {
 impl Default for PairOptions {
     fn default() -> Self {
         Self {
-            kafka: KafkaOptions::default(),
+            queue: BrokerOptions::default(),
             dml_channels: 16,
             log_level: "warn".to_owned(),
             settings: vec![],
@@ -37,15 +37,15 @@ impl Default for PairOptions {
     }
 }
 
-/// A source on Kafka and a replica to write to. Dropped, all of it is killed.
+/// A source on Kafka or Pulsar and a replica to write to. Dropped, all of it is killed.
 #[derive(Debug)]
 pub struct Pair {
-    /// Named `src`; its messages are in `kafka`.
+    /// Named `src`; its messages are in `queue`.
     pub source: Milvus,
     /// Named `dst`; refuses ordinary writes.
     pub target: Milvus,
     /// The source's queue.
-    pub kafka: Kafka,
+    pub queue: Broker,
     /// The source's metadata. Without it a Milvus ends by itself after about a minute.
     pub source_etcd: Etcd,
     /// The target's metadata.
@@ -63,9 +63,9 @@ impl Pair {
         let begun = Instant::now();
         let mut source_etcd = Etcd::start(&folder.join("source-etcd"), EtcdOptions::default())?;
         let mut target_etcd = Etcd::start(&folder.join("target-etcd"), EtcdOptions::default())?;
-        let mut kafka = Kafka::start(installed, &folder.join("kafka"), options.kafka.clone())?;
+        let mut queue = Broker::start(installed, folder, options.queue.clone())?;
         target_etcd.wait_ready(READY_WITHIN)?;
-        // The target needs no Kafka, so it starts beside it.
+        // The target needs no broker, so it starts beside it.
         let mut target = Milvus::start(
             installed,
             &folder.join("target"),
@@ -75,18 +75,17 @@ impl Pair {
             },
         )?;
         source_etcd.wait_ready(READY_WITHIN)?;
-        kafka.wait_ready(READY_WITHIN)?;
-        let queue = Queue::Kafka(kafka.broker());
+        queue.wait_ready(READY_WITHIN)?;
         let mut source = Milvus::start(
             installed,
             &folder.join("source"),
-            options.milvus("src", &source_etcd, queue),
+            options.milvus("src", &source_etcd, queue.queue()),
         )?;
         target.wait_ready(READY_WITHIN)?;
         source.wait_ready(READY_WITHIN)?;
         let started_in = begun.elapsed();
         println!("lab: pair ready in {:.1} s", started_in.as_secs_f64());
-        Ok(Self { source, target, kafka, source_etcd, target_etcd, started_in })
+        Ok(Self { source, target, queue, source_etcd, target_etcd, started_in })
     }
 
     /// All five, those that need others first.
@@ -94,7 +93,7 @@ impl Pair {
         [
             &mut self.source,
             &mut self.target,
-            &mut self.kafka,
+            &mut self.queue,
             &mut self.source_etcd,
             &mut self.target_etcd,
         ]
@@ -106,8 +105,8 @@ impl Pair {
     /// The first that could not be stopped; the others are stopped all the same.
     pub fn stop(&mut self) -> Result<()> {
         let milvus = stop_together([&mut self.source, &mut self.target]);
-        let kafka: &mut (dyn Server + 'static) = &mut self.kafka;
-        milvus.and(stop_together([kafka, &mut self.source_etcd, &mut self.target_etcd]))
+        let queue: &mut (dyn Server + 'static) = &mut self.queue;
+        milvus.and(stop_together([queue, &mut self.source_etcd, &mut self.target_etcd]))
     }
 }
 

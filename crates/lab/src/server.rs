@@ -167,13 +167,30 @@ pub(crate) fn ask(port: u16, request: &[u8], enough: impl Fn(&[u8]) -> bool) -> 
 
 /// The body of `GET path`, if the answer is 200.
 pub(crate) fn http_get(port: u16, path: &str) -> Option<String> {
-    let request =
-        format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\r\n");
+    let (status, body) = http(port, "GET", path, None, "")?;
+    (status == 200).then_some(body)
+}
+
+/// Status and body of the answer to a request, with a value for `Authorization` if there is one.
+pub(crate) fn http(
+    port: u16,
+    method: &str,
+    path: &str,
+    authorization: Option<&str>,
+    body: &str,
+) -> Option<(u16, String)> {
+    let login = authorization.map(|value| format!("Authorization: {value}\r\n"));
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n{}\r\n{body}",
+        body.len(),
+        login.unwrap_or_default(),
+    );
     // HTTP 1.0: the server closes the connection at the end.
     let answer = ask(port, request.as_bytes(), |_| false)?;
     let answer = String::from_utf8_lossy(&answer);
     let (head, body) = answer.split_once("\r\n\r\n")?;
-    (head.split_whitespace().nth(1) == Some("200")).then(|| body.to_owned())
+    Some((head.split_whitespace().nth(1)?.parse().ok()?, body.to_owned()))
 }
 
 /// Makes the folder of a server and tells its full path and its last part, the server's name.

@@ -100,7 +100,7 @@ fn crash_and_promote(target: &mut Milvus) {
 
 /// Milvus itself lives on while its etcd and its queue are away for a moment.
 fn restart_below_milvus(pair: &mut Pair) {
-    for server in [&mut pair.source_etcd as &mut dyn Server, &mut pair.kafka] {
+    for server in [&mut pair.source_etcd as &mut dyn Server, &mut pair.queue] {
         server.kill().unwrap();
         assert!(!server.is_ready());
         let begun = Instant::now();

@@ -1,13 +1,14 @@
 //! Milvus's formats on the wire, in etcd and in the queue; never opens a connection.
 //!
 //! In reading order: [`timestamp`], [`ids`] and [`position`] are the vocabulary; [`message`] and
-//! [`op`] read what the queue holds; [`splice`] gives a message its new names without touching its
+//! [`op`] (with [`access`]) read what the queue holds; [`splice`] gives a message its new names without touching its
 //! rows; [`fence`] makes deletes of an insert's keys; [`replicate`] is the call that carries
 //! messages to a target; [`keys`], [`catalog`] and [`serving`] read etcd's keys and records. All that
 //! can be wrong with any of them is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
+pub mod access;
 pub mod catalog;
 mod error;
 pub mod fence;

@@ -95,6 +95,11 @@ pub enum Message {
     Other(i32, Timestamp),
 }
 
+/// The name of a message type in Milvus's API, or `type <number>`.
+pub fn type_name(kind: i32) -> String {
+    MsgType::try_from(kind).map_or_else(|_| format!("type {kind}"), |t| t.as_str_name().to_owned())
+}
+
 /// Reads one record of a physical channel's topic.
 pub fn decode(raw: Bytes) -> Result<Message, DecodeError> {
     let header = fields::header(&raw)?;

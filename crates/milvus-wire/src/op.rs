@@ -1,6 +1,7 @@
 //! Reads the requests of the op channel (`<prefix>-replicate-msg`): databases, indexes, load,
-//! flush. Never carries them out.
+//! flush, access. Never carries them out.
 
+use crate::access::AccessRequest;
 use crate::error::DecodeError;
 use crate::fields;
 use crate::proto::common::MsgType;
@@ -15,10 +16,14 @@ pub enum OpRequest {
     CreateDatabase(pb::CreateDatabaseRequest),
     /// `DropDatabase`.
     DropDatabase(pb::DropDatabaseRequest),
+    /// `AlterDatabase`, since 2.4.
+    AlterDatabase(pb::AlterDatabaseRequest),
     /// `CreateIndex`.
     CreateIndex(pb::CreateIndexRequest),
     /// `DropIndex`.
     DropIndex(pb::DropIndexRequest),
+    /// `AlterIndex`.
+    AlterIndex(pb::AlterIndexRequest),
     /// `LoadCollection`.
     LoadCollection(pb::LoadCollectionRequest),
     /// `ReleaseCollection`.
@@ -29,6 +34,8 @@ pub enum OpRequest {
     ReleasePartitions(pb::ReleasePartitionsRequest),
     /// `Flush`.
     Flush(pb::FlushRequest),
+    /// A request on users, roles or grants.
+    Access(AccessRequest),
 }
 
 /// An entry of the op channel.
@@ -43,11 +50,18 @@ pub struct OpMessage {
 /// Reads one record of the op channel's topic.
 pub fn decode(raw: &[u8]) -> Result<OpMessage, DecodeError> {
     let header = fields::header(raw)?;
-    let request = match MsgType::try_from(header.msg_type) {
+    let kind = MsgType::try_from(header.msg_type);
+    if let Some(access) = kind.ok().and_then(|kind| AccessRequest::decode(kind, raw)) {
+        let request = Ok(OpRequest::Access(access?));
+        return Ok(OpMessage { timestamp: Timestamp(header.timestamp), request });
+    }
+    let request = match kind {
         Ok(MsgType::CreateDatabase) => OpRequest::CreateDatabase(body("a CreateDatabase", raw)?),
         Ok(MsgType::DropDatabase) => OpRequest::DropDatabase(body("a DropDatabase", raw)?),
+        Ok(MsgType::AlterDatabase) => OpRequest::AlterDatabase(body("an AlterDatabase", raw)?),
         Ok(MsgType::CreateIndex) => OpRequest::CreateIndex(body("a CreateIndex", raw)?),
         Ok(MsgType::DropIndex) => OpRequest::DropIndex(body("a DropIndex", raw)?),
+        Ok(MsgType::AlterIndex) => OpRequest::AlterIndex(body("an AlterIndex", raw)?),
         Ok(MsgType::LoadCollection) => OpRequest::LoadCollection(body("a LoadCollection", raw)?),
         Ok(MsgType::ReleaseCollection) => {
             OpRequest::ReleaseCollection(body("a ReleaseCollection", raw)?)
@@ -75,13 +89,16 @@ impl OpRequest {
         match self {
             Self::CreateDatabase(_) => "CreateDatabase",
             Self::DropDatabase(_) => "DropDatabase",
+            Self::AlterDatabase(_) => "AlterDatabase",
             Self::CreateIndex(_) => "CreateIndex",
             Self::DropIndex(_) => "DropIndex",
+            Self::AlterIndex(_) => "AlterIndex",
             Self::LoadCollection(_) => "LoadCollection",
             Self::ReleaseCollection(_) => "ReleaseCollection",
             Self::LoadPartitions(_) => "LoadPartitions",
             Self::ReleasePartitions(_) => "ReleasePartitions",
             Self::Flush(_) => "Flush",
+            Self::Access(request) => request.name(),
         }
     }
 
@@ -90,22 +107,30 @@ impl OpRequest {
         match self {
             Self::CreateDatabase(request) => &request.db_name,
             Self::DropDatabase(request) => &request.db_name,
+            Self::AlterDatabase(request) => &request.db_name,
             Self::CreateIndex(request) => &request.db_name,
             Self::DropIndex(request) => &request.db_name,
+            Self::AlterIndex(request) => &request.db_name,
             Self::LoadCollection(request) => &request.db_name,
             Self::ReleaseCollection(request) => &request.db_name,
             Self::LoadPartitions(request) => &request.db_name,
             Self::ReleasePartitions(request) => &request.db_name,
             Self::Flush(request) => &request.db_name,
+            Self::Access(_) => "",
         }
     }
 
-    /// The collections it concerns: none for a database's request, any number for a flush.
+    /// The collections it concerns: none for a request on a database or on access, any number for a
+    /// flush.
     pub fn collections(&self) -> Vec<&str> {
         match self {
-            Self::CreateDatabase(_) | Self::DropDatabase(_) => Vec::new(),
+            Self::CreateDatabase(_)
+            | Self::DropDatabase(_)
+            | Self::AlterDatabase(_)
+            | Self::Access(_) => Vec::new(),
             Self::CreateIndex(request) => vec![&request.collection_name],
             Self::DropIndex(request) => vec![&request.collection_name],
+            Self::AlterIndex(request) => vec![&request.collection_name],
             Self::LoadCollection(request) => vec![&request.collection_name],
             Self::ReleaseCollection(request) => vec![&request.collection_name],
             Self::LoadPartitions(request) => vec![&request.collection_name],
@@ -114,13 +139,16 @@ impl OpRequest {
         }
     }
 
-    /// Puts it into another database, its collections renamed by `f`.
+    /// Puts it into another database, its collections renamed by `f`. A request on access has names of
+    /// its own ([`AccessRequest::rename`]).
     pub fn rename(&mut self, database: &str, f: impl Fn(&str) -> String) {
         let (old, names): (&mut String, &mut [String]) = match self {
             Self::CreateDatabase(request) => (&mut request.db_name, &mut []),
             Self::DropDatabase(request) => (&mut request.db_name, &mut []),
+            Self::AlterDatabase(request) => (&mut request.db_name, &mut []),
             Self::CreateIndex(request) => one(&mut request.db_name, &mut request.collection_name),
             Self::DropIndex(request) => one(&mut request.db_name, &mut request.collection_name),
+            Self::AlterIndex(request) => one(&mut request.db_name, &mut request.collection_name),
             Self::LoadCollection(request) => {
                 one(&mut request.db_name, &mut request.collection_name)
             }
@@ -134,6 +162,7 @@ impl OpRequest {
                 one(&mut request.db_name, &mut request.collection_name)
             }
             Self::Flush(request) => (&mut request.db_name, &mut request.collection_names),
+            Self::Access(_) => return,
         };
         database.clone_into(old);
         for name in names {

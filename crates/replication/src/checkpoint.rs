@@ -8,11 +8,12 @@
 //! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
 //! | `serving/<task>/<id>` | [`Served`](crate::difference::Served): how its collection was served on the source when that was last carried over |
+//! | `missed/<task>/<timestamp>-<request>-<collection>` | [`Missed`](crate::missed::Missed): what the target lacks because it can't be replicated |
 //! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
 
 use crate::error::Result;
 use crate::ports::{Store, Transaction};
-use crate::stored::{self, FORM, decode, encode, load_one};
+use crate::stored::{self, decode, encode, load_one};
 use crate::window::Position;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::position::MessageId;
@@ -23,7 +24,6 @@ use std::collections::BTreeMap;
 /// How far a task is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    form: u32,
     /// Where each channel resumes.
     #[serde(with = "stored::positions")]
     pub channels: BTreeMap<String, Position>,
@@ -108,7 +108,6 @@ impl Covered {
 /// The next message of the op channel.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OpPosition {
-    form: u32,
     /// Inclusive.
     #[serde(with = "stored::id")]
     pub next: MessageId,
@@ -121,7 +120,6 @@ pub struct OpPosition {
 /// duplicates.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Fence {
-    form: u32,
     /// Up to this source tick.
     #[serde(with = "stored::timestamp")]
     pub upto: Timestamp,
@@ -141,7 +139,7 @@ pub struct Loaded {
 impl Checkpoint {
     /// A checkpoint to store.
     pub fn new(channels: BTreeMap<String, Position>, pending: Option<Pending>) -> Self {
-        Self { form: FORM, channels, pending }
+        Self { channels, pending }
     }
 
     /// Adds this record to a transaction.
@@ -160,7 +158,7 @@ impl Covered {
 impl OpPosition {
     /// A position to store.
     pub fn new(next: MessageId, at: Timestamp) -> Self {
-        Self { form: FORM, next, at }
+        Self { next, at }
     }
 
     /// Adds this record to a transaction.
@@ -183,7 +181,7 @@ pub fn fence_key(task: &str) -> String {
 pub async fn fence(store: &dyn Store, task: &str, upto: Timestamp) -> Result<Vec<u8>> {
     let before: Option<Fence> = load_one(store, &fence_key(task)).await?;
     let upto = before.map_or(upto, |f| f.upto.max(upto));
-    Ok(encode(&Fence { form: FORM, upto }))
+    Ok(encode(&Fence { upto }))
 }
 
 /// Where a collection of a task is kept.
@@ -194,6 +192,11 @@ pub fn collection_key(task: &str, id: CollectionId) -> String {
 /// Where is kept how a collection of a task was served.
 pub fn serving_key(task: &str, id: CollectionId) -> String {
     format!("serving/{task}/{id}")
+}
+
+/// Where is kept what the target of a task lacks.
+pub fn missed_prefix(task: &str) -> String {
+    format!("missed/{task}/")
 }
 
 /// Reads everything stored of a task.
@@ -210,7 +213,8 @@ pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
 /// The keys of everything stored of a task besides its own record, for deleting it.
 pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
-    for prefix in [format!("collection/{task}/"), format!("serving/{task}/")] {
+    let collections = [format!("collection/{task}/"), format!("serving/{task}/")];
+    for prefix in collections.into_iter().chain([missed_prefix(task)]) {
         keys.extend(store.list(&prefix).await?.into_iter().map(|(key, _)| key));
     }
     Ok(keys)

@@ -306,7 +306,7 @@ impl Cover {
 }
 
 /// Where a collection begins that is replicated from its creation on.
-fn starts(collection: &Collection) -> BTreeMap<String, From> {
+pub(crate) fn starts(collection: &Collection) -> BTreeMap<String, From> {
     let from = |id: &MessageId| From { id: id.clone(), after: Timestamp::ZERO };
     collection.start_positions.iter().map(|(channel, id)| (channel.clone(), from(id))).collect()
 }
@@ -336,7 +336,11 @@ fn first_of(
     from
 }
 
-fn covered(collection: &Collection, from: BTreeMap<String, From>, stage: Stage) -> Result<Covered> {
+pub(crate) fn covered(
+    collection: &Collection,
+    from: BTreeMap<String, From>,
+    stage: Stage,
+) -> Result<Covered> {
     let missing = collection.pchannels.iter().find(|p| !from.contains_key(*p));
     if let Some(channel) = missing {
         return Err(Error::transient(format!(

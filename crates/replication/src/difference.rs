@@ -4,7 +4,7 @@
 
 use crate::checkpoint::serving_key;
 use crate::ports::Transaction;
-use crate::stored::{FORM, encode};
+use crate::stored::encode;
 use milvus_wire::catalog::{Collection, Partition as Record, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::op::OpRequest;
@@ -16,9 +16,8 @@ use std::collections::BTreeMap;
 
 /// How a collection is served on the source, with names instead of most ids. This is also the form
 /// in which it is stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Served {
-    form: u32,
     /// By id: a name that was used again is another index.
     pub indexes: BTreeMap<i64, Index>,
     /// `None`: nothing of it is loaded.
@@ -73,12 +72,6 @@ pub enum Change {
     LoadPartitions(Vec<String>, i32),
 }
 
-impl Default for Served {
-    fn default() -> Self {
-        Self { form: FORM, indexes: BTreeMap::new(), load: None, partitions: BTreeMap::new() }
-    }
-}
-
 impl Served {
     /// From the records of the source.
     pub fn new(collection: &Collection, partitions: &[Record], serving: &Serving) -> Self {
@@ -103,7 +96,6 @@ impl Served {
         };
         let here = partitions.iter().filter(|partition| partition.state == State::Created);
         Self {
-            form: FORM,
             indexes: serving.indexes.iter().map(|i| (i.id, index(i))).collect(),
             load,
             partitions: here.map(|p| (p.id.0, partition(p))).collect(),
@@ -139,6 +131,7 @@ impl Served {
         let none = |loaded: Vec<bool>| loaded.into_iter().all(|loaded| !loaded);
         match request {
             OpRequest::CreateIndex(r) => named(&r.index_name, &r.field_name),
+            OpRequest::AlterIndex(r) => named(&r.index_name, ""),
             OpRequest::DropIndex(r) => !named(&r.index_name, &r.field_name),
             OpRequest::LoadCollection(_) => {
                 self.load.is_some_and(|load| load.whole)
@@ -147,7 +140,11 @@ impl Served {
             OpRequest::ReleaseCollection(_) => self.load.is_none(),
             OpRequest::LoadPartitions(r) => self.load.is_some() && all(loaded(&r.partition_names)),
             OpRequest::ReleasePartitions(r) => none(loaded(&r.partition_names)),
-            OpRequest::CreateDatabase(_) | OpRequest::DropDatabase(_) | OpRequest::Flush(_) => true,
+            OpRequest::CreateDatabase(_)
+            | OpRequest::DropDatabase(_)
+            | OpRequest::AlterDatabase(_)
+            | OpRequest::Flush(_)
+            | OpRequest::Access(_) => true,
         }
     }
 }
@@ -303,7 +300,6 @@ mod tests {
             (*id, Partition { name: (*name).into(), loaded: *loaded })
         };
         Served {
-            form: FORM,
             indexes: indexes.iter().map(|(id, name)| (*id, index(name))).collect(),
             load: load.map(|(whole, replicas)| Load { whole, replicas }),
             partitions: partitions.iter().map(partition).collect(),

@@ -14,12 +14,9 @@ use tokio::time::Instant;
 /// What a restart restamps for no other reason is at most this much.
 const RESERVE_MS: u64 = 2000;
 
-const FORM: u32 = 1;
-
 /// What is stored of a lane.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct LaneRecord {
-    form: u32,
     /// The last closing tick: to be sent again after a restart, in case it was not.
     committed: u64,
     /// No tick above it was sent, no stamp above it handed out, save for those of `open`.
@@ -180,7 +177,7 @@ impl Held {
     pub(crate) fn reserve(&self, tick: Timestamp, key: String, transaction: &mut Transaction) {
         let reserved = tick.plus_ms(RESERVE_MS).0;
         let committed = self.state.committed.0;
-        let record = LaneRecord { form: FORM, committed, reserved, open: None };
+        let record = LaneRecord { committed, reserved, open: None };
         transaction.puts.push((key, encode(&record)));
     }
 
@@ -210,7 +207,7 @@ impl Held {
         transaction: &mut Transaction,
     ) {
         let reserved = self.state.reserved.max(committed).0;
-        let record = LaneRecord { form: FORM, committed: committed.0, reserved, open };
+        let record = LaneRecord { committed: committed.0, reserved, open };
         transaction.puts.push((key, encode(&record)));
     }
 }

@@ -18,7 +18,6 @@ pub(crate) const BEAT: Duration = Duration::from_secs(5);
 
 #[derive(Serialize, Deserialize)]
 struct Holder {
-    form: u32,
     holder: String,
 }
 
@@ -65,7 +64,7 @@ impl Lease {
                 )));
             }
         }
-        let holder = Holder { form: 1, holder: store.holder().to_owned() };
+        let holder = Holder { holder: store.holder().to_owned() };
         let transaction = Transaction {
             conditions: vec![(self.key.clone(), stored.map_or(0, |s| s.version))],
             puts: vec![(self.key.clone(), encode(&holder))],

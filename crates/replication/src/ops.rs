@@ -1,4 +1,4 @@
-//! The op channel: databases, indexes, load, flush. It has no ticks, and its messages come after
+//! The op channel: databases, indexes, load, flush, and users and roles if the task is asked to. It has no ticks, and its messages come after
 //! the fact, late or never; so each waits until the rows have come as far as its timestamp, and is
 //! left out if what it concerns has ended or been overtaken since. While it waits, `serving` looks at
 //! the catalog for what this channel does not tell, so that the two never ask the target at once.
@@ -8,6 +8,7 @@ use crate::checkpoint::OpPosition;
 use crate::error::{Error, Kind, Result};
 use crate::lease;
 use crate::life::Ports;
+use crate::missed::Missed;
 use crate::observer::Event;
 use crate::ports::{Ddl, Record, Transaction};
 use crate::selection::named;
@@ -85,8 +86,8 @@ impl Ops {
             match message.request {
                 Ok(request) => self.carry_out(request, message.timestamp).await?,
                 Err(kind) => {
-                    tracing::warn!(kind, "a request of this type is not replicated");
-                    self.count(&format!("unsupported_{kind}"));
+                    let missed = Missed::of_type(kind, message.timestamp);
+                    missed.note(&self.task, &self.ports).await?;
                 }
             }
             self.save(&OpPosition::new(id, message.timestamp)).await?;
@@ -148,11 +149,21 @@ impl Ops {
         let selection = &self.task.selection;
         let snapshot = self.ports.catalog.snapshot().await?;
         match &mut request {
-            OpRequest::CreateDatabase(_) | OpRequest::DropDatabase(_) => {
+            OpRequest::Access(access) => {
+                access.rename(|database, name| {
+                    let names = &self.task.names;
+                    let (database, name) = names.collection(named(database), name);
+                    (database.to_owned(), name.to_owned())
+                });
+                return Ok(self.task.access.then_some(request));
+            }
+            OpRequest::CreateDatabase(_)
+            | OpRequest::DropDatabase(_)
+            | OpRequest::AlterDatabase(_) => {
                 let here = snapshot.databases.iter().find(|d| d.name == database);
                 let wanted = match request {
-                    OpRequest::CreateDatabase(_) => here.is_some(),
-                    _ => here.is_none_or(|d| d.created < at),
+                    OpRequest::DropDatabase(_) => here.is_none_or(|d| d.created < at),
+                    _ => here.is_some(),
                 };
                 if !wanted || !selection.covers_database(&database) {
                     return Ok(None);

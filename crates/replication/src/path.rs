@@ -6,6 +6,7 @@ use crate::cover::{Cover, next_event};
 use crate::delivery::{Delivery, retry};
 use crate::error::{Error, Result};
 use crate::merge::{Step, Then, merge, with_pending};
+use crate::missed::take_out;
 use crate::ops::Progress;
 use crate::ports::{CatalogEvent, Transaction};
 use crate::route::Routed;
@@ -71,6 +72,9 @@ impl Path {
             }
             let displaced = stop.until(cover.meet_partitions(upto)).await??;
             let mut round = cover.channels.take(upto);
+            for missed in take_out(&mut round) {
+                stop.until(missed.note(&cover.task, &cover.ports)).await??;
+            }
             round.extend(cover.drop_displaced(&displaced, &round));
             for (step, ahead) in with_pending(merge(round, upto)) {
                 self.step(step, &ahead).await?; // 3 merge

@@ -193,6 +193,10 @@ pub trait Target: Send + Sync {
     async fn clock(&self) -> Result<Timestamp>;
 }
 
+/// The largest value of a record. What a task keeps is far below: a position of some hundred bytes
+/// for each of its channels, and each collection in a record of its own. etcd takes 1.5 MiB at a time.
+pub const VALUE_BYTES_MAX: usize = 1 << 20;
+
 /// A stored value and its version, which changes with every write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -207,7 +211,7 @@ pub struct Stored {
 pub struct Transaction {
     /// Each key must have this version now; zero: it must not exist.
     pub conditions: Vec<(String, u64)>,
-    /// Written.
+    /// Written; a value has at most [`VALUE_BYTES_MAX`].
     pub puts: Vec<(String, Vec<u8>)>,
     /// Removed; one that is not there is fine.
     pub deletes: Vec<String>,

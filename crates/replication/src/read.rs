@@ -236,7 +236,7 @@ impl Channels {
         let Some(channel) = self.open.get_mut(name) else {
             return Ok(());
         };
-        self.held_bytes += channel.accept(name, record, roster, &*self.source, &*self.observer)?;
+        self.held_bytes += channel.accept(name, record, roster, &*self.source)?;
         if self.held_bytes > self.held_bytes_max {
             return Err(Error::permanent(format!(
                 "more than {} MiB were read without a tick that covers {name}; raise \
@@ -346,7 +346,6 @@ impl Channel {
         record: Record,
         roster: &Roster,
         source: &dyn Source,
-        observer: &dyn Observer,
     ) -> Result<usize> {
         let Record { id, payload } = record;
         let bytes = payload.len();
@@ -367,10 +366,6 @@ impl Channel {
         if let Message::Tick(at) = message {
             self.window.tick(id, at);
             return Ok(0);
-        }
-        if let Message::Other(kind, _) = message {
-            tracing::warn!(channel = name, kind, "a message of this type is not replicated");
-            observer.event(Event::Counted(&format!("unsupported_{kind}"), 1));
         }
         let Some(order) = self.window.order(timestamp(&message)) else {
             return Ok(0);

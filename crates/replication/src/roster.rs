@@ -89,7 +89,9 @@ impl Roster {
             Message::Import { collection_id, .. } => {
                 return self.collections.contains_key(collection_id);
             }
-            Message::Tick(_) | Message::Other(..) => return false,
+            // It may concern anything.
+            Message::Other(..) => return true,
+            Message::Tick(_) => return false,
         };
         match self.collections.get(&collection) {
             None => self.selection.find(named(database), name).is_some(),

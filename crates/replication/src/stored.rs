@@ -6,12 +6,20 @@ use crate::ports::Store;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The form of the records. One of a higher form is refused, not damaged.
-pub(crate) const FORM: u32 = 1;
+/// The form of the records, written into each. One of a higher form is refused, not damaged; one
+/// without is of the first.
+const FORM: u32 = 1;
 
 /// A record as it is stored.
 pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
-    serde_json::to_vec(record).expect("a record of numbers, texts and maps has a JSON form")
+    #[derive(Serialize)]
+    struct Written<'a, T> {
+        form: u32,
+        #[serde(flatten)]
+        record: &'a T,
+    }
+    serde_json::to_vec(&Written { form: FORM, record })
+        .expect("a record of numbers, texts and maps has a JSON form")
 }
 
 /// The record that is stored under a key.
@@ -112,5 +120,33 @@ pub(crate) mod positions {
     ) -> Result<BTreeMap<String, Position>, D::Error> {
         let stored = BTreeMap::<String, Stored>::deserialize(d)?;
         Ok(stored.into_iter().map(|(k, p)| (k, Position { id: p.id, tick: p.tick })).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Record {
+        number: u64,
+    }
+
+    #[test]
+    fn a_record_says_its_form_and_one_without_is_read() {
+        let stored = encode(&Record { number: 7 });
+        assert_eq!(stored, br#"{"form":1,"number":7}"#);
+        for known in [stored.as_slice(), br#"{"number":7}"#] {
+            assert_eq!(decode::<Record>("k", known).unwrap(), Record { number: 7 });
+        }
+    }
+
+    #[test]
+    fn a_newer_form_is_refused_by_the_name_of_its_key() {
+        let newer = br#"{"form":2,"number":"seven"}"#;
+        let error = decode::<Record>("collection/t/1", newer).unwrap_err();
+        assert_eq!(error.kind, Kind::Permanent);
+        assert!(error.what.contains("collection/t/1 was written by a newer"), "{error}");
     }
 }

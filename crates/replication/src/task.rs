@@ -21,8 +21,22 @@ pub struct Task {
     /// Creating and dropping partitions is left out; rows keep their partition if the target has
     /// one of that name, else go to the default partition.
     pub ignore_partition: bool,
+    /// Users, roles and grants are replicated: by at most one task of a target.
+    pub access: bool,
+    /// What becomes of a request that can't be replicated.
+    pub unsupported: Unsupported,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// What becomes of a request of the source that can't be replicated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The task stops with a reason: a person decides.
+    #[default]
+    Stop,
+    /// It is counted and put on the list of what the target lacks.
+    Continue,
 }
 
 /// Named bounds of a task and its link (invariant I9).

@@ -1,23 +1,25 @@
-//! The only place where concrete clients are made. A second queue is one more arm in `source`, a
+//! The only place where concrete clients are made. A further queue is one more arm in `source`, a
 //! second target one more arm in `MilvusTargets::open`, a second store one more arm in `store`.
 //! Never connects to a source or target: a client connects when it is used.
 
-use crate::config::{Config, EtcdConfig, KafkaConfig, QueueConfig, StoreConfig};
+use crate::config::{Config, EtcdConfig, KafkaConfig, PulsarConfig, QueueConfig, StoreConfig};
 use crate::tasks::TaskRecord;
 use crate::world::{RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
+use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::milvus::{Milvus, MilvusOptions};
-use connectors::store::{MemoryStore, SqliteStore};
+use connectors::pulsar::{Pulsar, PulsarOptions};
+use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
-use replication::ports::{Catalog, Source, Store, Target};
+use replication::ports::{Catalog, Source, Store, Target, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything outside, as configured.
 pub async fn world(config: &Config) -> Result<World> {
     Ok(World {
-        store: store(&config.store).await?,
+        store: store(config).await?,
         source: source(&config.source.queue, config.source.channels)?,
         catalog: catalog(&config.source.catalog)?,
         targets: Arc::new(MilvusTargets),
@@ -25,16 +27,34 @@ pub async fn world(config: &Config) -> Result<World> {
     })
 }
 
-async fn store(config: &StoreConfig) -> Result<Arc<dyn Store>> {
-    Ok(match config {
+async fn store(config: &Config) -> Result<Arc<dyn Store>> {
+    let state = &config.state_folder;
+    Ok(match &config.store {
         StoreConfig::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
         StoreConfig::Memory => Arc::new(MemoryStore::new()),
+        StoreConfig::Etcd(etcd) => Arc::new(EtcdStore::open(etcd_options(etcd), state).await?),
+        StoreConfig::Mysql(mysql) => Arc::new(MysqlStore::open(mysql.clone(), state).await?),
     })
+}
+
+/// A copy of a store that is gone with the process, to try something on.
+pub async fn copy_in_memory(store: &dyn Store) -> Result<Arc<dyn Store>> {
+    let copy = MemoryStore::new();
+    let records = store.list("").await?.into_iter();
+    let puts = records.map(|(key, stored)| (key, stored.value)).collect();
+    copy.commit(Transaction { puts, ..Transaction::default() }).await?;
+    Ok(Arc::new(copy))
+}
+
+/// What the Go tool has left in an etcd.
+pub async fn go_records_in_etcd(etcd: &EtcdConfig) -> Result<GoRecords> {
+    from_etcd(etcd_options(etcd)).await
 }
 
 fn source(queue: &QueueConfig, channels: usize) -> Result<Arc<dyn Source>> {
     Ok(match queue {
         QueueConfig::Kafka(kafka) => Arc::new(Kafka::new(kafka_options(kafka, channels))?),
+        QueueConfig::Pulsar(pulsar) => Arc::new(Pulsar::new(pulsar_options(pulsar, channels))?),
     })
 }
 
@@ -51,17 +71,32 @@ fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
     }
 }
 
+fn pulsar_options(pulsar: &PulsarConfig, channels: usize) -> PulsarOptions {
+    PulsarOptions {
+        brokers: pulsar.brokers.clone(),
+        tenant: pulsar.tenant.clone(),
+        namespace: pulsar.namespace.clone(),
+        login: pulsar.login.clone(),
+        tls: pulsar.tls.clone(),
+        // The op channel is one more.
+        channels: channels + 1,
+    }
+}
+
 fn catalog(etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
+    Ok(Arc::new(Etcd::new(etcd_options(etcd))?))
+}
+
+fn etcd_options(etcd: &EtcdConfig) -> EtcdOptions {
     let (username, password) = etcd.login.clone().unwrap_or_default();
-    let options = EtcdOptions {
+    EtcdOptions {
         endpoints: etcd.endpoints.clone(),
         root_path: etcd.root_path.clone(),
         meta_sub_path: etcd.meta_sub_path.clone(),
         username,
         password,
         tls: etcd.tls.clone(),
-    };
-    Ok(Arc::new(Etcd::new(options)?))
+    }
 }
 
 /// Targets that are a Milvus.

@@ -20,6 +20,7 @@ pub mod secret;
 pub mod service;
 pub mod signal;
 pub mod supervisor;
+pub mod takeover;
 pub mod tasks;
 pub mod telemetry;
 pub mod tls;

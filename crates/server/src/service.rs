@@ -42,6 +42,7 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
             op_channel: config.source.op_channel.clone(),
+            unsupported: config.unsupported,
             limits: config.limits.clone(),
             backoff_first: config.backoff_first,
         };
@@ -137,10 +138,13 @@ async fn serve(
 
 /// What is shown of the source; its logins are not.
 fn place(source: &SourceConfig) -> SourcePlace {
-    let QueueConfig::Kafka(kafka) = &source.queue;
+    let (queue, queue_address) = match &source.queue {
+        QueueConfig::Kafka(kafka) => ("kafka", kafka.brokers.clone()),
+        QueueConfig::Pulsar(pulsar) => ("pulsar", pulsar.brokers.join(",")),
+    };
     SourcePlace {
-        queue: "kafka",
-        queue_address: kafka.brokers.clone(),
+        queue,
+        queue_address,
         catalog_addresses: source.catalog.endpoints.clone(),
         catalog_root_path: source.catalog.root_path.clone(),
     }

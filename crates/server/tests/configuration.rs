@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+use connectors::pulsar::PulsarLogin;
 use server::config::{self, Config, Faults, QueueConfig, StoreConfig, keys};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -33,7 +34,9 @@ fn little_has_to_be_said() {
     assert_eq!(faults.warnings, Vec::<String>::new());
     assert_eq!(config.address, "127.0.0.1:8444");
     assert_eq!((config.max_task_num, config.max_name_length), (100, 256));
-    assert_eq!(config.store, StoreConfig::Sqlite("milvus-cdc.db".into()));
+    assert!(
+        matches!(config.store, StoreConfig::Sqlite(file) if file.as_os_str() == "milvus-cdc.db")
+    );
     assert_eq!(config.source.catalog.endpoints, ["127.0.0.1:2379"]);
     assert_eq!(config.source.catalog.root_path, "by-dev");
     assert_eq!(config.source.catalog.meta_sub_path, "meta");
@@ -55,7 +58,7 @@ fn everything_can_be_said_in_the_environment_alone() {
             ("PATH", "/bin"),
         ],
     );
-    let QueueConfig::Kafka(kafka) = config.source.queue;
+    let QueueConfig::Kafka(kafka) = config.source.queue else { panic!("another queue") };
     assert_eq!(kafka.brokers, "b1:1,b2:2");
     assert_eq!(kafka.consumer["ssl.ca.location"], "/ca.pem");
     assert_eq!(config.source.catalog.endpoints, ["e1:1", "e2:2"]);
@@ -77,6 +80,46 @@ fn the_environment_lies_over_the_file_and_an_unknown_variable_is_a_warning() {
     );
 }
 
+/// The keys that the next test gets wrong.
+const WRONG: [&str; 36] = [
+    "address",
+    "maxTaskNum",
+    "maxNameLength",
+    "logLevel",
+    "logFormat",
+    "dryRun",
+    "replicateID",
+    "metaStoreConfig.storeType",
+    "metaStoreConfig.mysqlSourceUrl",
+    "metaStoreConfig.etcd.address",
+    "packer.memoryLimit",
+    "retry.maxBackOff",
+    "retry.initBackOff",
+    "target.settleTime",
+    "target.laneWaitMax",
+    "target.keepAlive",
+    "limits.roundSize",
+    "limits.callSize",
+    "limits.finishMax",
+    "limits.requests",
+    "sourceConfig.timeTickInterval",
+    "sourceConfig.channelNum",
+    "sourceConfig.defaultPartitionName",
+    "sourceConfig.etcd.address",
+    "sourceConfig.etcd.enableAuth",
+    "sourceConfig.etcd.tlsCertPath",
+    "sourceConfig.etcd.tlsMinVersion",
+    "sourceConfig.kafka.address",
+    "sourceConfig.kafka.saslUsername",
+    "sourceConfig.kafka.saslMechanisms",
+    "sourceConfig.kafka.securityProtocol",
+    "sourceConfig.pulsar.address",
+    "sourceConfig.pulsar.authParams",
+    "sourceConfig.pulsar.authPlugin",
+    "sourceConfig.pulsar.tenant",
+    "sourceConfig.replicateChan",
+];
+
 #[test]
 fn all_errors_are_reported_at_once_with_key_value_and_remedy() {
     let text = "
@@ -87,7 +130,7 @@ logLevel: loud
 logFormat: xml
 dryRun: true
 replicateID: r
-metaStoreConfig: {storeType: mysql}
+metaStoreConfig: {storeType: postgres, mysqlSourceUrl: 'u:p@udp(h:1)/d', etcd: {address: [x]}}
 packer: {memoryLimit: 1}
 retry: {maxBackOff: 99999, initBackOff: x}
 target: {settleTime: 30, laneWaitMax: soon, keepAlive: sometimes}
@@ -98,45 +141,13 @@ sourceConfig:
   defaultPartitionName: other
   etcd: {address: [x], enableAuth: maybe, enableTLS: true, tlsCertPath: /no/such, tlsMinVersion: '2'}
   kafka: {address: [nohost], saslUsername: u, saslMechanisms: GSSAPI, securityProtocol: ftp}
-  pulsar: {address: 'pulsar://p:1'}
+  pulsar: {address: 'http://p:1', tenant: a/b, authPlugin: athenz, authParams: 'a:b,c'}
 ";
     let (config, faults) = read(text, &[]);
     assert!(config.is_none());
     let said: BTreeMap<&str, String> =
         faults.errors.iter().map(|e| (e.key.as_str(), e.to_string())).collect();
-    for key in [
-        "address",
-        "maxTaskNum",
-        "maxNameLength",
-        "logLevel",
-        "logFormat",
-        "dryRun",
-        "replicateID",
-        "metaStoreConfig.storeType",
-        "packer.memoryLimit",
-        "retry.maxBackOff",
-        "retry.initBackOff",
-        "target.settleTime",
-        "target.laneWaitMax",
-        "target.keepAlive",
-        "limits.roundSize",
-        "limits.callSize",
-        "limits.finishMax",
-        "limits.requests",
-        "sourceConfig.timeTickInterval",
-        "sourceConfig.channelNum",
-        "sourceConfig.defaultPartitionName",
-        "sourceConfig.etcd.address",
-        "sourceConfig.etcd.enableAuth",
-        "sourceConfig.etcd.tlsCertPath",
-        "sourceConfig.etcd.tlsMinVersion",
-        "sourceConfig.kafka.address",
-        "sourceConfig.kafka.saslUsername",
-        "sourceConfig.kafka.saslMechanisms",
-        "sourceConfig.kafka.securityProtocol",
-        "sourceConfig.pulsar.address",
-        "sourceConfig.replicateChan",
-    ] {
+    for key in WRONG {
         assert!(said.contains_key(key), "{key} is not in {said:#?}");
     }
     assert_eq!(
@@ -144,8 +155,7 @@ sourceConfig:
         "limits.requests: \"0\": not a whole number in the range; write one from 1 to 10000, or \
          leave the key out for 64"
     );
-    assert!(said["metaStoreConfig.storeType"].contains("not supported yet"));
-    assert!(said["sourceConfig.pulsar.address"].contains("not supported yet"));
+    assert!(said["metaStoreConfig.mysqlSourceUrl"].contains("protocol udp is not understood"));
     assert!(faults.errors.iter().all(|e| !e.remedy.is_empty()));
 }
 
@@ -188,7 +198,7 @@ maxtasknum: '8'
     assert_eq!(config.source.op_channel, "17");
     assert_eq!(config.source.catalog.root_path, "1.5");
     assert_eq!(config.max_task_num, 8);
-    let QueueConfig::Kafka(kafka) = config.source.queue;
+    let QueueConfig::Kafka(kafka) = config.source.queue else { panic!("another queue") };
     assert_eq!(
         (kafka.consumer["fetch.min.bytes"].as_str(), kafka.consumer["x"].as_str()),
         ("5", "true")
@@ -244,7 +254,7 @@ packer: {timerInterval: 5000, maxCount: 10, maxMsgSize: 0, memoryLimit: 0}
         "batchMode",
         "retry.retryTimes",
         "packer.maxCount",
-        "metaStoreConfig.etcd",
+        "metaStoreConfig.etcd.rootPath",
         "sourceConfig.etcd.username",
     ] {
         assert!(
@@ -254,6 +264,57 @@ packer: {timerInterval: 5000, maxCount: 10, maxMsgSize: 0, memoryLimit: 0}
         );
     }
     assert!(!faults.warnings.iter().any(|w| w.contains("hunter2") || w.contains("detectDeadLock")));
+}
+
+#[test]
+fn a_shared_store_is_what_the_go_tools_keys_say() {
+    let with = |lines: &str| good(&format!("{MINIMAL}\nmetaStoreConfig:\n{lines}"), &[]);
+    let etcd = "  storeType: etcd
+  rootPath: my-cdc
+  etcd: {address: 'e:1', enableAuth: true, username: u, password: hunter2}
+  mysqlSourceUrl: root:hunter3@tcp(h:3306)/d
+";
+    let config = with(etcd);
+    let StoreConfig::Etcd(store) = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!(
+        (store.endpoints.as_slice(), store.root_path.as_str()),
+        (&["e:1".into()][..], "my-cdc")
+    );
+    let mysql = config.shared.mysql.as_ref().unwrap();
+    assert_eq!((mysql.dsn.to_string().as_str(), mysql.root_path.as_str()), ("h:3306/d", "my-cdc"));
+    let dump = config.dump();
+    assert!(!dump.contains("hunter") && !format!("{config:?}").contains("hunter"), "{dump}");
+    assert_eq!(good(&dump, &[]).dump(), dump);
+
+    let config = with("  storeType: mysql\n  mysqlSourceUrl: u:p@tcp(h:1)/d?tls=true\n");
+    let StoreConfig::Mysql(store) = &config.store else { panic!("{:?}", config.store) };
+    assert_eq!((store.root_path.as_str(), store.dsn.tls()), ("cdc-by-dev", true));
+    assert!(config.shared.etcd.is_none());
+    let config =
+        with("  storeType: etcd\n  etcdEndpoints: ['old:1']\n  etcd: {address: 'new:1'}\n");
+    assert_eq!(config.shared.etcd.unwrap().endpoints, ["old:1"]);
+}
+
+#[test]
+fn a_shared_store_that_is_not_named_is_an_error_with_the_missing_key() {
+    for (lines, key) in [
+        ("storeType: etcd", "metaStoreConfig.etcd.address"),
+        ("storeType: mysql", "metaStoreConfig.mysqlSourceUrl"),
+        (
+            "storeType: mysql, mysqlSourceUrl: 'u@/d', mysql: {tlsCACertPath: Cargo.toml}",
+            "metaStoreConfig.mysql.tlsCACertPath",
+        ),
+        (
+            "storeType: mysql, mysqlSourceUrl: 'u:hunter2@udp(h)/d'",
+            "metaStoreConfig.mysqlSourceUrl",
+        ),
+    ] {
+        let (config, faults) = read(&format!("{MINIMAL}\nmetaStoreConfig: {{{lines}}}\n"), &[]);
+        assert!(config.is_none());
+        assert_eq!(faults.errors.len(), 1, "{:#?}", faults.errors);
+        assert_eq!(faults.errors[0].key, key);
+        assert!(!format!("{faults:?}").contains("hunter"));
+    }
 }
 
 #[test]
@@ -302,6 +363,72 @@ target: {keepAlive: 7s}
     let (again, faults) = read(&dump, &[]);
     assert_eq!(faults.warnings, Vec::<String>::new());
     assert_eq!(again.unwrap().dump(), dump);
+}
+
+/// A Pulsar with these keys.
+fn pulsar(keys: &str) -> (Option<Config>, Faults) {
+    read(&format!("sourceConfig: {{replicateChan: r, pulsar: {{{keys}}}}}"), &[])
+}
+
+#[test]
+fn pulsar_is_chosen_by_its_address_and_wins_over_kafka() {
+    let (config, faults) = read(&format!("{MINIMAL}  pulsar: {{address: 'p:6650'}}\n"), &[]);
+    let QueueConfig::Pulsar(pulsar) = config.unwrap().source.queue else { panic!("not Pulsar") };
+    assert_eq!(pulsar.brokers, ["p:6650"]);
+    assert_eq!((&*pulsar.tenant, &*pulsar.namespace), ("public", "default"));
+    assert_eq!((pulsar.login, pulsar.tls), (PulsarLogin::None, None));
+    assert!(faults.warnings.iter().any(|w| w.starts_with("sourceConfig.kafka.address")));
+}
+
+#[test]
+fn the_ways_to_log_in_to_pulsar_are_those_of_its_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let file = file.display();
+    let plugin = "org.apache.pulsar.client.impl.auth.Authentication";
+    for (keys, login) in [
+        ("authPlugin: token, authParams: 'token:hunter2'".to_owned(), true),
+        (format!("authPlugin: {plugin}Token, authParams: 'file://{file}'"), true),
+        (format!("authPlugin: {plugin}Basic, authParams: 'username:u,password:hunter2'"), true),
+        (format!("authPlugin: tls, authParams: 'tlsCertFile:{file},tlsKeyFile:{file}'"), false),
+    ] {
+        let (config, faults) = pulsar(&format!("address: 'pulsar+ssl://p:1,q:2', {keys}"));
+        let config = config.unwrap_or_else(|| panic!("{:#?}", faults.errors));
+        assert!(!format!("{config:?} {}", config.dump()).contains("hunter"));
+        let (again, _) = read(&config.dump(), &[]);
+        assert_eq!(again.unwrap().dump(), config.dump());
+        let QueueConfig::Pulsar(pulsar) = config.source.queue else { panic!("not Pulsar") };
+        assert_eq!(pulsar.brokers, ["p:1", "q:2"]);
+        assert_eq!(pulsar.login != PulsarLogin::None, login);
+        assert_eq!(pulsar.tls.unwrap().cert.as_os_str().is_empty(), login);
+    }
+}
+
+#[test]
+fn what_is_wrong_about_a_pulsar_names_the_key_and_never_the_secret() {
+    for (keys, key) in [
+        ("address: 'pulsar://nohost'", "address"),
+        ("address: 'pulsar://a:1,pulsar+ssl://b:2'", "address"),
+        ("address: 'a:1', tlsTrustCertsFilePath: /dev/null", "address"),
+        ("address: 'a:1', tlsTrustCertsFilePath: /no/such", "tlsTrustCertsFilePath"),
+        ("address: 'a:1', namespace: 'public/default'", "namespace"),
+        ("address: 'a:1', authParams: 'token:hunter2'", "authPlugin"),
+        ("address: 'a:1', authPlugin: athenz", "authPlugin"),
+        ("address: 'a:1', authPlugin: token", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: hunter2", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: 'token:hunter2,x'", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: 'token:x,more:hunter2'", "authParams"),
+        ("address: 'a:1', authPlugin: token, authParams: 'file:/no/such'", "authParams"),
+        ("address: 'a:1', authPlugin: basic, authParams: 'username:u'", "authParams"),
+        ("address: 'a:1', authPlugin: tls, authParams: 'tlsCertFile:x,tlsKeyFile:y'", "authParams"),
+    ] {
+        let (config, faults) = pulsar(keys);
+        assert!(config.is_none(), "{keys}");
+        let key = format!("sourceConfig.pulsar.{key}");
+        assert!(faults.errors.iter().any(|error| error.key == key), "{keys}: {faults:?}");
+        assert!(faults.errors.iter().all(|error| !error.to_string().contains("hunter")));
+    }
 }
 
 #[test]

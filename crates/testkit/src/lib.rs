@@ -2,7 +2,7 @@
 //! never built on the crates under test: the judge must not share a fault with the judged.
 //!
 //! In reading order: [`milvus`] talks to a real Milvus, [`rows`] makes and digests its rows,
-//! [`workload`] writes without pause, [`compare`] judges whether two sides are equal. [`service`]
+//! [`workload`] writes without pause, [`log`] what only a newer source writes, [`compare`] judges whether two sides are equal. [`service`]
 //! runs the product's binary. [`counting`] is a target that only acknowledges, [`raw_reader`] the
 //! yardstick of the benchmark. [`wait`] and [`process`] are what all of them stand on.
 
@@ -10,6 +10,7 @@
 
 pub mod compare;
 pub mod counting;
+pub mod log;
 pub mod milvus;
 pub mod process;
 pub mod raw_reader;

@@ -16,17 +16,17 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A login token ends with the member that gave it: then one new login is tried.
 const ATTEMPTS: u32 = 2;
 
-/// The connection of one catalog.
-pub(super) struct Connection {
+/// The connection of one catalog or store.
+pub(crate) struct Connection {
     endpoints: Vec<String>,
     options: ConnectOptions,
     current: Mutex<Option<Client>>,
 }
 
 impl Connection {
-    pub(super) fn new(options: EtcdOptions) -> Result<Self> {
+    pub(crate) fn new(options: EtcdOptions) -> Result<Self> {
         if options.endpoints.is_empty() {
-            return Err(Error::permanent("no address of the source's etcd is given"));
+            return Err(Error::permanent("no address of an etcd is given"));
         }
         Ok(Self {
             options: options.connect_options()?,
@@ -36,7 +36,7 @@ impl Connection {
     }
 
     /// Asks, with a new login if the old one is no longer accepted.
-    pub(super) async fn ask<T, F>(&self, tried: &str, ask: impl Fn(Client) -> F) -> Result<T>
+    pub(crate) async fn ask<T, F>(&self, tried: &str, ask: impl Fn(Client) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, etcd_client::Error>>,
     {
@@ -94,7 +94,9 @@ fn status(error: &etcd_client::Error) -> Option<(Code, &str)> {
 
 fn is_login_lost(error: &etcd_client::Error) -> bool {
     status(error).is_some_and(|(code, message)| {
-        code == Code::Unauthenticated || message.contains("invalid auth token")
+        code == Code::Unauthenticated
+            || message.contains("invalid auth token")
+            || message.contains("auth store is old")
     })
 }
 
@@ -112,9 +114,10 @@ fn judge(error: &etcd_client::Error) -> (Kind, &'static str) {
     match status(error) {
         Some((_, message)) if message.contains("authentication failed") => (Kind::Permanent, LOGIN),
         Some((_, message)) if message.contains("user name is empty") => (Kind::Permanent, LOGIN),
-        Some((Code::PermissionDenied, _)) => {
-            (Kind::Permanent, "forbids it: the user needs to read Milvus's root path")
-        }
+        Some((Code::PermissionDenied, _)) => (
+            Kind::Permanent,
+            "forbids it: the user needs to read Milvus's root path, and to write that of the store",
+        ),
         Some((Code::Unavailable, _)) => (Kind::Transient, "can't be reached"),
         _ => (Kind::Transient, "has failed"),
     }

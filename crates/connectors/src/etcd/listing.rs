@@ -1,7 +1,7 @@
 //! Lists what lies below a prefix, page by page, as of one moment. Never asks for an unbounded
 //! answer.
 
-use super::Shared;
+use super::Connection;
 use etcd_client::{Client, GetOptions, KeyValue, KvClient};
 use replication::error::{Error, Result};
 
@@ -15,15 +15,15 @@ const LISTING_RECORDS_MAX: usize = 65_536 * 64 + PAGE_RECORDS as usize;
 /// An answer may be larger than the client's default of four megabytes.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// The part of the client that reads, with room for large answers.
-pub(super) fn reader(client: &Client) -> KvClient {
+/// The part of the client that reads and writes keys, with room for large answers.
+pub(crate) fn reader(client: &Client) -> KvClient {
     client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 /// All records of a prefix, sorted by key, and the revision they are of: the one given, or the
 /// newest (then the read is linearizable).
-pub(super) async fn list(
-    shared: &Shared,
+pub(crate) async fn list(
+    connection: &Connection,
     prefix: &str,
     revision: Option<i64>,
 ) -> Result<(Vec<KeyValue>, i64)> {
@@ -36,7 +36,7 @@ pub(super) async fn list(
             key.push(0);
             key
         });
-        let (page, more, at) = page(shared, prefix, from, revision).await?;
+        let (page, more, at) = page(connection, prefix, from, revision).await?;
         let at = *revision.get_or_insert(at);
         records.extend(page);
         if !more {
@@ -50,7 +50,7 @@ pub(super) async fn list(
 }
 
 async fn page(
-    shared: &Shared,
+    connection: &Connection,
     prefix: &str,
     from: Vec<u8>,
     revision: Option<i64>,
@@ -63,7 +63,7 @@ async fn page(
         let (from, options) = (from.clone(), options.clone());
         async move { reader(&client).get(from, Some(options)).await }
     };
-    let mut answer = shared.connection.ask(&format!("list {prefix}"), ask).await?;
+    let mut answer = connection.ask(&format!("list {prefix}"), ask).await?;
     let revision = answer.header().map_or(0, |header| header.revision());
     let more = answer.more();
     Ok((answer.take_kvs(), more, revision))

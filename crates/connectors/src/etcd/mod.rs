@@ -1,4 +1,5 @@
-//! The metadata of a source Milvus in etcd. Never writes there.
+//! The metadata of a source Milvus in etcd. Never writes there; the store in etcd uses the connection
+//! only.
 //!
 //! [`options`] say how to reach it, `connection` asks and heals, `listing` reads in pages,
 //! `read` makes collections of records, `serving` their indexes and load state, `watch` tells of
@@ -11,10 +12,11 @@ mod read;
 mod serving;
 mod watch;
 
+pub(crate) use connection::Connection;
+pub(crate) use listing::{list, reader};
 pub use options::EtcdOptions;
 
 use async_trait::async_trait;
-use connection::Connection;
 use milvus_wire::catalog::{Collection, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::keys::Keys;

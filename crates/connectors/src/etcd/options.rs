@@ -14,14 +14,14 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 /// Then a connection without an answer is dead.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
-/// How to reach the etcd of a source Milvus, and where its records are.
+/// How to reach the etcd of a source Milvus or of a store, and where the records are.
 #[derive(Clone, Debug)]
 pub struct EtcdOptions {
     /// `host:port` each, with or without a scheme.
     pub endpoints: Vec<String>,
-    /// Milvus's `etcd.rootPath`.
+    /// Milvus's `etcd.rootPath`; a store's `metaStoreConfig.rootPath`.
     pub root_path: String,
-    /// Milvus's `etcd.metaSubPath`.
+    /// Milvus's `etcd.metaSubPath`; a store has none.
     pub meta_sub_path: String,
     /// Empty: without a login.
     pub username: String,

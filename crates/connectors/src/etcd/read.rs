@@ -29,7 +29,7 @@ const OPERATIONS_MAX: usize = 100;
 /// All databases and collections as of one moment.
 pub(super) async fn snapshot(shared: &Shared) -> Result<Snapshot> {
     let (databases, revision) = databases(shared, None).await?;
-    let (records, _) = list(shared, &shared.keys.collections(), Some(revision)).await?;
+    let (records, _) = list(&shared.connection, &shared.keys.collections(), Some(revision)).await?;
     let mut collections = Vec::new();
     for record in records {
         let Some((database, id)) = shared.keys.parse_collection_key(&text(record.key())) else {
@@ -70,7 +70,7 @@ pub(super) async fn collection(shared: &Shared, id: CollectionId) -> Result<Opti
 
 /// The partitions of a collection, in whatever state.
 pub(super) async fn partitions(shared: &Shared, id: CollectionId) -> Result<Vec<Partition>> {
-    let (records, _) = list(shared, &shared.keys.partitions(id), None).await?;
+    let (records, _) = list(&shared.connection, &shared.keys.partitions(id), None).await?;
     let decoded = records
         .iter()
         .map(|record| decode_partition(record.value()).map_err(|error| unreadable(record, error)));
@@ -78,7 +78,7 @@ pub(super) async fn partitions(shared: &Shared, id: CollectionId) -> Result<Vec<
 }
 
 async fn databases(shared: &Shared, revision: Option<i64>) -> Result<(Vec<Database>, i64)> {
-    let (records, revision) = list(shared, &shared.keys.databases(), revision).await?;
+    let (records, revision) = list(&shared.connection, &shared.keys.databases(), revision).await?;
     let decoded = records
         .iter()
         .map(|record| decode_database(record.value()).map_err(|error| unreadable(record, error)));
@@ -116,17 +116,17 @@ async fn parts(
         let (mut fields, mut functions) = (vec![], vec![]);
         for collection in collections {
             let prefix = shared.keys.fields(collection.id);
-            fields.extend(list(shared, &prefix, Some(revision)).await?.0);
+            fields.extend(list(&shared.connection, &prefix, Some(revision)).await?.0);
             let prefix = shared.keys.functions(collection.id);
-            functions.extend(list(shared, &prefix, Some(revision)).await?.0);
+            functions.extend(list(&shared.connection, &prefix, Some(revision)).await?.0);
         }
         (fields, functions)
     } else {
         let fields = parent(&shared.keys.fields(CollectionId(0)));
         let functions = parent(&shared.keys.functions(CollectionId(0)));
         (
-            list(shared, &fields, Some(revision)).await?.0,
-            list(shared, &functions, Some(revision)).await?.0,
+            list(&shared.connection, &fields, Some(revision)).await?.0,
+            list(&shared.connection, &functions, Some(revision)).await?.0,
         )
     };
     for record in &fields {

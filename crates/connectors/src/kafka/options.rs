@@ -1,27 +1,15 @@
 //! How to reach a Kafka, and what librdkafka is told. Never shows a secret.
 
-use crate::Secret;
+use crate::{Secret, share};
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// What all channels of a source may hold prefetched, together.
-const PREFETCH_BYTES_MAX: usize = 20 << 20;
-
-/// The share of a channel is not less; a message that is larger comes alone.
-const CHANNEL_BYTES_MIN: usize = 256 << 10;
-
-/// More would not read faster and makes a stalled channel dear.
-const CHANNEL_BYTES_MAX: usize = 8 << 20;
 
 /// A response is kept in memory as long as one of its messages is: small ones go sooner.
 const RESPONSE_BYTES_MAX: usize = 4 << 20;
 
 /// Prefetched messages of one channel: ticks are tiny, and each may keep a response alive.
 const CHANNEL_MESSAGES_MAX: usize = 4096;
-
-/// Milvus's default for `rootCoord.dmlChannelNum`, and the op channel.
-const CHANNELS: usize = 17;
 
 /// How to reach the Kafka of a source Milvus.
 #[derive(Clone)]
@@ -74,7 +62,7 @@ impl KafkaOptions {
             sasl_mechanisms: String::new(),
             security_protocol: String::new(),
             consumer: BTreeMap::new(),
-            channels: CHANNELS,
+            channels: share::CHANNELS,
         }
     }
 
@@ -88,9 +76,8 @@ impl KafkaOptions {
 
     /// For the client that reads channels.
     pub(super) fn reading(&self) -> ClientConfig {
-        let share = PREFETCH_BYTES_MAX / self.channels.max(1);
         // A channel holds its queue, and one fetch on top of it.
-        let half = share.clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX) / 2;
+        let half = share::of_a_channel(self.channels) / 2;
         self.config(&[
             ("queued.max.messages.kbytes", (half >> 10).to_string()),
             ("queued.min.messages", CHANNEL_MESSAGES_MAX.to_string()),
@@ -163,6 +150,10 @@ impl KafkaOptions {
             config.set("sasl.mechanisms", mechanisms);
         }
         if let Some(protocol) = or(&self.security_protocol, "SASL_PLAINTEXT") {
+            if protocol.to_ascii_uppercase().ends_with("SSL") {
+                // An OpenSSL that is linked statically knows no place of its own to look at.
+                config.set("ssl.ca.location", "probe");
+            }
             config.set("security.protocol", protocol);
         }
     }
@@ -187,6 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn brokers_that_speak_tls_are_checked_by_the_systems_authorities_or_those_given() {
+        let authorities = |protocol: &str, given: Option<&str>| {
+            let mut options = KafkaOptions::new("b:9093");
+            options.security_protocol = protocol.into();
+            options.consumer.extend(given.map(|file| ("ssl.ca.location".into(), file.into())));
+            options.reading().get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(authorities("SASL_PLAINTEXT", None), None);
+        assert_eq!(authorities("SASL_SSL", None).as_deref(), Some("probe"));
+        assert_eq!(authorities("SSL", Some("ca.pem")).as_deref(), Some("ca.pem"));
+    }
+
+    #[test]
     fn all_expected_channels_together_stay_within_the_prefetch_budget() {
         for channels in [1, 17, 64] {
             let options = KafkaOptions { channels, ..KafkaOptions::new("b:9092") };
@@ -194,7 +198,7 @@ mod tests {
             let number = |key| config.get(key).unwrap().parse::<usize>().unwrap();
             let share =
                 number("queued.max.messages.kbytes") * 1024 + number("max.partition.fetch.bytes");
-            assert!(share * channels <= PREFETCH_BYTES_MAX, "{channels}");
+            assert!(share * channels <= share::PREFETCH_BYTES_MAX, "{channels}");
         }
     }
 }

@@ -92,6 +92,16 @@ impl Fault {
         self.is(code::INDEX_NOT_FOUND, &[ErrorCode::IndexNotExist], &["index not found"])
     }
 
+    /// A user, a role or a group of privileges is there already.
+    pub(super) fn exists(&self) -> bool {
+        self.is(i32::MIN, &[], &["already exist"])
+    }
+
+    /// The user or the role is not there.
+    pub(super) fn no_such_user_or_role(&self) -> bool {
+        self.is(i32::MIN, &[], &["not exist", "isn't existed", "not found"])
+    }
+
     /// A partition must be released before.
     pub(super) fn is_loaded(&self) -> bool {
         self.is(i32::MIN, &[], &["partition is loaded"])

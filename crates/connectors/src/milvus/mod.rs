@@ -4,6 +4,7 @@
 //! [`options`] say how to reach it, `client` holds the connections, `fault` says what an answer
 //! means; `describe` reads, `ddl` and `op` change metadata, `replicate` appends to its log.
 
+mod access;
 mod client;
 mod ddl;
 mod describe;

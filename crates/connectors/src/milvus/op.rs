@@ -1,6 +1,7 @@
 //! Carries out requests of the op channel at a target. Never waits for what they set off (a load,
 //! a flush, an index build): that needs ticks to complete.
 
+use super::access;
 use super::client::Client;
 use super::ddl::{create_database, has_database, replicated};
 use super::fault::{Answer, Fault};
@@ -14,6 +15,7 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
     match request.clone() {
         OpRequest::CreateDatabase(r) => create_database(client, &r.db_name, at).await,
         OpRequest::DropDatabase(r) => drop_database(client, r, at).await,
+        OpRequest::AlterDatabase(r) => alter_database(client, r, at).await,
         OpRequest::CreateIndex(mut r) => {
             r.base = replicated(r.base, at);
             let (db, tried) = (r.db_name.clone(), format!("create index on {}", r.collection_name));
@@ -25,6 +27,12 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
             let (db, tried) = (r.db_name.clone(), format!("drop index of {}", r.collection_name));
             let done = client.ask(&db, r, async |mut c, r| c.drop_index(r).await).await;
             finish(client, &tried, done, |f| f.no_index() || f.no_collection())
+        }
+        OpRequest::AlterIndex(mut r) => {
+            r.base = replicated(r.base, at);
+            let (db, tried) = (r.db_name.clone(), format!("alter index of {}", r.collection_name));
+            let done = client.ask(&db, r, async |mut c, r| c.alter_index(r).await).await;
+            finish(client, &tried, done, |_| false)
         }
         OpRequest::LoadCollection(mut r) => {
             r.base = replicated(r.base, at);
@@ -59,7 +67,19 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
             let done = client.ask(&db, r, async |mut c, r| c.flush(r).await).await;
             finish(client, &tried, done, Fault::no_collection)
         }
+        OpRequest::Access(r) => access::apply(client, &r, at).await,
     }
+}
+
+async fn alter_database(
+    client: &Client,
+    mut request: pb::AlterDatabaseRequest,
+    at: Timestamp,
+) -> Result<()> {
+    request.base = replicated(request.base, at);
+    let tried = format!("alter database {}", request.db_name);
+    let done = client.ask("", request, async |mut c, r| c.alter_database(r).await).await;
+    finish(client, &tried, done, |_| false)
 }
 
 async fn drop_database(
@@ -77,7 +97,7 @@ async fn drop_database(
 }
 
 /// Success also if the fault means that it is so already.
-fn finish<A: Answer>(
+pub(super) fn finish<A: Answer>(
     client: &Client,
     tried: &str,
     done: std::result::Result<A, Fault>,

@@ -11,8 +11,14 @@ use std::sync::Arc;
 /// Writers that compete for one key.
 const WRITERS: usize = 8;
 
-/// A task with many collections keeps a checkpoint of that size.
-const BIG_BYTES: usize = 4 << 20;
+/// The largest value that a store has to take.
+const BIG_BYTES: usize = replication::ports::VALUE_BYTES_MAX;
+
+/// A task with so many collections begins, and later ends, in one transaction.
+const MANY: usize = 3000;
+
+/// What is stored of a collection with some partitions.
+const MANY_BYTES: usize = 1500;
 
 /// All checks that need one open store.
 pub async fn suite<S: Store + 'static>(store: Arc<S>) {
@@ -22,6 +28,7 @@ pub async fn suite<S: Store + 'static>(store: Arc<S>) {
     a_conflict_writes_nothing(&*store).await;
     versions_never_repeat(&*store).await;
     a_transaction_is_one(&*store).await;
+    a_large_transaction_is_one(&*store).await;
     big_and_odd_values_are_kept(&*store).await;
     exactly_one_of_many_writers_wins(store).await;
 }
@@ -122,6 +129,30 @@ async fn a_transaction_is_one(store: &impl Store) {
     assert_eq!(done(store.commit(transaction).await), Committed::Yes);
     assert_eq!(listed(store, "one/").await.len(), 100);
     assert_eq!(done(store.commit(Transaction::default()).await), Committed::Yes, "an empty one");
+}
+
+async fn a_large_transaction_is_one(store: &impl Store) {
+    put(store, "large/guard", b"").await;
+    let guard = stored(store, "large/guard").await.version;
+    let keys = || (0..MANY).map(|n| format!("large/of/{n:04}"));
+    let begin = |version| Transaction {
+        conditions: vec![("large/guard".into(), version)],
+        puts: keys().map(|key| (key, vec![b'x'; MANY_BYTES])).collect(),
+        deletes: vec![],
+    };
+    assert_eq!(done(store.commit(begin(guard + 1)).await), Committed::Conflict);
+    assert_eq!(listed(store, "large/of/").await.len(), 0, "nothing was written");
+    assert_eq!(done(store.commit(begin(guard)).await), Committed::Yes);
+    assert!(listed(store, "large/of/").await.into_iter().eq(keys()), "all was written");
+    let one = stored(store, "large/of/1234").await;
+    assert_eq!(one.value.len(), MANY_BYTES);
+    let end = Transaction {
+        conditions: vec![("large/of/1234".into(), one.version)],
+        puts: vec![("large/ended".into(), b"1".to_vec())],
+        deletes: keys().collect(),
+    };
+    assert_eq!(done(store.commit(end).await), Committed::Yes, "a version is kept");
+    assert_eq!(listed(store, "large/").await, ["large/ended", "large/guard"]);
 }
 
 async fn big_and_odd_values_are_kept(store: &impl Store) {

@@ -6,4 +6,6 @@
 mod etcd;
 mod kafka;
 mod milvus;
+mod pulsar;
+mod stores;
 mod support;

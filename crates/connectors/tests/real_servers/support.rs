@@ -1,7 +1,8 @@
 //! What all tests here need: servers, waiting. Never sleeps where it can wait for something.
 
 use lab::{
-    Etcd, EtcdOptions, Kafka, KafkaOptions, Milvus, Pair, PairOptions, READY_WITHIN, Server,
+    Etcd, EtcdOptions, Kafka, KafkaOptions, Mariadb, MariadbOptions, Milvus, Pair, PairOptions,
+    Pulsar, PulsarOptions, READY_WITHIN, Server,
 };
 use milvus_wire::proto::common::{KeyValuePair, Status};
 use milvus_wire::proto::milvus as pb;
@@ -59,6 +60,27 @@ fn kafka_in(folder: &Path, options: KafkaOptions) -> Kafka {
     kafka
 }
 
+/// A Pulsar that all tests share; it ends with this process.
+pub(crate) fn shared_pulsar() -> &'static Pulsar {
+    static SHARED: LazyLock<Pulsar> =
+        LazyLock::new(|| pulsar_in(&shared_folder("pulsar"), PulsarOptions::default()));
+    &SHARED
+}
+
+/// A Pulsar for one test.
+pub(crate) fn own_pulsar(options: PulsarOptions) -> (Pulsar, TempDir) {
+    let run = tempfile::tempdir().unwrap();
+    (pulsar_in(&run.path().join("pulsar"), options), run)
+}
+
+fn pulsar_in(folder: &Path, options: PulsarOptions) -> Pulsar {
+    logged();
+    let installed = lab::install_servers().unwrap();
+    let mut pulsar = Pulsar::start(&installed, folder, options).unwrap();
+    pulsar.wait_ready(READY_WITHIN).unwrap();
+    pulsar
+}
+
 /// A source and a target that all tests share; they end with this process.
 pub(crate) fn shared_pair() -> &'static Pair {
     static SHARED: LazyLock<Pair> = LazyLock::new(|| {
@@ -84,6 +106,16 @@ pub(crate) fn own_etcd(options: EtcdOptions) -> (Etcd, TempDir) {
     let mut etcd = Etcd::start(&run.path().join("etcd"), options).unwrap();
     etcd.wait_ready(READY_WITHIN).unwrap();
     (etcd, run)
+}
+
+/// A database server for one test.
+pub(crate) fn own_mariadb(options: MariadbOptions) -> (Mariadb, TempDir) {
+    logged();
+    lab::install_servers().unwrap();
+    let run = tempfile::tempdir().unwrap();
+    let mut mariadb = Mariadb::start(&run.path().join("mariadb"), options).unwrap();
+    mariadb.wait_ready(READY_WITHIN).unwrap();
+    (mariadb, run)
 }
 
 /// A plain client of a Milvus: what a user of it would do.
@@ -194,12 +226,9 @@ pub(crate) fn keyed_schema(name: &str) -> CollectionSchema {
 /// An authority, and certificates of it for a server and a client.
 pub(crate) fn make_certificates(folder: &Path) {
     std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost").unwrap();
-    let openssl = |line: &str| {
-        let mut command = Command::new("openssl");
-        let output = command.current_dir(folder).args(line.split(' ')).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    let openssl = |line: &str| openssl(folder, &line.split(' ').collect::<Vec<_>>());
+    // Pulsar reads no other keys.
+    let key = "-newkey rsa:2048 -nodes";
     openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
     for name in ["server", "client"] {
         openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=root"));
@@ -208,4 +237,11 @@ pub(crate) fn make_certificates(folder: &Path) {
              names -out {name}.pem"
         ));
     }
+}
+
+/// What `openssl` says.
+pub(crate) fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("openssl").current_dir(folder).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,17 +1,18 @@
 //! Debian packages: the build needs of the workspace and the programs the servers run on. Never
 //! touches a package whose program is already there.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::error::Result;
-use crate::tool;
+use crate::error::{Error, Result, While};
+use crate::{mariadb, tool};
 
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
 const APT_WITHIN: Duration = Duration::from_secs(900);
 
-/// Kafka 3.9 needs at least this Java.
-const JAVA_MIN: u32 = 11;
+/// Pulsar 3.0 needs at least this Java.
+const JAVA_MIN: u32 = 17;
 
 /// What it takes to build the whole workspace, besides Rust.
 const BUILD_PACKAGES: [&str; 9] = [
@@ -26,17 +27,23 @@ const BUILD_PACKAGES: [&str; 9] = [
     "zlib1g-dev",
 ];
 
+/// What it takes beside them to link a program that needs no library of the machine it runs on.
+const STATIC_BUILD_PACKAGES: [&str; 1] = ["musl-tools"];
+
 /// A package, and a command that succeeds if its program is there, from wherever it came.
 pub(super) type Program = (&'static str, &'static [&'static str]);
 
 const JAVA: &str = "openjdk-17-jre-headless";
 
 /// What the servers run on; asked each time, since a lab folder may be carried to a new machine.
-pub(super) const TO_RUN: [Program; 4] = [
+pub(super) const TO_RUN: [Program; 6] = [
     ("etcd-server", &["etcd", "--version"]),
     ("etcd-client", &["etcdctl", "version"]),
     ("util-linux", &["setpriv", "--version"]),
     (JAVA, &["java", "--version"]),
+    // Without the part that sets up a service.
+    ("mariadb-server-core", &[mariadb::PROGRAM, "--version"]),
+    ("mariadb-client-core", &["mariadb", "--version"]),
 ];
 
 pub(super) const TO_FETCH_MILVUS: [Program; 2] = [
@@ -50,7 +57,7 @@ pub(super) const TO_TEST_AN_API: [Program; 2] = [
     ("python3-venv", &["python3", "-c", "import ensurepip"]),
 ];
 
-pub(super) const TO_FETCH_KAFKA: [Program; 1] = [("maven", &["mvn", "--version"])];
+pub(super) const TO_FETCH_JARS: [Program; 1] = [("maven", &["mvn", "--version"])];
 
 /// Installs what is missing of the packages needed to build the workspace (C libraries, cmake,
 /// protoc), saying on standard output what it does.
@@ -62,13 +69,36 @@ pub fn install_build_packages() -> Result<()> {
     install("build", missing)
 }
 
-pub(super) fn install_programs(programs: &[Program]) -> Result<()> {
+/// Installs what is missing to build a static binary, the build needs included.
+///
+/// # Errors
+/// If apt-get fails or is not there.
+pub fn install_static_build_packages() -> Result<()> {
+    let packages = BUILD_PACKAGES.into_iter().chain(STATIC_BUILD_PACKAGES);
+    install("build", packages.filter(|package| !is_installed(package)).collect())
+}
+
+/// Fetches a package into a folder without installing it.
+pub(super) fn download(package: &str, into: &Path) -> Result<PathBuf> {
+    apt_get(&["update"])?;
+    let mut apt = Command::new("apt-get");
+    apt.args(["--quiet", "download", package]).current_dir(into);
+    tool::run(&mut apt, APT_WITHIN)?;
+    let files = std::fs::read_dir(into).while_doing(|| format!("list {}", into.display()))?;
+    let mut paths = files.filter_map(|file| Some(file.ok()?.path()));
+    paths
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
+        .ok_or_else(|| Error::new(format!("apt-get fetched no file of {package}")))
+}
+
+/// Installs those programs that are not there; `purpose` is only said.
+pub(super) fn install_programs(purpose: &str, programs: &[Program]) -> Result<()> {
     let missing: Vec<&str> =
         programs.iter().filter(|program| !is_there(program)).map(|(package, _)| *package).collect();
     if missing.contains(&"etcd-server") {
         println!("lab: where systemd runs, etcd-server also starts an etcd of its own, unused");
     }
-    install("server", missing)
+    install(purpose, missing)
 }
 
 fn is_there((package, probe): &Program) -> bool {

@@ -5,15 +5,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::maven;
 use super::stamp::{Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
 
 const VERSION: &str = "3.9.1";
-const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
-
-/// Seconds on a good line; Maven has no limit of its own.
-const DOWNLOAD_WITHIN: Duration = Duration::from_secs(900);
 const FORMAT_WITHIN: Duration = Duration::from_secs(60);
 
 /// Any 16 bytes in base64; the brokers of the lab never meet.
@@ -30,18 +27,8 @@ pub(super) const PART: Part = Part { name: "kafka", version: VERSION };
 pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
     super::write(&unfinished.join("pom.xml"), &pom())?;
     super::write(&unfinished.join("log4j.properties"), LOG4J)?;
-    download(folder, unfinished)?;
+    maven::download(folder, unfinished)?;
     format(unfinished)
-}
-
-fn download(folder: &Folder, into: &Path) -> Result<()> {
-    let mut maven = Command::new("mvn");
-    maven
-        .args(["--batch-mode", "--quiet", PLUGIN, "-DincludeScope=runtime"])
-        .arg("-DoutputDirectory=lib")
-        .arg(format!("-Dmaven.repo.local={}", folder.cache("maven").display()))
-        .current_dir(into);
-    tool::run(&mut maven, DOWNLOAD_WITHIN).map(drop)
 }
 
 fn format(kafka: &Path) -> Result<()> {
@@ -67,18 +54,13 @@ fn format(kafka: &Path) -> Result<()> {
 }
 
 fn pom() -> String {
-    let dependency = |group: &str, artifact: &str, version: &str| {
-        format!(
-            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
-             <version>{version}</version></dependency>"
-        )
-    };
-    format!(
-        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
-         <groupId>lab</groupId><artifactId>kafka</artifactId><version>1</version>\
-         <packaging>pom</packaging><dependencies>{}{}{}</dependencies></project>\n",
-        dependency("org.apache.kafka", "kafka_2.13", VERSION),
-        dependency("org.apache.kafka", "kafka-tools", VERSION),
-        dependency("org.slf4j", "slf4j-reload4j", "1.7.36"),
+    maven::pom(
+        "kafka",
+        "",
+        &[
+            ("org.apache.kafka", "kafka_2.13", VERSION),
+            ("org.apache.kafka", "kafka-tools", VERSION),
+            ("org.slf4j", "slf4j-reload4j", "1.7.36"),
+        ],
     )
 }

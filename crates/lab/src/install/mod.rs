@@ -1,10 +1,14 @@
-//! Obtains the servers from package registries: etcd and Java from Debian, Milvus from PyPI,
-//! Apache Kafka from Maven; and Schemathesis, which tests an HTTP API, from PyPI. Can be repeated: what is there is left alone. Never writes outside the
+//! Obtains the servers from package registries: etcd, MariaDB and Java from Debian, Milvus from PyPI,
+//! Apache Kafka and Apache Pulsar from Maven; and what tests what the service offers and ships. Can be
+//! repeated: what is there is left alone. Never writes outside the
 //! lab folder, except for Debian packages.
 
 mod debian;
+mod deploy_tools;
 mod kafka_jars;
+mod maven;
 mod milvus_wheel;
+mod pulsar_jars;
 mod schemathesis;
 mod stamp;
 
@@ -13,7 +17,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, While};
 use stamp::Folder;
 
-pub use debian::install_build_packages;
+pub use debian::{install_build_packages, install_static_build_packages};
+pub use deploy_tools::{DeployTools, install_deploy_tools};
 
 /// Names another lab folder, for instance one shared by several builds.
 const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";
@@ -25,27 +30,30 @@ pub struct Installed {
     pub milvus: PathBuf,
     /// The folder with Kafka's jars in `lib` and a formatted data folder in `formatted`.
     pub kafka: PathBuf,
+    /// The folder with Pulsar's jars in `lib`.
+    pub pulsar: PathBuf,
 }
 
-/// Installs what is missing of etcd, Java, Milvus and Kafka, saying on standard output what it
-/// does. When nothing is missing it is silent and takes a fraction of a second.
+/// Installs what is missing of etcd, MariaDB, Java, Milvus, Kafka and Pulsar, saying on standard
+/// output what it does. When nothing is missing it is silent and takes a fraction of a second.
 ///
 /// # Errors
 /// If a package cannot be fetched; the next run goes on where this one failed.
 pub fn install_servers() -> Result<Installed> {
     let folder = Folder::open(&lab_folder())?;
-    let (milvus, kafka) = (milvus_wheel::PART, kafka_jars::PART);
+    let (milvus, kafka, pulsar) = (milvus_wheel::PART, kafka_jars::PART, pulsar_jars::PART);
     let mut programs = debian::TO_RUN.to_vec();
     if !folder.has(&milvus) {
         programs.extend(debian::TO_FETCH_MILVUS);
     }
-    if !folder.has(&kafka) {
-        programs.extend(debian::TO_FETCH_KAFKA);
+    if !folder.has(&kafka) || !folder.has(&pulsar) {
+        programs.extend(debian::TO_FETCH_JARS);
     }
-    debian::install_programs(&programs)?;
+    debian::install_programs("server", &programs)?;
     Ok(Installed {
         milvus: folder.install(&milvus, |unfinished| milvus_wheel::make(&folder, unfinished))?,
         kafka: folder.install(&kafka, |unfinished| kafka_jars::make(&folder, unfinished))?,
+        pulsar: folder.install(&pulsar, |unfinished| pulsar_jars::make(&folder, unfinished))?,
     })
 }
 
@@ -58,7 +66,7 @@ pub fn install_schemathesis() -> Result<PathBuf> {
     let folder = Folder::open(&lab_folder())?;
     let part = schemathesis::PART;
     if !folder.has(&part) {
-        debian::install_programs(&debian::TO_TEST_AN_API)?;
+        debian::install_programs("API test", &debian::TO_TEST_AN_API)?;
     }
     let venv = folder.install(&part, |unfinished| schemathesis::make(&folder, unfinished))?;
     Ok(venv.join("bin/python"))

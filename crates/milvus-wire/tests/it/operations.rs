@@ -69,7 +69,7 @@ fn a_flush_names_several_collections() {
 
 #[test]
 fn what_is_not_replicated_keeps_its_number() {
-    for kind in [MsgType::TimeTick, MsgType::CreateRole] {
+    for kind in [MsgType::TimeTick, MsgType::CreateAlias] {
         let raw = pb::FlushRequest { base: base(kind), ..Default::default() }.encode_to_vec();
         let message = decode(&raw).unwrap();
         assert_eq!(message.timestamp, Timestamp(5));

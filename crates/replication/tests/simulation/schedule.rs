@@ -11,7 +11,7 @@ use replication::link::Link;
 use replication::observer::{Event, Observer};
 use replication::ports::Store;
 use replication::selection::{Names, Selection, Selector};
-use replication::task::{Limits, Task};
+use replication::task::{Limits, Task, Unsupported};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -243,6 +243,8 @@ impl Schedule {
             op_channel: "s-replicate-msg".into(),
             op_position: None,
             ignore_partition: false,
+            access: false,
+            unsupported: Unsupported::Stop,
             limits: limits(),
         };
         let (ports, stop) = (process.ports.clone(), CancellationToken::new());

@@ -1,8 +1,10 @@
-//! The command line: `serve` runs the service, `task` talks to one over HTTP.
+//! The command line: `serve` runs the service, `task` talks to one over HTTP, `import` takes over the
+//! tasks of a Go Milvus-CDC.
 //! Data goes to standard output, everything else to standard error. Never shows a secret.
 
 mod client;
 mod create;
+mod import;
 mod output;
 mod rows;
 mod serve;
@@ -45,6 +47,7 @@ struct Arguments {
 enum Command {
     /// Run the service.
     Serve(serve::Serve),
+    Import(import::Import),
     /// Create, show and change tasks of a running service.
     ///
     /// Exit codes: 0 done, 1 refused by the server, 2 wrong command line, 3 server not reachable,
@@ -56,6 +59,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
+        Command::Import(import) => import.run(),
         Command::Task(task) => task.run(),
     };
     outcome.into()

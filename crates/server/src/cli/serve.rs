@@ -1,7 +1,7 @@
 //! `milvus-cdc serve`: reads the configuration, says everything that is wrong with it, runs the
 //! service until it is told to stop. Never starts with a configuration that has an error.
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::config::{self, Config, Loaded};
 use crate::service::Service;
 use crate::{compose, signal, telemetry};
@@ -99,12 +99,6 @@ fn greet(address: SocketAddr, config: &Config) {
 }
 
 fn failed(what: &str, error: &(dyn std::error::Error + 'static)) -> Outcome {
-    let mut text = format!("{what}: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    tracing::error!("{text}");
+    tracing::error!("{what}: {}", output::with_causes(error));
     Outcome::Refused
 }

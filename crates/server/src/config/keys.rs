@@ -66,8 +66,9 @@ const fn idle(path: &'static str, form: Form, why: &'static str) -> Key {
 const NO_PACKER: &str =
     "calls and positions follow the source's ticks, nothing is packed by time or count";
 const NO_REVERSE: &str = "it never had an effect";
-const NO_PULSAR: &str = "Pulsar is not supported yet";
-const STORE_LATER: &str = "only stores that this version does not have would use it";
+const NO_BARRIERS: &str =
+    "only the Go tool's records of drops under way lie there, which are not needed";
+const NO_ADMIN: &str = "nothing is asked of the admin API";
 
 /// All of them, in the order of the documentation.
 pub const KEYS: &[Key] = &[
@@ -83,10 +84,24 @@ pub const KEYS: &[Key] = &[
     used("logFormat", Form::Text),
     used("metaStoreConfig.storeType", Form::Text),
     used("metaStoreConfig.sqlite.path", Form::Text),
-    idle("metaStoreConfig.rootPath", Form::Text, STORE_LATER),
-    idle("metaStoreConfig.etcd", Form::Map, STORE_LATER),
-    idle("metaStoreConfig.etcdEndpoints", Form::List, STORE_LATER),
-    idle("metaStoreConfig.mysqlSourceUrl", Form::Secret, STORE_LATER),
+    used("metaStoreConfig.rootPath", Form::Text),
+    used("metaStoreConfig.stateFolder", Form::Text),
+    used("metaStoreConfig.etcd.address", Form::List),
+    used("metaStoreConfig.etcd.enableAuth", Form::Flag),
+    used("metaStoreConfig.etcd.username", Form::Text),
+    used("metaStoreConfig.etcd.password", Form::Secret),
+    used("metaStoreConfig.etcd.enableTLS", Form::Flag),
+    used("metaStoreConfig.etcd.tlsCertPath", Form::Text),
+    used("metaStoreConfig.etcd.tlsKeyPath", Form::Text),
+    used("metaStoreConfig.etcd.tlsCACertPath", Form::Text),
+    used("metaStoreConfig.etcd.tlsMinVersion", Form::Text),
+    idle("metaStoreConfig.etcd.rootPath", Form::Text, NO_BARRIERS),
+    idle("metaStoreConfig.etcd.metaSubPath", Form::Text, NO_BARRIERS),
+    deprecated("metaStoreConfig.etcdEndpoints", Form::List, "metaStoreConfig.etcd.address"),
+    used("metaStoreConfig.mysqlSourceUrl", Form::Secret),
+    used("metaStoreConfig.mysql.tlsCACertPath", Form::Text),
+    used("metaStoreConfig.mysql.tlsCertPath", Form::Text),
+    used("metaStoreConfig.mysql.tlsKeyPath", Form::Text),
     used("sourceConfig.etcd.address", Form::List),
     used("sourceConfig.etcd.rootPath", Form::Text),
     used("sourceConfig.etcd.metaSubPath", Form::Text),
@@ -108,14 +123,19 @@ pub const KEYS: &[Key] = &[
     used("sourceConfig.kafka.securityProtocol", Form::Text),
     used("sourceConfig.kafka.consumer", Form::Map),
     idle("sourceConfig.kafka.producer", Form::Map, "nothing is ever produced to the source"),
-    used("sourceConfig.pulsar.address", Form::Text),
-    idle("sourceConfig.pulsar.webAddress", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.webPort", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.maxMessageSize", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.tenant", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.namespace", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.authPlugin", Form::Text, NO_PULSAR),
-    idle("sourceConfig.pulsar.authParams", Form::Secret, NO_PULSAR),
+    used("sourceConfig.pulsar.address", Form::List),
+    used("sourceConfig.pulsar.tenant", Form::Text),
+    used("sourceConfig.pulsar.namespace", Form::Text),
+    used("sourceConfig.pulsar.authPlugin", Form::Text),
+    used("sourceConfig.pulsar.authParams", Form::Secret),
+    used("sourceConfig.pulsar.tlsTrustCertsFilePath", Form::Text),
+    idle("sourceConfig.pulsar.webAddress", Form::Text, NO_ADMIN),
+    idle("sourceConfig.pulsar.webPort", Form::Text, NO_ADMIN),
+    idle(
+        "sourceConfig.pulsar.maxMessageSize",
+        Form::Text,
+        "messages of every size that the brokers hold are read",
+    ),
     used("sourceConfig.replicateChan", Form::Text),
     used("sourceConfig.timeTickInterval", Form::Number),
     used("sourceConfig.channelNum", Form::Number),
@@ -135,6 +155,7 @@ pub const KEYS: &[Key] = &[
     used("target.settleTime", Form::Time),
     used("target.laneWaitMax", Form::Time),
     used("target.keepAlive", Form::Text),
+    used("unsupportedRequests", Form::Text),
     used("limits.roundSize", Form::Number),
     used("limits.callSize", Form::Number),
     used("limits.finishMax", Form::Time),

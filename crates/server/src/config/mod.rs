@@ -4,19 +4,23 @@
 //! `raw` holds what was written, `keys` what may be written, `resolved` what is meant.
 
 mod api;
+mod etcd;
 mod fault;
 pub mod keys;
+mod pulsar;
 mod raw;
 mod resolve;
 mod resolved;
 mod source;
+mod store;
 mod time;
 
 pub use fault::{Fault, Faults};
 pub use raw::ENV_PREFIX;
 pub use resolve::level;
 pub use resolved::{
-    ApiConfig, Config, EtcdConfig, KafkaConfig, Log, QueueConfig, SourceConfig, StoreConfig,
+    ApiConfig, Config, EtcdConfig, KafkaConfig, Log, PulsarConfig, QueueConfig, SharedStores,
+    SourceConfig, StoreConfig,
 };
 
 use raw::Raw;

@@ -4,9 +4,9 @@
 use super::fault::Faults;
 use super::keys;
 use super::raw::{Raw, Written};
-use super::resolved::{Config, Log, StoreConfig};
-use super::{api, source, time};
-use replication::task::Limits;
+use super::resolved::{Config, Log};
+use super::{api, source, store, time};
+use replication::task::{Limits, Unsupported};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +32,7 @@ pub fn level(name: &str) -> Option<&'static str> {
 pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
     let mut reader = Reader { raw, faults };
     reader.refuse_what_comes_later();
+    let (store, shared) = store::resolve(&mut reader);
     let config = Config {
         address: reader.address(),
         api: api::resolve(&mut reader),
@@ -39,9 +40,15 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
         max_name_length: reader.positive("maxNameLength", 1..=65_535, 256),
         requests_max: reader.number("limits.requests", 1..=10_000, 64),
         log: reader.log(),
-        store: reader.store(),
+        store,
+        shared,
+        state_folder: reader.state_folder(),
         source: source::resolve(&mut reader),
         backoff_first: Duration::from_secs(reader.positive("retry.initBackOff", 1..=3600, 1) as u64),
+        unsupported: match reader.word("unsupportedRequests", &["stop", "continue"]).as_str() {
+            "continue" => Unsupported::Continue,
+            _ => Unsupported::Stop,
+        },
         limits: reader.limits(),
     };
     reader.faults.errors.is_empty().then_some(config)
@@ -183,7 +190,12 @@ impl Reader<'_> {
         if name.is_empty() {
             return PathBuf::new();
         }
-        if let Err(e) = std::fs::File::open(&name) {
+        self.readable(path, &name)
+    }
+
+    /// A file that a key names; an error if it can't be read.
+    pub(super) fn readable(&mut self, path: &'static str, name: &str) -> PathBuf {
+        if let Err(e) = std::fs::File::open(name) {
             self.wrong(
                 path,
                 &format!("the file can't be read: {e}"),
@@ -243,22 +255,9 @@ impl Reader<'_> {
         Log { level: found.unwrap_or("info").into(), json: format == "json" }
     }
 
-    fn store(&mut self) -> StoreConfig {
-        let kind = self.word("metaStoreConfig.storeType", &["sqlite", "memory", "etcd", "mysql"]);
-        let path = self.text("metaStoreConfig.sqlite.path");
-        match kind.as_str() {
-            "etcd" | "mysql" => self.wrong(
-                "metaStoreConfig.storeType",
-                "not supported yet by this version",
-                "write sqlite, or leave the key out",
-            ),
-            "memory" => {
-                self.faults.warn("metaStoreConfig.storeType", "memory forgets all tasks and positions when the process ends; it is meant for tests");
-                return StoreConfig::Memory;
-            }
-            _ => {}
-        }
-        StoreConfig::Sqlite(if path.is_empty() { "milvus-cdc.db".into() } else { path.into() })
+    fn state_folder(&mut self) -> PathBuf {
+        let folder = self.text("metaStoreConfig.stateFolder");
+        if folder.is_empty() { "milvus-cdc.state".into() } else { folder.into() }
     }
 
     fn limits(&mut self) -> Limits {

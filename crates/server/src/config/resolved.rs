@@ -5,7 +5,9 @@ use crate::access::Tokens;
 use crate::secret::{MASK, Secret};
 use crate::tls;
 use connectors::TlsFiles;
-use replication::task::Limits;
+use connectors::pulsar::PulsarLogin;
+use connectors::store::MysqlOptions;
+use replication::task::{Limits, Unsupported};
 use serde_yaml_ng::{Mapping, Value};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,10 +30,16 @@ pub struct Config {
     pub log: Log,
     /// Where tasks and checkpoints are kept.
     pub store: StoreConfig,
+    /// The shared stores that are named, in use or not.
+    pub shared: SharedStores,
+    /// Where this machine's name in a shared store is kept.
+    pub state_folder: PathBuf,
     /// The Milvus that is read.
     pub source: SourceConfig,
     /// The pause after the first failure of a task; it doubles up to `limits.backoff_max`.
     pub backoff_first: Duration,
+    /// What becomes of a request of the source that can't be replicated.
+    pub unsupported: Unsupported,
     /// Bounds of every task.
     pub limits: Limits,
 }
@@ -55,12 +63,25 @@ pub struct Log {
 }
 
 /// The kind of store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreConfig {
     /// A file; relative to the working directory.
     Sqlite(PathBuf),
     /// Gone with the process.
     Memory,
+    /// An etcd, below `root_path`.
+    Etcd(EtcdConfig),
+    /// A database.
+    Mysql(MysqlOptions),
+}
+
+/// The stores that several machines can share. The Go tool's records lie in one of them.
+#[derive(Clone, Debug, Default)]
+pub struct SharedStores {
+    /// `metaStoreConfig.etcd`.
+    pub etcd: Option<EtcdConfig>,
+    /// `metaStoreConfig.mysqlSourceUrl`.
+    pub mysql: Option<MysqlOptions>,
 }
 
 /// The source Milvus.
@@ -76,14 +97,14 @@ pub struct SourceConfig {
     pub channels: usize,
 }
 
-/// The etcd of the source.
+/// The etcd of the source, or of a store.
 #[derive(Clone, Debug)]
 pub struct EtcdConfig {
     /// `host:port` or URLs.
     pub endpoints: Vec<String>,
-    /// Milvus's `etcd.rootPath`.
+    /// Milvus's `etcd.rootPath`, or the store's root.
     pub root_path: String,
-    /// Milvus's `etcd.metaSubPath`.
+    /// Milvus's `etcd.metaSubPath`; a store has none.
     pub meta_sub_path: String,
     /// User and password, if it asks for them.
     pub login: Option<(String, Secret)>,
@@ -91,12 +112,14 @@ pub struct EtcdConfig {
     pub tls: Option<TlsFiles>,
 }
 
-/// The queue of the source. A second kind gets its variant here, its keys in `keys` and its
+/// The queue of the source. A further kind gets its variant here, its keys in `keys` and its
 /// constructor in `compose`.
 #[derive(Clone, Debug)]
 pub enum QueueConfig {
     /// Apache Kafka.
     Kafka(KafkaConfig),
+    /// Apache Pulsar.
+    Pulsar(PulsarConfig),
 }
 
 /// A Kafka.
@@ -114,6 +137,21 @@ pub struct KafkaConfig {
     pub security_protocol: String,
     /// Handed on to librdkafka.
     pub consumer: BTreeMap<String, String>,
+}
+
+/// A Pulsar.
+#[derive(Clone, Debug)]
+pub struct PulsarConfig {
+    /// `host:port`.
+    pub brokers: Vec<String>,
+    /// The tenant of the source's topics.
+    pub tenant: String,
+    /// Their namespace.
+    pub namespace: String,
+    /// Who we are to the brokers.
+    pub login: PulsarLogin,
+    /// TLS, if it is spoken.
+    pub tls: Option<TlsFiles>,
 }
 
 impl std::fmt::Debug for KafkaConfig {
@@ -140,7 +178,11 @@ impl Config {
                 put("metaStoreConfig.sqlite.path", text(&path.to_string_lossy()));
             }
             StoreConfig::Memory => put("metaStoreConfig.storeType", text("memory")),
+            StoreConfig::Etcd(_) => put("metaStoreConfig.storeType", text("etcd")),
+            StoreConfig::Mysql(_) => put("metaStoreConfig.storeType", text("mysql")),
         }
+        put("metaStoreConfig.stateFolder", text(&self.state_folder.to_string_lossy()));
+        self.shared.dump(&mut put);
         self.source.dump(&mut put);
         put("retry.initBackOff", number(secs(self.backoff_first)));
         put("retry.maxBackOff", number(secs(self.limits.backoff_max)));
@@ -149,6 +191,8 @@ impl Config {
         put("target.laneWaitMax", text(&super::time::write(self.limits.lane_wait_max)));
         let keep_alive = self.limits.keep_alive_after.map_or("off".into(), super::time::write);
         put("target.keepAlive", text(&keep_alive));
+        let goes_on = self.unsupported == Unsupported::Continue;
+        put("unsupportedRequests", text(if goes_on { "continue" } else { "stop" }));
         put("limits.roundSize", number(self.limits.round_bytes >> 10));
         put("limits.callSize", number(self.limits.call_bytes >> 10));
         put("limits.finishMax", text(&super::time::write(self.limits.finish_max)));
@@ -177,29 +221,55 @@ impl ApiConfig {
     }
 }
 
+impl SharedStores {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        if let Some(etcd) = &self.etcd {
+            put("metaStoreConfig.rootPath", text(&etcd.root_path));
+            etcd.dump("metaStoreConfig.etcd", put);
+        }
+        if let Some(mysql) = &self.mysql {
+            put("metaStoreConfig.rootPath", text(&mysql.root_path));
+            put("metaStoreConfig.mysqlSourceUrl", text(&mysql.dsn.masked(MASK)));
+            dump_tls("metaStoreConfig.mysql", &mysql.tls, put);
+        }
+    }
+}
+
+impl EtcdConfig {
+    fn dump(&self, section: &str, put: &mut impl FnMut(&str, Value)) {
+        let mut put = |name: &str, value| put(&format!("{section}.{name}"), value);
+        put("address", list(&self.endpoints));
+        put("enableAuth", Value::Bool(self.login.is_some()));
+        if let Some((user, _)) = &self.login {
+            put("username", text(user));
+            put("password", text(MASK));
+        }
+        put("enableTLS", Value::Bool(self.tls.is_some()));
+        if let Some(tls) = &self.tls {
+            dump_tls("", tls, &mut |name: &str, value| put(name.trim_start_matches('.'), value));
+        }
+    }
+}
+
+fn dump_tls(section: &str, tls: &TlsFiles, put: &mut impl FnMut(&str, Value)) {
+    for (name, file) in
+        [("tlsCertPath", &tls.cert), ("tlsKeyPath", &tls.key), ("tlsCACertPath", &tls.ca)]
+    {
+        if !file.as_os_str().is_empty() {
+            put(&format!("{section}.{name}"), text(&file.to_string_lossy()));
+        }
+    }
+}
+
 impl SourceConfig {
     fn dump(&self, put: &mut impl FnMut(&str, Value)) {
         let etcd = &self.catalog;
-        put("sourceConfig.etcd.address", list(&etcd.endpoints));
         put("sourceConfig.etcd.rootPath", text(&etcd.root_path));
         put("sourceConfig.etcd.metaSubPath", text(&etcd.meta_sub_path));
-        put("sourceConfig.etcd.enableAuth", Value::Bool(etcd.login.is_some()));
-        if let Some((user, _)) = &etcd.login {
-            put("sourceConfig.etcd.username", text(user));
-            put("sourceConfig.etcd.password", text(MASK));
-        }
-        put("sourceConfig.etcd.enableTLS", Value::Bool(etcd.tls.is_some()));
-        if let Some(tls) = &etcd.tls {
-            for (name, file) in
-                [("tlsCertPath", &tls.cert), ("tlsKeyPath", &tls.key), ("tlsCACertPath", &tls.ca)]
-            {
-                if !file.as_os_str().is_empty() {
-                    put(&format!("sourceConfig.etcd.{name}"), text(&file.to_string_lossy()));
-                }
-            }
-        }
+        etcd.dump("sourceConfig.etcd", put);
         match &self.queue {
             QueueConfig::Kafka(kafka) => kafka.dump(put),
+            QueueConfig::Pulsar(pulsar) => pulsar.dump(put),
         }
         put("sourceConfig.replicateChan", text(&self.op_channel));
         put("sourceConfig.channelNum", number(self.channels));
@@ -228,6 +298,35 @@ impl KafkaConfig {
         let shown: Mapping = shown.collect();
         if !shown.is_empty() {
             put("sourceConfig.kafka.consumer", Value::Mapping(shown));
+        }
+    }
+}
+
+impl PulsarConfig {
+    fn dump(&self, put: &mut impl FnMut(&str, Value)) {
+        let scheme = if self.tls.is_some() { "pulsar+ssl" } else { "pulsar" };
+        let brokers: Vec<_> = self.brokers.iter().map(|b| format!("{scheme}://{b}")).collect();
+        put("sourceConfig.pulsar.address", list(&brokers));
+        put("sourceConfig.pulsar.tenant", text(&self.tenant));
+        put("sourceConfig.pulsar.namespace", text(&self.namespace));
+        let tls = self.tls.clone().unwrap_or_default();
+        if !tls.ca.as_os_str().is_empty() {
+            put("sourceConfig.pulsar.tlsTrustCertsFilePath", text(&tls.ca.to_string_lossy()));
+        }
+        let (cert, key) = (tls.cert.to_string_lossy(), tls.key.to_string_lossy());
+        let login = match &self.login {
+            PulsarLogin::Token(_) => Some(("token", format!("token:{MASK}"))),
+            PulsarLogin::Basic(user, _) => {
+                Some(("basic", format!("username:{user},password:{MASK}")))
+            }
+            PulsarLogin::None if !cert.is_empty() => {
+                Some(("tls", format!("tlsCertFile:{cert},tlsKeyFile:{key}")))
+            }
+            PulsarLogin::None => None,
+        };
+        if let Some((plugin, params)) = login {
+            put("sourceConfig.pulsar.authPlugin", text(plugin));
+            put("sourceConfig.pulsar.authParams", text(&params));
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The part of a configuration that names the source Milvus: its etcd and its queue.
-//! Never opens a connection; looks at files only to see that they can be read.
+//! Never opens a connection.
 
+use super::etcd::{SOURCE, is_host_and_port};
+use super::pulsar;
 use super::resolve::Reader;
 use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
-use connectors::TlsFiles;
 
 /// Milvus's default for `rootCoord.dmlChannelNum`.
 const CHANNELS: usize = 16;
@@ -42,19 +43,22 @@ fn op_channel(reader: &mut Reader<'_>) -> String {
     name
 }
 
+/// Pulsar if its address is given, as in the Go tool, else Kafka.
 fn queue(reader: &mut Reader<'_>) -> QueueConfig {
     let kafka = kafka(reader);
-    if !reader.text("sourceConfig.pulsar.address").is_empty() {
-        reader.wrong(
-            "sourceConfig.pulsar.address",
-            "Pulsar is not supported yet by this version",
-            "remove it; a source on Kafka is named by sourceConfig.kafka.address",
-        );
-    } else if kafka.brokers.is_empty() {
+    if let Some(pulsar) = pulsar::resolve(reader) {
+        if !kafka.brokers.is_empty() {
+            let what = "is not used, since sourceConfig.pulsar.address is given";
+            reader.faults.warn("sourceConfig.kafka.address", what);
+        }
+        return QueueConfig::Pulsar(pulsar);
+    }
+    if kafka.brokers.is_empty() {
         reader.wrong(
             "sourceConfig.kafka.address",
             "is required and missing",
-            "write the brokers of the source's Kafka, for example 127.0.0.1:9092",
+            "write the brokers of the source's Kafka, for example 127.0.0.1:9092, or its Pulsar \
+             under sourceConfig.pulsar.address",
         );
     }
     QueueConfig::Kafka(kafka)
@@ -110,83 +114,14 @@ fn etcd(reader: &mut Reader<'_>) -> EtcdConfig {
     } else {
         (old, reader.text("sourceConfig.etcdRootPath"), reader.text("sourceConfig.etcdMetaSubPath"))
     };
-    if endpoints.iter().any(|e| !is_host_and_port(strip_scheme(e))) {
-        reader.wrong(
-            "sourceConfig.etcd.address",
-            "not a list of endpoints",
-            "write host:port, for example 127.0.0.1:2379",
-        );
-    }
+    SOURCE.check_endpoints(reader, &endpoints);
     let or =
         |given: String, default: &str| if given.is_empty() { default.to_owned() } else { given };
     EtcdConfig {
         endpoints: if endpoints.is_empty() { vec!["127.0.0.1:2379".into()] } else { endpoints },
         root_path: or(root, "by-dev"),
         meta_sub_path: or(meta, "meta"),
-        login: login(reader),
-        tls: tls(reader),
+        login: SOURCE.login(reader),
+        tls: SOURCE.tls(reader),
     }
-}
-
-fn login(reader: &mut Reader<'_>) -> Option<(String, Secret)> {
-    let enabled = reader.flag("sourceConfig.etcd.enableAuth");
-    let username = reader.text("sourceConfig.etcd.username");
-    let password = reader.verbatim("sourceConfig.etcd.password");
-    if !enabled {
-        if !username.is_empty() || !password.is_empty() {
-            reader.faults.warn(
-                "sourceConfig.etcd.username",
-                "is not used while sourceConfig.etcd.enableAuth is false",
-            );
-        }
-        return None;
-    }
-    if username.is_empty() || password.is_empty() {
-        reader.wrong(
-            "sourceConfig.etcd.username",
-            "enableAuth is true, but username or password is missing",
-            "set both, or enableAuth: false",
-        );
-    }
-    Some((username, Secret::new(password)))
-}
-
-fn tls(reader: &mut Reader<'_>) -> Option<TlsFiles> {
-    let version = reader.word("sourceConfig.etcd.tlsMinVersion", &["1.0", "1.1", "1.2", "1.3"]);
-    if !reader.flag("sourceConfig.etcd.enableTLS") {
-        return None;
-    }
-    // The client speaks 1.2 and 1.3 and takes the best that the server has.
-    match version.as_str() {
-        "1.0" | "1.1" => {
-            reader.faults.warn("sourceConfig.etcd.tlsMinVersion", "TLS below 1.2 is never spoken")
-        }
-        "1.3" => reader.faults.warn(
-            "sourceConfig.etcd.tlsMinVersion",
-            "1.3 is preferred but can't be demanded; forbid 1.2 on the server",
-        ),
-        _ => {}
-    }
-    let cert = reader.file("sourceConfig.etcd.tlsCertPath");
-    let key = reader.file("sourceConfig.etcd.tlsKeyPath");
-    if cert.as_os_str().is_empty() != key.as_os_str().is_empty() {
-        reader.wrong(
-            "sourceConfig.etcd.tlsCertPath",
-            "only one of tlsCertPath and tlsKeyPath is set",
-            "set both or none",
-        );
-    }
-    let ca = reader.file("sourceConfig.etcd.tlsCACertPath");
-    Some(TlsFiles { server_name: String::new(), ca, cert, key })
-}
-
-fn strip_scheme(endpoint: &str) -> &str {
-    let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
-    rest.unwrap_or(endpoint).trim_end_matches('/')
-}
-
-fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|p| p > 0)
-    })
 }

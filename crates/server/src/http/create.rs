@@ -7,13 +7,11 @@ use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
 use crate::supervisor::Settled;
 use crate::tasks::{
-    BufferConfig, CollectionInfo, CreateError, TargetAddress, TaskRecord, in_brackets,
+    CollectionInfo, CreateError, TargetAddress, TaskRecord, check_id, differences, in_brackets,
 };
+use replication::ports::Transaction;
 use replication::selection::{ANY, named};
 use std::time::Duration;
-
-/// The longest task id.
-pub(super) const ID_MAX: usize = 128;
 
 /// A path of the API stands where an id would.
 const RESERVED_ID: &str = "check";
@@ -26,7 +24,7 @@ pub(super) struct Created {
     /// The task.
     pub task_id: String,
     /// What was asked for and is not done.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<&'static str>,
     /// False: there was such a task, and nothing was changed.
     pub new: bool,
 }
@@ -40,8 +38,9 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Cre
         return Ok(Created { task_id: record.task_id, warnings: Vec::new(), new: false });
     }
     let task_id = record.task_id.clone();
-    let warnings = warnings(&record);
-    api.book.create(record, api.limits.tasks_max).await.map_err(not_created)?;
+    let warnings = differences(&record);
+    let begin = Transaction::default();
+    api.book.create(record, api.limits.tasks_max, begin).await.map_err(not_created)?;
     tracing::info!(task = task_id, "task created");
     if api.desk.poke(START_WITHIN).await == Settled::NotInTime {
         tracing::warn!(task = task_id, "task is stored and will start later");
@@ -53,8 +52,8 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Cre
 /// stored.
 pub(super) async fn try_out(
     api: &ApiState,
-    mut record: TaskRecord,
-) -> Result<(TaskRecord, Vec<String>), Refusal> {
+    record: TaskRecord,
+) -> Result<(TaskRecord, Vec<&'static str>), Refusal> {
     check(api, &record)?;
     let known = api.book.get(&record.task_id).await.map_err(|e| Refusal::store(&e))?;
     if known.is_some() {
@@ -65,10 +64,8 @@ pub(super) async fn try_out(
         let refusal = Refusal::new(Kind::Conflict, detail, "give another id, or none");
         return Err(Refusal { field: "task_id".into(), ..refusal });
     }
-    let (_, excludes) =
-        api.book.admission(&record, api.limits.tasks_max).await.map_err(not_created)?;
-    record.exclude_collections = excludes;
-    let warnings = warnings(&record);
+    let record = api.book.admit(&record, api.limits.tasks_max).await.map_err(not_created)?;
+    let warnings = differences(&record);
     Ok((record, warnings))
 }
 
@@ -87,40 +84,20 @@ fn not_created(error: CreateError) -> Refusal {
     }
 }
 
-/// What was asked for and is not done: nothing is left out in silence.
-fn warnings(record: &TaskRecord) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if record.extra_info.enable_user_role {
-        warnings.push(
-            "extra_info.enable_user_role: users and roles are not replicated yet by this version"
-                .to_owned(),
-        );
-    }
-    if record.writer_cache_config != BufferConfig::default() {
-        warnings.push("buffer_config has no effect".to_owned());
-    }
-    warnings
-}
-
-fn check_id(id: &str) -> Result<(), Refusal> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if id.len() > ID_MAX || !id.chars().all(fits) {
-        let remedy = format!("write 1 to {ID_MAX} letters, digits, - or _");
-        let detail = format!("the task_id is invalid, {remedy}");
-        return Err(Refusal::invalid("task_id", detail, remedy));
-    }
-    if id == RESERVED_ID {
-        let detail = format!("the task_id is invalid, `{RESERVED_ID}` is a path of the API");
-        return refuse("task_id", &detail, "write another one");
-    }
-    Ok(())
-}
-
 /// How a target is named.
 const HOW_TO_NAME: &str = "give the target as http(s)://host:port in milvus_connect_param.uri";
 
 fn refuse<T>(field: &str, what: &str, remedy: &str) -> Result<T, Refusal> {
     Err(Refusal::invalid(field, what, remedy))
+}
+
+fn check_new_id(id: &str) -> Result<(), Refusal> {
+    check_id(id).map_err(|what| Refusal::invalid("task_id", what, "give another one, or none"))?;
+    if id == RESERVED_ID {
+        let detail = format!("the task_id is invalid, `{RESERVED_ID}` is a path of the API");
+        return refuse("task_id", &detail, "write another one");
+    }
+    Ok(())
 }
 
 /// The checks of the Go tool, in its order and words; several selectors are allowed here.
@@ -161,7 +138,7 @@ fn check(api: &ApiState, record: &TaskRecord) -> Result<(), Refusal> {
     }
     check_mapping(record, max)?;
     positions::check(record)?;
-    if record.task_id.is_empty() { Ok(()) } else { check_id(&record.task_id) }
+    if record.task_id.is_empty() { Ok(()) } else { check_new_id(&record.task_id) }
 }
 
 fn check_target(record: &TaskRecord) -> Result<(), Refusal> {

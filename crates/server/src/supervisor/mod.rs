@@ -22,7 +22,7 @@ use links::Links;
 use replication::error::Result;
 use replication::life::Ports;
 use replication::positions;
-use replication::task::Limits;
+use replication::task::{Limits, Unsupported};
 use runner::Runner;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -46,6 +46,8 @@ pub const STOP_MARGIN: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// The topic of the source's op channel.
     pub op_channel: String,
+    /// What becomes of a request that can't be replicated.
+    pub unsupported: Unsupported,
     /// Bounds of every task.
     pub limits: Limits,
     /// The pause after a task's first failure.
@@ -283,8 +285,9 @@ impl Supervisor {
         record: &TaskRecord,
     ) -> std::result::Result<Option<(replication::task::Task, Ports, String)>, String> {
         let failed = |what: &str| format!("fail to start task, err: {what}");
-        let task = to_task(record, &self.settings.op_channel, &self.settings.limits)
-            .map_err(|what| failed(&what))?;
+        let Settings { op_channel, unsupported, limits, .. } = &self.settings;
+        let task =
+            to_task(record, op_channel, *unsupported, limits).map_err(|what| failed(&what))?;
         let target = record.target().map_err(|what| failed(&what))?.to_string();
         let link = self.links.ensure(record, &self.world, &self.settings.limits);
         let Some(link) = link.map_err(|error| failed(&error.what))? else { return Ok(None) };

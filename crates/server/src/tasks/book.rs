@@ -6,6 +6,7 @@ use super::record::{State, TaskRecord, VERSION};
 use replication::checkpoint;
 use replication::error::{Error, Result};
 use replication::ports::{Committed, Store, Stored, Transaction};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Before every task's key.
@@ -98,47 +99,51 @@ impl Book {
         Ok(listing)
     }
 
-    /// Stores a new task, with what it has to leave to others. Checks and write are one step:
-    /// of two creations at the same time the second sees the first.
+    /// Whether a task may stand beside the stored ones; answers it with what it has to leave to
+    /// others, in addition to what it leaves out already.
+    pub async fn admit(
+        &self,
+        record: &TaskRecord,
+        tasks_max: usize,
+    ) -> std::result::Result<TaskRecord, CreateError> {
+        let listing = self.list().await?;
+        let others = listing.records;
+        // What an unreadable task covers is unknown, so nothing can be told from it.
+        if let Some(broken) = listing.broken.into_iter().next() {
+            return Err(CreateError::Store(broken));
+        }
+        let excludes = admit(record, &others).map_err(CreateError::Refused)?;
+        if others.len() >= tasks_max {
+            return Err(CreateError::Full(tasks_max));
+        }
+        let mut left: BTreeSet<String> =
+            record.exclude_collections.iter().flatten().cloned().collect();
+        left.extend(excludes.iter().map(|(d, c)| format!("{d}.{c}")));
+        let exclude_collections = (!left.is_empty()).then(|| left.into_iter().collect());
+        Ok(TaskRecord { exclude_collections, ..record.clone() })
+    }
+
+    /// Stores a new task, with what it has to leave to others and, if it goes on where another tool
+    /// stopped, with the records it is to find: `begin`. Checks and write are one step: of two
+    /// creations at the same time the second sees the first.
     pub async fn create(
         &self,
-        mut record: TaskRecord,
+        record: TaskRecord,
         tasks_max: usize,
+        begin: Transaction,
     ) -> std::result::Result<(), CreateError> {
         for _ in 0..CONFLICTS_MAX {
-            let (roster, excludes) = self.admission(&record, tasks_max).await?;
-            record.exclude_collections = excludes;
-            let transaction = Transaction {
-                conditions: vec![(ROSTER.into(), roster), (key(&record.task_id), 0)],
-                puts: vec![(key(&record.task_id), encode(&record)?), roster_entry()],
-                deletes: Vec::new(),
-            };
+            let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
+            let record = self.admit(&record, tasks_max).await?;
+            let mut transaction = begin.clone();
+            let key = key(&record.task_id);
+            transaction.conditions.extend([(ROSTER.into(), roster), (key.clone(), 0)]);
+            transaction.puts.extend([(key, encode(&record)?), roster_entry()]);
             if self.store.commit(transaction).await? == Committed::Yes {
                 return Ok(());
             }
         }
         Err(too_many_conflicts(&record.task_id).into())
-    }
-
-    /// Whether a new task may stand beside the stored ones: what it would have to leave to others,
-    /// and the version of the roster that this was told from.
-    pub async fn admission(
-        &self,
-        record: &TaskRecord,
-        tasks_max: usize,
-    ) -> std::result::Result<(u64, Option<Vec<String>>), CreateError> {
-        let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
-        let listing = self.list().await?;
-        // What an unreadable task covers is unknown, so nothing can be told from it.
-        if let Some(broken) = listing.broken.into_iter().next() {
-            return Err(CreateError::Store(broken));
-        }
-        let excludes = admit(record, &listing.records).map_err(CreateError::Refused)?;
-        if listing.records.len() >= tasks_max {
-            return Err(CreateError::Full(tasks_max));
-        }
-        let excludes: Vec<String> = excludes.iter().map(|(d, c)| format!("{d}.{c}")).collect();
-        Ok((roster, (!excludes.is_empty()).then_some(excludes)))
     }
 
     /// Pauses a running task.

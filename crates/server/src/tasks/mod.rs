@@ -18,4 +18,4 @@ pub use record::{
     BufferConfig, CollectionInfo, DialConfig, ExtraInfo, KafkaParam, KafkaSasl, MilvusParam,
     RpcChannel, State, TaskRecord, VERSION,
 };
-pub use spec::to_task;
+pub use spec::{ID_MAX, check_id, differences, to_task};

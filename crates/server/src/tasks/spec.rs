@@ -1,12 +1,38 @@
-//! From a stored task to what the data path runs. Never hands a secret on.
+//! From a stored task to what the data path runs, and what of it is not run. Never hands a secret on.
 
-use super::record::TaskRecord;
+use super::record::{BufferConfig, TaskRecord};
 use milvus_wire::position::{MessageId, decode_position};
 use replication::selection::{Names, Selection, Selector};
-use replication::task::{Limits, Task};
+use replication::task::{Limits, Task, Unsupported};
+
+/// The longest task id.
+pub const ID_MAX: usize = 128;
+
+/// Whether an id can be part of keys and names.
+pub fn check_id(id: &str) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if id.is_empty() || id.len() > ID_MAX || !id.chars().all(fits) {
+        return Err(format!("the task_id is invalid, write 1 to {ID_MAX} letters, digits, - or _"));
+    }
+    Ok(())
+}
+
+/// What was asked for and is not done: nothing is left out in silence.
+pub fn differences(record: &TaskRecord) -> Vec<&'static str> {
+    let mut differences = Vec::new();
+    if record.writer_cache_config != BufferConfig::default() {
+        differences.push("buffer_config has no effect");
+    }
+    differences
+}
 
 /// The data path's view of a stored task; the error says what is wrong with the record.
-pub fn to_task(record: &TaskRecord, op_channel: &str, limits: &Limits) -> Result<Task, String> {
+pub fn to_task(
+    record: &TaskRecord,
+    op_channel: &str,
+    unsupported: Unsupported,
+    limits: &Limits,
+) -> Result<Task, String> {
     let selectors = record.selectors().map(|(database, info)| {
         let positions = info.positions.iter().flatten();
         let positions = positions.map(|(channel, text)| Ok((channel.clone(), id(text)?)));
@@ -29,6 +55,8 @@ pub fn to_task(record: &TaskRecord, op_channel: &str, limits: &Limits) -> Result
         op_channel: op_channel.to_owned(),
         op_position,
         ignore_partition: record.milvus_connect_param.ignore_partition,
+        access: record.extra_info.enable_user_role,
+        unsupported,
         limits: limits.clone(),
     })
 }

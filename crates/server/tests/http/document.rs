@@ -62,7 +62,7 @@ async fn the_service_does_what_its_document_says() {
         Command::new(python)
             .args(["-m", "schemathesis.cli", "--config-file", SETTINGS, "run", "--checks", "all"])
             // The same requests each time, so that a failure can be looked at again.
-            .args(["--generation-deterministic", "--max-examples", "30", "--workers", "2"])
+            .args(["--generation-deterministic", "--max-examples", "30", "--workers", "1"])
             .args(["--request-timeout", "30", "--no-color"])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
             .arg(format!("{base}/api/v1/openapi.json"))

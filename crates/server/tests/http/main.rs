@@ -10,6 +10,7 @@ mod faults;
 mod health;
 mod life;
 mod metrics;
+mod monitoring;
 mod resources;
 mod secrets;
 mod support;

@@ -105,10 +105,13 @@ answers!(
     GetCollectionStatisticsResponse,
     GetFlushStateResponse,
     GetLoadStateResponse,
+    ListCredUsersResponse,
     ListDatabasesResponse,
     MutationResult,
     QueryResults,
     ReplicateMessageResponse,
+    SelectGrantResponse,
+    SelectRoleResponse,
     ShowCollectionsResponse,
     ShowPartitionsResponse,
 );

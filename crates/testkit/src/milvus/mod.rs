@@ -3,8 +3,9 @@
 //!
 //! In reading order: [`CollectionSpec`] says what a collection is to be, `definition` creates and
 //! describes databases, collections and partitions, `writing` and `querying` move rows, `serving`
-//! is indexes and loading.
+//! is indexes and loading, `access` users and roles.
 
+mod access;
 mod definition;
 mod fault;
 mod querying;

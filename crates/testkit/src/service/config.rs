@@ -10,8 +10,8 @@ pub struct ServiceConfig {
     pub etcd: String,
     /// The root path of the source in etcd.
     pub root_path: String,
-    /// The source's Kafka.
-    pub kafka: String,
+    /// The source's queue: a Pulsar if it begins with `pulsar`, else the brokers of a Kafka.
+    pub queue: String,
     /// The source's op channel.
     pub replicate_channel: String,
     /// What it logs: `debug`, `info`, `warn`.
@@ -26,15 +26,15 @@ impl ServiceConfig {
     /// For the source of a pair.
     pub fn of_pair(pair: &lab::Pair) -> Self {
         let source = &pair.source.options.name;
-        Self::new(&pair.source_etcd.endpoint(), source, &pair.kafka.broker())
+        Self::new(&pair.source_etcd.endpoint(), source, &pair.queue.address())
     }
 
     /// For a source whose channels are named after its root path.
-    pub fn new(etcd: &str, root_path: &str, kafka: &str) -> Self {
+    pub fn new(etcd: &str, root_path: &str, queue: &str) -> Self {
         Self {
             etcd: etcd.to_owned(),
             root_path: root_path.to_owned(),
-            kafka: kafka.to_owned(),
+            queue: queue.to_owned(),
             replicate_channel: format!("{root_path}-replicate-msg"),
             log_level: "info".to_owned(),
             more: String::new(),
@@ -46,6 +46,7 @@ impl ServiceConfig {
         let mut yaml = String::new();
         // Quoted as JSON, which YAML reads: no value can break the file.
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
+        let queue = if self.queue.starts_with("pulsar") { "  pulsar" } else { "  kafka" };
         let store = folder.join("milvus-cdc.db");
         let lines = [
             ("address", quoted(address)),
@@ -61,8 +62,8 @@ impl ServiceConfig {
             ("    address", format!("[{}]", quoted(&self.etcd))),
             ("    rootPath", quoted(&self.root_path)),
             ("    metaSubPath", "meta".to_owned()),
-            ("  kafka", "".to_owned()),
-            ("    address", quoted(&self.kafka)),
+            (queue, "".to_owned()),
+            ("    address", quoted(&self.queue)),
         ];
         for (key, value) in lines {
             // Writing to a string cannot fail.

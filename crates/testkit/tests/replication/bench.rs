@@ -1,10 +1,12 @@
 //! What a test works with: the pair, which it has for itself, and a milvus-cdc of its own. Never
 //! leaves a server dead or frozen to the next test.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use lab::{Pair, PairOptions, READY_WITHIN};
+use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions, READY_WITHIN};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::compare::{Comparison, Metadata, RowReport, metadata_differences};
@@ -73,6 +75,11 @@ impl Bench {
         self.tasks.push(task.clone());
         self.service.api().wait_begun(&task, READY_WITHIN).await.unwrap();
         task
+    }
+
+    /// A task that the test has deleted.
+    pub(crate) fn forget(&mut self, task: &str) {
+        self.tasks.retain(|known| known != task);
     }
 
     /// Creates a task that cannot go on, and returns it as it is shown then.
@@ -144,8 +151,26 @@ impl Drop for Bench {
             let lines: Vec<&str> = log.lines().collect();
             eprintln!("--- the end of milvus-cdc's log");
             lines[lines.len().saturating_sub(60)..].iter().for_each(|line| eprintln!("{line}"));
+            eprintln!("--- how far it was");
+            let metrics = metrics_now(&self.service.address()).unwrap_or_else(|e| e.to_string());
+            let telling = ["milvus_cdc_lag", "milvus_cdc_replicate_tt", "milvus_cdc_task_waiting"];
+            let told = metrics.lines().filter(|l| telling.iter().any(|name| l.starts_with(name)));
+            if !metrics.starts_with("HTTP/1.0 200") {
+                eprintln!("{metrics}");
+            }
+            told.for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Its metrics, asked for where nothing can be awaited.
+fn metrics_now(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(b"GET /cdc/metrics HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 fn servers() -> &'static Servers {
@@ -156,8 +181,22 @@ fn servers() -> &'static Servers {
 fn start() -> Servers {
     let installed = lab::install_servers().unwrap();
     let folder = TempDir::new().unwrap();
-    let pair = Pair::start(&installed, folder.path(), &PairOptions::default()).unwrap();
+    let options = PairOptions { queue: queue(), ..PairOptions::default() };
+    let pair = Pair::start(&installed, folder.path(), &options).unwrap();
     Servers { _folder: folder, pair: Mutex::new(pair) }
+}
+
+/// Whether this is the program with the source on Pulsar, else on Kafka.
+pub(crate) fn is_on_pulsar() -> bool {
+    env!("CARGO_CRATE_NAME") == "replication_on_pulsar"
+}
+
+fn queue() -> BrokerOptions {
+    if is_on_pulsar() {
+        BrokerOptions::Pulsar(PulsarOptions::default())
+    } else {
+        BrokerOptions::default()
+    }
 }
 
 /// Waits until a collection is the same on both sides: rows, counts and metadata.

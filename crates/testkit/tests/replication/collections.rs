@@ -3,7 +3,7 @@
 use testkit::milvus::{CollectionSpec, FieldKind};
 use testkit::rows::Key;
 
-use crate::bench::{Bench, batch, keys};
+use super::bench::{Bench, batch, keys};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_rows_arrive() {

@@ -6,7 +6,7 @@ use testkit::milvus::{CollectionSpec, FieldKind, Milvus};
 use testkit::wait;
 use testkit::workload::{Running, Stats, Workload};
 
-use crate::bench::{Bench, equal, gone};
+use super::bench::{Bench, equal, gone};
 
 /// A server that was away, or a milvus-cdc that was, may keep the writers waiting for so long.
 const WRITES_WITHIN: Duration = Duration::from_secs(120);

@@ -1,4 +1,5 @@
-//! milvus-cdc as a whole, from a real Milvus on Kafka into a real Milvus. Both sides are compared row
+//! milvus-cdc as a whole, from a real Milvus into a real Milvus. As it stands the source is on Kafka;
+//! `replication_on_pulsar` is the same on Pulsar. Both sides are compared row
 //! by row and count for count; no test trusts what the service says of itself.
 //!
 //! All tests share one pair of servers and take turns; each has a milvus-cdc, a task and names of
@@ -11,4 +12,7 @@ mod churn;
 mod collections;
 mod faults;
 mod load;
+mod requests;
+mod shared_store;
 mod structure;
+mod takeover;

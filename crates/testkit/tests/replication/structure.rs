@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::milvus::{CollectionSpec, Reading};
 use testkit::wait;
 
-use crate::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
+use super::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_come_and_go() {
@@ -335,5 +335,85 @@ async fn what_is_released_on_the_target_on_purpose_stays_so_until_the_source_cha
         bench.source.drop_collection(name).await.unwrap();
         bench.gone(name).await;
     }
+    bench.finish().await;
+}
+
+/// A task ends, another one begins where it ended: the way a user moves a task by hand.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_begins_at_the_positions_it_is_given() {
+    let mut bench = Bench::new().await;
+    let spec = CollectionSpec::small("moved", 8).shards(2);
+    let first = bench.task_for_all().await;
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.source.insert(batch(&spec, "", 0..100, 0)).await.unwrap();
+    bench.equal("moved").await;
+    let api = bench.service.api();
+    api.pause(&first).await.unwrap();
+    let at = api.position(&first).await.unwrap();
+    api.delete(&first).await.unwrap();
+    bench.forget(&first);
+
+    bench.source.insert(batch(&spec, "", 100..200, 0)).await.unwrap();
+    bench.source.create_database("moved_later").await.unwrap();
+    let described = bench.source.describe("moved").await.unwrap();
+    let of = |channel: &str| {
+        let all = at["positions"].as_array().unwrap();
+        let here = all.iter().find(|p| p["channel_name"] == channel).expect("a position");
+        here["msg_id"].clone()
+    };
+    let channels = described.virtual_channel_names.iter().zip(&described.physical_channel_names);
+    let positions: serde_json::Map<_, _> =
+        channels.map(|(virtual_, physical)| (virtual_.clone(), of(physical))).collect();
+    let op_channel = at["op_positions"][0].clone();
+    let second = bench
+        .task(json!({
+            "db_collections": {"default": [{"name": "moved", "positions": positions}],
+                "moved_later": [{"name": "*"}]},
+            "rpc_channel_info": {"name": op_channel["channel_name"],
+                "position": op_channel["msg_id"]},
+        }))
+        .await;
+    assert_eq!(bench.equal("moved").await.target_rows, 200);
+    let there = wait::until("the database to be there", EQUAL_WITHIN, || async {
+        let there = bench.target.databases().await?;
+        Ok(there.contains(&"moved_later".to_owned()).then_some(()))
+    });
+    bench.while_running(there).await.unwrap();
+    assert_ne!(first, second);
+    bench.source.drop_database("moved_later").await.unwrap();
+    bench.source.drop_collection("moved").await.unwrap();
+    bench.gone("moved").await;
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_ignore_partition_all_rows_go_to_the_partitions_the_target_has() {
+    let mut bench = Bench::new().await;
+    bench
+        .task(json!({
+            "db_collections": {"default": [{"name": "flat"}]},
+            "milvus_connect_param": {
+                "uri": format!("http://{}", bench.pair.target.address()),
+                "ignore_partition": true,
+            },
+        }))
+        .await;
+    let spec = CollectionSpec::small("flat", 8);
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.source.create_partition("flat", "left").await.unwrap();
+    bench.source.insert(batch(&spec, "left", 0..100, 0)).await.unwrap();
+    bench.source.insert(batch(&spec, "", 100..200, 0)).await.unwrap();
+    bench.source.load("flat").await.unwrap();
+    let rows = wait::until("all rows to arrive", EQUAL_WITHIN, || async {
+        let count = bench.target.count("flat", "", &[], Reading::Strong).await?;
+        anyhow::ensure!(count == 200, "{count} rows");
+        Ok(Some(bench.target.partitions("flat").await?))
+    });
+    let partitions = bench.while_running(rows).await.unwrap();
+    assert_eq!(partitions.into_keys().collect::<Vec<_>>(), ["_default"]);
+    bench.source.release("flat").await.unwrap();
+    bench.source.drop_partition("flat", "left").await.unwrap();
+    bench.source.drop_collection("flat").await.unwrap();
+    bench.gone("flat").await;
     bench.finish().await;
 }

@@ -9,7 +9,7 @@ use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use replication::checkpoint::{self, Covered, Stage};
 use replication::selection::{Names, named};
-use replication::task::{Limits, Task};
+use replication::task::{Limits, Task, Unsupported};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -78,7 +78,7 @@ enum SourceState {
 /// What a task covers, or would cover.
 pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Collections, Refusal> {
     // The limits of its run do not matter here.
-    let task = to_task(record, &api.op_channel, &Limits::default())
+    let task = to_task(record, &api.op_channel, Unsupported::default(), &Limits::default())
         .map_err(|what| Refusal::new(Kind::Invalid, what, "delete the task and create it anew"))?;
     let stored = checkpoint::load(api.book.store().as_ref(), &record.task_id);
     let stored = stored.await.map_err(|e| Refusal::store(&e))?.collections;

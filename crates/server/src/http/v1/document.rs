@@ -89,7 +89,7 @@ fn id_schema() -> RefOr<Schema> {
     utoipa::openapi::ObjectBuilder::new()
         .schema_type(utoipa::openapi::Type::String)
         .min_length(Some(1))
-        .max_length(Some(crate::http::create::ID_MAX))
+        .max_length(Some(crate::tasks::ID_MAX))
         .pattern(Some("^[A-Za-z0-9_-]+$"))
         .into()
 }

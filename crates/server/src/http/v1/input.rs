@@ -2,8 +2,8 @@
 //! body. Never repeats a value that was sent: it may be a secret in the wrong place.
 
 use super::problem::Problem;
-use crate::http::create::ID_MAX;
 use crate::http::refusal::{Kind, Refusal};
+use crate::tasks::ID_MAX;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header;

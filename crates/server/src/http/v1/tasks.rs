@@ -32,14 +32,14 @@ pub(super) struct CreatedTask {
     /// What was asked for and is not done.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    warnings: Vec<String>,
+    warnings: Vec<&'static str>,
 }
 
 /// What a task would be.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CheckedTask {
     /// What was asked for and would not be done.
-    warnings: Vec<String>,
+    warnings: Vec<&'static str>,
     /// What it would leave to other tasks, `database.collection`.
     exclude_collections: Vec<String>,
     /// What it would cover now.

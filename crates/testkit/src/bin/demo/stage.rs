@@ -154,7 +154,7 @@ impl Stage {
         println!("\n== Everything keeps running. Ctrl-C ends it");
         println!("  source Milvus  {}", self.pair.source.address());
         println!("  target Milvus  {} (a replica: refuses ordinary writes)", self.target.address());
-        println!("  source Kafka   {}", self.pair.kafka.broker());
+        println!("  source queue   {}", self.pair.queue.address());
         println!("  source etcd    {}", self.pair.source_etcd.endpoint());
         println!("  milvus-cdc     http://{}/cdc", self.service.address());
         println!("  metrics        http://{}/cdc/metrics", self.service.address());

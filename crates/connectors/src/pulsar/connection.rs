@@ -1,0 +1,216 @@
+//! One connection to a broker, or to a proxy in front of it: the handshake, questions and their
+//! answers, signs of life. Never reconnects: whoever holds it makes a new one.
+
+use super::fault::{Fault, Spoken};
+use super::options::{PulsarOptions, proof};
+use futures::future::poll_fn;
+use futures::{SinkExt, StreamExt};
+use pulsar::message::proto::base_command::Type;
+use pulsar::message::proto::{
+    AuthData, BaseCommand, CommandAuthResponse, CommandConnect, CommandPing, CommandPong,
+};
+use pulsar::message::{Codec, Message};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::codec::Framed;
+
+/// A broker that is there answers within milliseconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long nothing may come before the broker is asked whether it is there.
+const QUIET_MAX: Duration = Duration::from_secs(10);
+
+/// The version from which on a broker tells the last message of a topic.
+const PROTOCOL_VERSION: i32 = 12;
+
+/// What is the same for all connections of a source.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    pub(super) options: PulsarOptions,
+    pub(super) tls: Option<TlsConnector>,
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for T {}
+
+/// An open connection.
+pub(super) struct Connection {
+    frames: Framed<Box<dyn Stream>, Codec>,
+    dialer: Dialer,
+    broker: String,
+    requests: u64,
+}
+
+impl Dialer {
+    /// Connects to the first of the configured brokers that answers.
+    pub(super) async fn any(&self) -> Spoken<Connection> {
+        let mut fault = Fault::Away("no broker is named".into());
+        for broker in &self.options.brokers {
+            match self.connect(broker, None).await {
+                Ok(connection) => return Ok(connection),
+                Err(failed) => fault = failed,
+            }
+        }
+        Err(fault)
+    }
+
+    /// Connects to `broker`, which may be a proxy that is to lead to `behind` it.
+    pub(super) async fn connect(&self, broker: &str, behind: Option<&str>) -> Spoken<Connection> {
+        let made = timeout(ANSWER_WITHIN, async {
+            let frames = Framed::new(self.stream(broker).await?, Codec);
+            let (dialer, broker) = (self.clone(), broker.to_owned());
+            let mut connection = Connection { frames, dialer, broker, requests: 0 };
+            connection.shake_hands(behind).await?;
+            Ok(connection)
+        });
+        made.await.unwrap_or_else(|_| Err(Fault::Away(format!("{broker} does not answer"))))
+    }
+
+    async fn stream(&self, broker: &str) -> Spoken<Box<dyn Stream>> {
+        let stream = TcpStream::connect(broker).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Fault::Refused(format!("{host} can't be the name in a certificate")))?;
+        Ok(Box::new(tls.connect(name, stream).await?))
+    }
+}
+
+impl Connection {
+    async fn shake_hands(&mut self, behind: Option<&str>) -> Spoken<()> {
+        let (method, data) = proof(&self.dialer.options.login).unzip();
+        self.send(Box::new(BaseCommand {
+            r#type: Type::Connect as i32,
+            connect: Some(CommandConnect {
+                client_version: concat!("milvus-cdc ", env!("CARGO_PKG_VERSION")).into(),
+                auth_method_name: method.map(Into::into),
+                auth_data: data,
+                protocol_version: Some(PROTOCOL_VERSION),
+                proxy_to_broker_url: behind.map(Into::into),
+                ..CommandConnect::default()
+            }),
+            ..BaseCommand::default()
+        }))
+        .await?;
+        loop {
+            let answer = self.receive_any().await?.command;
+            if let Some(error) = answer.error {
+                // Before it lets us in, a broker has no other reason that would not heal.
+                return Err(match Fault::answered(error.error, &error.message) {
+                    Fault::Missing => Fault::Refused(error.message),
+                    fault => fault,
+                });
+            }
+            if answer.connected.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The broker that it was made to.
+    pub(super) fn broker(&self) -> &str {
+        &self.broker
+    }
+
+    /// Makes another connection with the same options.
+    pub(super) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
+    /// The number of the next question.
+    pub(super) fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    /// Sends a question and waits for its answer; what else comes meanwhile is of no interest.
+    pub(super) async fn ask<T>(
+        &mut self,
+        question: Box<BaseCommand>,
+        answer: impl Fn(BaseCommand) -> Option<T>,
+    ) -> Spoken<T> {
+        self.send(question).await?;
+        let answered = timeout(ANSWER_WITHIN, async {
+            loop {
+                let command = self.receive_any().await?.command;
+                if let Some(error) = command.error {
+                    return Err(Fault::answered(error.error, &error.message));
+                }
+                if let Some(answer) = answer(command) {
+                    return Ok(answer);
+                }
+            }
+        });
+        answered.await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    /// Sends what needs no answer.
+    pub(super) async fn send(&mut self, command: Box<BaseCommand>) -> Spoken<()> {
+        poll_fn(|cx| self.frames.poll_ready_unpin(cx)).await?;
+        self.frames.start_send_unpin(Message { command: *command, payload: None })?;
+        Ok(self.frames.flush().await?)
+    }
+
+    /// The next message that is not about the connection itself. Safe to cancel, but not to be
+    /// cancelled often: the clock of silence begins anew.
+    pub(super) async fn receive(&mut self) -> Spoken<Box<Message>> {
+        if let Ok(message) = timeout(QUIET_MAX, self.receive_any()).await {
+            return message;
+        }
+        self.send(ping()).await?;
+        timeout(ANSWER_WITHIN, self.receive_any()).await.unwrap_or_else(|_| Err(self.silent()))
+    }
+
+    /// The next message, an answer to a sign of life included.
+    async fn receive_any(&mut self) -> Spoken<Box<Message>> {
+        loop {
+            let Some(message) = self.frames.next().await else {
+                return Err(Fault::Away("the broker has closed the connection".into()));
+            };
+            // A command has room for every kind there is: kilobytes, in each future on the way.
+            let message = Box::new(message?);
+            if message.command.ping.is_some() {
+                self.send(pong()).await?;
+            } else if message.command.auth_challenge.is_some() {
+                let answer = self.proof_again();
+                self.send(answer).await?;
+            } else {
+                return Ok(message);
+            }
+        }
+    }
+
+    fn proof_again(&self) -> Box<BaseCommand> {
+        let (method, data) = proof(&self.dialer.options.login).unzip();
+        let response = AuthData { auth_method_name: method.map(Into::into), auth_data: data };
+        Box::new(BaseCommand {
+            r#type: Type::AuthResponse as i32,
+            auth_response: Some(CommandAuthResponse {
+                response: Some(response),
+                protocol_version: Some(PROTOCOL_VERSION),
+                ..CommandAuthResponse::default()
+            }),
+            ..BaseCommand::default()
+        })
+    }
+
+    fn silent(&self) -> Fault {
+        Fault::Away(format!("{} does not answer", self.broker))
+    }
+}
+
+fn ping() -> Box<BaseCommand> {
+    let ping = Some(CommandPing {});
+    Box::new(BaseCommand { r#type: Type::Ping as i32, ping, ..BaseCommand::default() })
+}
+
+fn pong() -> Box<BaseCommand> {
+    let pong = Some(CommandPong {});
+    Box::new(BaseCommand { r#type: Type::Pong as i32, pong, ..BaseCommand::default() })
+}

@@ -1,0 +1,135 @@
+//! What a transaction changes: each key once. Never talks to etcd.
+
+use etcd_client::TxnOp;
+use prost::Message;
+use replication::error::{Error, Result};
+use replication::ports::VALUE_BYTES_MAX;
+use std::collections::BTreeMap;
+
+/// What etcd and the wire add to a key and its value, generously.
+const OVERHEAD_BYTES: usize = 64;
+
+/// A key and its new value; none: removed.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Change {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    value: Option<Vec<u8>>,
+}
+
+/// Changes in the order of their keys; their own protobuf form is that of the journal.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Changes {
+    #[prost(message, repeated, tag = "1")]
+    each: Vec<Change>,
+}
+
+impl Changes {
+    /// Of a transaction: removals come first, the last of several values counts. etcd refuses two
+    /// operations on one key.
+    pub(super) fn of(puts: Vec<(String, Vec<u8>)>, deletes: Vec<String>) -> Result<Self> {
+        let mut each: BTreeMap<String, Option<Vec<u8>>> =
+            deletes.into_iter().map(|key| (key, None)).collect();
+        for (key, value) in puts {
+            if value.len() > VALUE_BYTES_MAX {
+                return Err(Error::permanent(format!(
+                    "the record {key} has {} bytes, a store takes {VALUE_BYTES_MAX}; make the \
+                     task smaller",
+                    value.len()
+                )));
+            }
+            each.insert(key, Some(value));
+        }
+        let each = each.into_iter().map(|(key, value)| Change { key, value }).collect();
+        Ok(Self { each })
+    }
+
+    /// Whether they are no more than that.
+    pub(super) fn fit(&self, operations_max: usize, bytes_max: usize) -> bool {
+        self.each.len() <= operations_max && self.bytes() <= bytes_max
+    }
+
+    /// As etcd takes them.
+    pub(super) fn operations(&self, name: impl Fn(&str) -> String) -> Vec<TxnOp> {
+        let operation = |change: &Change| match &change.value {
+            Some(value) => TxnOp::put(name(&change.key), value.clone(), None),
+            None => TxnOp::delete(name(&change.key), None),
+        };
+        self.each.iter().map(operation).collect()
+    }
+
+    /// The same in parts that are no more than that each.
+    pub(super) fn parts(&self, bytes_max: usize) -> Vec<Self> {
+        let mut parts: Vec<Self> = Vec::new();
+        let mut bytes = 0;
+        for change in &self.each {
+            bytes += change.bytes();
+            match parts.last_mut() {
+                Some(part) if bytes <= bytes_max => part.each.push(change.clone()),
+                _ => {
+                    bytes = change.bytes();
+                    parts.push(Self { each: vec![change.clone()] });
+                }
+            }
+        }
+        parts
+    }
+
+    /// Some of them from a place on, and whether that is the rest.
+    pub(super) fn some(&self, from: usize, count_max: usize) -> (Self, bool) {
+        let each: Vec<_> = self.each.iter().skip(from).take(count_max).cloned().collect();
+        (Self { each }, from + count_max >= self.each.len())
+    }
+
+    fn bytes(&self) -> usize {
+        self.each.iter().map(Change::bytes).sum()
+    }
+}
+
+impl Change {
+    fn bytes(&self) -> usize {
+        self.key.len() + self.value.as_ref().map_or(0, Vec::len) + OVERHEAD_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, bytes: usize) -> (String, Vec<u8>) {
+        (key.to_owned(), vec![0; bytes])
+    }
+
+    #[test]
+    fn a_key_is_changed_once_and_the_last_value_counts() {
+        let puts = vec![put("a", 1), put("b", 1), put("a", 2)];
+        let changes = Changes::of(puts, vec!["a".into(), "c".into()]).unwrap();
+        let each: Vec<_> =
+            changes.each.iter().map(|c| (c.key.as_str(), c.value.as_ref().map(Vec::len))).collect();
+        assert_eq!(each, [("a", Some(2)), ("b", Some(1)), ("c", None)]);
+    }
+
+    #[test]
+    fn parts_are_bounded_and_together_the_whole() {
+        let puts = (0..250).map(|n| put(&format!("{n:03}"), n)).collect();
+        let changes = Changes::of(puts, vec![]).unwrap();
+        assert!(changes.fit(250, 100_000) && !changes.fit(249, 100_000));
+        assert!(!changes.fit(250, 10_000));
+        let parts = changes.parts(10_000);
+        assert!(parts.len() > 4 && parts.iter().all(|part| part.fit(250, 10_000)));
+        let together: Vec<_> = parts.into_iter().flat_map(|part| part.each).collect();
+        assert_eq!(together, changes.each);
+
+        let (some, is_rest) = changes.some(100, 100);
+        assert_eq!((some.each.as_slice(), is_rest), (&changes.each[100..200], false));
+        let (some, is_rest) = changes.some(200, 100);
+        assert_eq!((some.each.as_slice(), is_rest), (&changes.each[200..], true));
+    }
+
+    #[test]
+    fn a_record_that_is_too_large_is_named() {
+        let error = Changes::of(vec![put("big", VALUE_BYTES_MAX + 1)], vec![]).unwrap_err();
+        assert!(error.what.contains("the record big has"), "{error}");
+    }
+}

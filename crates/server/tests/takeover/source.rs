@@ -1,0 +1,104 @@
+//! A source that says what a test wants: collections, and a queue whose end has a time.
+
+use async_trait::async_trait;
+use milvus_wire::catalog::{Collection, Partition, State};
+use milvus_wire::ids::{CollectionId, DatabaseId};
+use milvus_wire::position::MessageId;
+use milvus_wire::proto::common::MsgBase;
+use milvus_wire::proto::msg::TimeTickMsg;
+use milvus_wire::proto::schema::CollectionSchema;
+use milvus_wire::serving::Serving;
+use milvus_wire::timestamp::Timestamp;
+use prost::Message;
+use replication::error::Result;
+use replication::ports::{Catalog, CatalogEvent, ChannelReader, Record, Snapshot, Source};
+use std::cmp::Ordering;
+use tokio::sync::broadcast;
+
+/// The time of the newest tick on every channel.
+pub(crate) const NEWEST_MS: u64 = 1_795_470_000_000;
+
+/// A queue that holds everything and gives nothing.
+pub(crate) struct Queue;
+
+struct Silent;
+
+#[async_trait]
+impl ChannelReader for Silent {
+    async fn next(&mut self) -> Result<Record> {
+        std::future::pending().await
+    }
+
+    fn try_next(&mut self) -> Result<Option<Record>> {
+        Ok(None)
+    }
+}
+
+#[async_trait]
+impl Source for Queue {
+    async fn open(&self, _: &str, _: &MessageId) -> Result<Box<dyn ChannelReader>> {
+        Ok(Box::new(Silent))
+    }
+
+    async fn end(&self, _: &str) -> Result<MessageId> {
+        Ok(MessageId::default())
+    }
+
+    async fn newest(&self, _: &str, _: usize) -> Result<Vec<Record>> {
+        let timestamp = Timestamp::from_ms(NEWEST_MS).0;
+        let base = MsgBase { msg_type: 1200, timestamp, ..Default::default() };
+        let payload = TimeTickMsg { base: Some(base) }.encode_to_vec().into();
+        Ok(vec![Record { id: MessageId::default(), payload }])
+    }
+
+    fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering {
+        let number = |id: &MessageId| id.0.iter().rev().copied().collect::<Vec<u8>>();
+        number(a).cmp(&number(b))
+    }
+}
+
+/// A catalog of these collections.
+pub(crate) struct Scripted(pub(crate) Vec<Collection>);
+
+#[async_trait]
+impl Catalog for Scripted {
+    async fn snapshot(&self) -> Result<Snapshot> {
+        Ok(Snapshot { databases: Vec::new(), collections: self.0.clone() })
+    }
+
+    async fn collection(&self, id: CollectionId) -> Result<Option<Collection>> {
+        Ok(self.0.iter().find(|collection| collection.id == id).cloned())
+    }
+
+    async fn partitions(&self, _: CollectionId) -> Result<Vec<Partition>> {
+        Ok(Vec::new())
+    }
+
+    async fn serving(&self, _: CollectionId) -> Result<Serving> {
+        Ok(Serving::default())
+    }
+
+    fn changes(&self) -> broadcast::Receiver<CatalogEvent> {
+        broadcast::Sender::new(1).subscribe()
+    }
+}
+
+/// A collection of the default database whose first message lies at the beginning of each channel.
+pub(crate) fn collection(id: i64, name: &str, channels: &[String], state: State) -> Collection {
+    let first = MessageId(0u64.to_le_bytes().to_vec().into());
+    let vchannel = |(n, channel): (usize, &String)| format!("{channel}_{id}v{n}");
+    Collection {
+        id: CollectionId(id),
+        database_id: DatabaseId(1),
+        database: "default".into(),
+        state,
+        schema: CollectionSchema { name: name.into(), ..Default::default() },
+        created: Timestamp::from_ms(1),
+        vchannels: channels.iter().enumerate().map(vchannel).collect(),
+        pchannels: channels.to_vec(),
+        start_positions: channels.iter().map(|c| (c.clone(), first.clone())).collect(),
+        consistency_level: 0,
+        properties: Vec::new(),
+        partition_count: None,
+    }
+}

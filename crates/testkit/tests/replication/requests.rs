@@ -1,0 +1,208 @@
+//! Requests that the source of these tests can't write itself: those of a later Milvus, put into its
+//! log by hand, and bulk imports, which need an object store.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use milvus_wire::proto::common::{MsgBase, MsgType};
+use milvus_wire::proto::milvus as pb;
+use milvus_wire::proto::msg::ImportMsg;
+use milvus_wire::timestamp::Timestamp;
+use prost::Message;
+use serde_json::json;
+use testkit::log;
+use testkit::milvus::CollectionSpec;
+use testkit::wait;
+
+use super::bench::{Bench, EQUAL_WITHIN, batch};
+
+/// `secret` and `secret2`, as Milvus's clients send passwords.
+const PASSWORDS: [&str; 2] = ["c2VjcmV0", "c2VjcmV0Mg=="];
+
+fn base(kind: MsgType) -> Option<MsgBase> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+    let timestamp = Timestamp::ZERO.plus_ms(now).0;
+    Some(MsgBase { msg_type: kind.into(), timestamp, ..Default::default() })
+}
+
+async fn op(bench: &Bench, message: impl Message) {
+    let topic = format!("{}-replicate-msg", bench.pair.source.options.name);
+    log::append(&bench.pair.queue.address(), &topic, &message).await.unwrap();
+}
+
+fn user(name: &str) -> pb::CreateCredentialRequest {
+    pb::CreateCredentialRequest {
+        base: base(MsgType::CreateCredential),
+        username: name.to_owned(),
+        password: PASSWORDS[0].to_owned(),
+        ..Default::default()
+    }
+}
+
+fn role(name: &str) -> pb::CreateRoleRequest {
+    let entity = Some(pb::RoleEntity { name: name.to_owned(), ..Default::default() });
+    pb::CreateRoleRequest { base: base(MsgType::CreateRole), entity }
+}
+
+fn no_user(name: &str) -> pb::DeleteCredentialRequest {
+    let username = name.to_owned();
+    pb::DeleteCredentialRequest { base: base(MsgType::DeleteCredential), username }
+}
+
+fn no_role(name: &str) -> pb::DropRoleRequest {
+    let role_name = name.to_owned();
+    pb::DropRoleRequest { base: base(MsgType::DropRole), role_name, ..Default::default() }
+}
+
+fn member(user: &str, role: &str, how: pb::OperateUserRoleType) -> pb::OperateUserRoleRequest {
+    let mut request = pb::OperateUserRoleRequest {
+        base: base(MsgType::OperateUserRole),
+        username: user.to_owned(),
+        role_name: role.to_owned(),
+        ..Default::default()
+    };
+    request.set_type(how);
+    request
+}
+
+fn privilege(role: &str, collection: &str, how: pb::OperatePrivilegeType) -> impl Message {
+    let entity = pb::GrantEntity {
+        role: Some(pb::RoleEntity { name: role.to_owned(), ..Default::default() }),
+        object: Some(pb::ObjectEntity { name: "Collection".to_owned() }),
+        object_name: collection.to_owned(),
+        grantor: Some(pb::GrantorEntity {
+            user: Some(pb::UserEntity { name: "root".to_owned() }),
+            privilege: Some(pb::PrivilegeEntity { name: "Search".to_owned() }),
+        }),
+        db_name: "default".to_owned(),
+    };
+    let mut request = pb::OperatePrivilegeRequest {
+        base: base(MsgType::OperatePrivilege),
+        entity: Some(entity),
+        ..Default::default()
+    };
+    request.set_type(how);
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_roles_and_grants_follow() {
+    use pb::{OperatePrivilegeType as Privilege, OperateUserRoleType as Role};
+    let mut bench = Bench::new().await;
+    let task = bench
+        .task(json!({
+            "db_collections": {"default": [{"name": "*"}]},
+            "name_mapping": [{"source_db": "default", "target_db": "default",
+                "collection_mapping": {"acl_from": "acl_to"}}],
+            "extra_info": {"enable_user_role": true},
+            // Who grants has to say who he is, even to a target that checks nobody.
+            "milvus_connect_param": {
+                "uri": format!("http://{}", bench.pair.target.address()),
+                "token": "root:Milvus",
+            },
+        }))
+        .await;
+    // Each comes twice, as after a crash between the request and the note that it was done.
+    for _ in 0..2 {
+        op(&bench, user("acl_reader")).await;
+        op(&bench, role("acl_role")).await;
+        op(&bench, member("acl_reader", "acl_role", Role::AddUserToRole)).await;
+        op(&bench, privilege("acl_role", "acl_from", Privilege::Grant)).await;
+    }
+    let target = bench.target.clone();
+    let granted = wait::until("the grant", EQUAL_WITHIN, || async {
+        let users = target.users().await?;
+        let members = target.roles().await?.remove("acl_role");
+        anyhow::ensure!(members.is_some_and(|m| m == ["acl_reader"]), "{users:?}");
+        let grants = target.grants("acl_role").await?;
+        Ok((!grants.is_empty()).then_some((users, grants)))
+    });
+    let (users, grants) = bench.while_running(granted).await.unwrap();
+    assert!(users.contains(&"acl_reader".to_owned()), "{users:?}");
+    assert_eq!(grants, ["Search on Collection default.acl_to"]);
+
+    op(
+        &bench,
+        pb::UpdateCredentialRequest {
+            base: base(MsgType::UpdateCredential),
+            username: "acl_reader".to_owned(),
+            old_password: PASSWORDS[0].to_owned(),
+            new_password: PASSWORDS[1].to_owned(),
+            ..Default::default()
+        },
+    )
+    .await;
+    for _ in 0..2 {
+        op(&bench, privilege("acl_role", "acl_from", Privilege::Revoke)).await;
+        op(&bench, member("acl_reader", "acl_role", Role::RemoveUserFromRole)).await;
+        op(&bench, no_role("acl_role")).await;
+        op(&bench, no_user("acl_reader")).await;
+    }
+    op(&bench, user("acl_last")).await;
+    let gone = wait::until("the user and the role to be gone", EQUAL_WITHIN, || async {
+        let users = target.users().await?;
+        anyhow::ensure!(users.contains(&"acl_last".to_owned()), "{users:?}");
+        anyhow::ensure!(!users.contains(&"acl_reader".to_owned()), "{users:?}");
+        Ok((!target.roles().await?.contains_key("acl_role")).then_some(()))
+    });
+    bench.while_running(gone).await.unwrap();
+    let refused = bench.service.api().metric(EVENTS, "op_refused").await;
+    assert!(refused.is_err(), "something was refused: {refused:?}");
+    let logged = std::fs::read_to_string(bench.service.log_file()).unwrap();
+    assert!(logged.contains("CreateCredential") && logged.contains(&task));
+    assert!(PASSWORDS.iter().all(|password| !logged.contains(password)), "a password in the log");
+    bench.finish().await;
+}
+
+const EVENTS: &str = "milvus_cdc_replicate_events_total";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_are_left_out_unless_the_task_is_asked_for_them() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    op(&bench, user("acl_unasked")).await;
+    let skipped = wait::until("the request to be skipped", EQUAL_WITHIN, || async {
+        Ok((bench.service.api().metric(EVENTS, "op_skipped").await? >= 1.0).then_some(()))
+    });
+    bench.while_running(skipped).await.unwrap();
+    assert!(!bench.target.users().await.unwrap().contains(&"acl_unasked".to_owned()));
+    bench.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_import_stops_the_task_or_is_counted_as_the_policy_has_it() {
+    let mut bench = Bench::new().await;
+    let task = bench.task_for_all().await;
+    let spec = CollectionSpec::small("import", 8);
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.source.insert(batch(&spec, "", 0..100, 0)).await.unwrap();
+    bench.equal("import").await;
+
+    let described = bench.source.describe("import").await.unwrap();
+    let import = ImportMsg {
+        base: base(MsgType::Import),
+        collection_name: "import".to_owned(),
+        collection_id: described.collection_id,
+        ..Default::default()
+    };
+    let topic = &described.physical_channel_names[0];
+    log::append(&bench.pair.queue.address(), topic, &import).await.unwrap();
+    let api = bench.service.api();
+    let paused = wait::until("the task to be paused", EQUAL_WITHIN, || async {
+        let seen = api.task(&task).await?;
+        Ok((seen["state"] == "Paused").then_some(seen["reason"].to_string()))
+    });
+    let reason = paused.await.unwrap();
+    assert!(reason.contains("Import into import"), "{reason}");
+    assert!(reason.contains("unsupportedRequests: continue"), "{reason}");
+
+    bench.source.insert(batch(&spec, "", 100..200, 0)).await.unwrap();
+    bench.service.config().more.push_str("unsupportedRequests: continue\n");
+    bench.service.stop().unwrap();
+    bench.service.restart().await.unwrap();
+    bench.service.api().resume(&task).await.unwrap();
+    assert_eq!(bench.equal("import").await.target_rows, 200);
+    assert!(bench.service.api().metric(EVENTS, "missed_Import").await.unwrap() >= 1.0);
+    bench.source.drop_collection("import").await.unwrap();
+    bench.gone("import").await;
+    bench.finish().await;
+}

@@ -1,0 +1,190 @@
+//! What `./x check` says about `deploy/`: each file is judged by its own tool, and each configuration
+//! in there by the service. Never needs Docker or a cluster, and so never starts what it checks.
+//! That dashboard and alerts ask only for what there is, is a test of the server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lab::DeployTools;
+use serde_json::Value;
+
+use crate::Result;
+use crate::steps::{self, Steps};
+
+const CHART: &str = "deploy/helm/milvus-cdc";
+const DASHBOARD: &str = "deploy/grafana/milvus-cdc.json";
+const UNIT: &str = "deploy/systemd/milvus-cdc.service";
+
+/// The program of the unit, on a machine where it is installed.
+const INSTALLED: &str = "/usr/local/bin/milvus-cdc";
+
+/// Out of 100, as systemd counts what a service could do to its machine; without any precaution 96.
+const EXPOSURE_MAX: &str = "20";
+
+/// What the chart is rendered with: the defaults, and everything switched the other way.
+const VALUES: [Option<&str>; 2] = [None, Some("deploy/helm/milvus-cdc/ci/all-values.yaml")];
+
+const KUBERNETES: &str = "1.31";
+
+/// The command: the check alone.
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.step("build packages", || Ok(lab::install_build_packages()?))?;
+    steps.cargo("build", &["build", "--workspace", "--bins"])?;
+    run_steps(&mut steps)?;
+    steps.print_times();
+    Ok(())
+}
+
+/// The check, once the service is built.
+pub(crate) fn run_steps(steps: &mut Steps) -> Result<()> {
+    steps.step("programs that check deploy/", || Ok(lab::install_deploy_tools().map(drop)?))?;
+    steps.step("deploy/", || {
+        let scratch = tempfile::tempdir()?;
+        let check = Check { tools: lab::install_deploy_tools()?, scratch: scratch.path().into() };
+        check.image()?;
+        check.unit()?;
+        check.chart()?;
+        check.alerts()?;
+        check.dashboard()
+    })
+}
+
+struct Check {
+    tools: DeployTools,
+    scratch: PathBuf,
+}
+
+impl Check {
+    /// The Dockerfile, and the compose file that builds it.
+    fn image(&self) -> Result<()> {
+        steps::run(Command::new(&self.tools.hadolint).arg("deploy/docker/Dockerfile"))?;
+        let mut compose = Command::new(&self.tools.docker_compose);
+        compose.args(["--file", "deploy/compose/compose.yaml", "--profile", "monitoring"]);
+        steps::run(compose.args(["config", "--quiet"]))?;
+        accept(Path::new("deploy/compose/cdc.yaml"))
+    }
+
+    /// The unit, with the program as it was just built.
+    fn unit(&self) -> Result<()> {
+        let text = fs::read_to_string(UNIT)?;
+        let starts = format!("ExecStart={INSTALLED} ");
+        if !text.contains(&starts) {
+            return Err(format!("{UNIT}: {starts:?} is not in there").into());
+        }
+        let built = format!("ExecStart={} ", service()?.display());
+        let unit = self.write("milvus-cdc.service", &text.replace(&starts, &built))?;
+        println!("$ systemd-analyze verify {UNIT}");
+        let verified = Command::new("systemd-analyze").arg("verify").arg(&unit).output()?;
+        let said = String::from_utf8_lossy(&verified.stderr);
+        // About a key or a value that it does not know it only warns.
+        if !verified.status.success() || said.contains("milvus-cdc.service") {
+            return Err(format!("{UNIT}: {said}").into());
+        }
+        let threshold = format!("--threshold={EXPOSURE_MAX}");
+        let mut security = Command::new("systemd-analyze");
+        security.args(["security", "--offline=yes", "--no-pager", &threshold]).arg(&unit);
+        steps::output(&mut security)?;
+        accept(Path::new("deploy/systemd/cdc.yaml"))
+    }
+
+    fn chart(&self) -> Result<()> {
+        for values in VALUES {
+            let with_values = |command: &str| {
+                let mut helm = Command::new(&self.tools.helm);
+                helm.arg(command);
+                if let Some(values) = values {
+                    helm.args(["--values", values]);
+                }
+                helm
+            };
+            steps::run(with_values("lint").args(["--strict", "--quiet", CHART]))?;
+            let rendered = steps::output(with_values("template").args(["release", CHART]))?;
+            self.rendered(&rendered)?;
+        }
+        Ok(())
+    }
+
+    /// What a cluster would be given.
+    fn rendered(&self, text: &str) -> Result<()> {
+        let file = self.write("rendered.yaml", text)?;
+        let mut validate = Command::new("python3");
+        validate
+            .env("PYTHONPATH", &self.tools.kubernetes_validate)
+            .args(["-m", "kubernetes_validate", "--kubernetes-version", KUBERNETES])
+            // The kinds of the Prometheus operator are nobody's but its own.
+            .args(["--strict", "--quiet", "--no-warn"]);
+        steps::run(validate.arg(&file))?;
+        let mut configurations = 0;
+        for document in serde_yaml_ng::Deserializer::from_str(text) {
+            let object: Value = serde::Deserialize::deserialize(document)?;
+            if let Some(configuration) = object["data"]["cdc.yaml"].as_str() {
+                accept(&self.write("cdc.yaml", configuration)?)?;
+                configurations += 1;
+            }
+            if object["kind"] == "PrometheusRule" {
+                self.rules(&serde_json::to_string(&object["spec"])?)?;
+            }
+        }
+        if configurations == 1 {
+            Ok(())
+        } else {
+            Err(format!("the chart has {configurations} configurations").into())
+        }
+    }
+
+    /// The alerts, when they fire and when not, and the Prometheus that reads them.
+    fn alerts(&self) -> Result<()> {
+        self.rules(&fs::read_to_string("deploy/prometheus/alerts.yaml")?)?;
+        let mut test = Command::new(&self.tools.promtool);
+        steps::run(test.args(["test", "rules", "deploy/prometheus/alerts_test.yaml"]))?;
+        let mut configuration = Command::new(&self.tools.promtool);
+        steps::run(configuration.args(["check", "config", "deploy/prometheus/prometheus.yml"]))
+    }
+
+    /// The dashboard's queries, as rules: there they can be checked without a Grafana.
+    fn dashboard(&self) -> Result<()> {
+        let dashboard: Value = serde_json::from_str(&fs::read_to_string(DASHBOARD)?)?;
+        let panels = dashboard["panels"].as_array().ok_or("the dashboard has no panels")?;
+        let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+        let queries = targets.map(|target| target["expr"].as_str().unwrap_or_default());
+        let rules: Vec<Value> = queries
+            .enumerate()
+            .map(|(number, query)| {
+                let query = query.replace("$__rate_interval", "1m").replace("$__range", "1h");
+                serde_json::json!({"record": format!("query_{number}"), "expr": query})
+            })
+            .collect();
+        if rules.is_empty() {
+            return Err("the dashboard asks for nothing".into());
+        }
+        let groups = serde_json::json!({"groups": [{"name": "dashboard", "rules": rules}]});
+        self.rules(&groups.to_string())
+    }
+
+    fn rules(&self, rules: &str) -> Result<()> {
+        let file = self.write("rules.yaml", rules)?;
+        let mut check = Command::new(&self.tools.promtool);
+        check.args(["check", "rules", "--lint=all", "--lint-fatal"]).arg(file);
+        steps::run(&mut check)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.scratch.join(name);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+}
+
+/// The service accepts this configuration, with nothing from the environment.
+fn accept(configuration: &Path) -> Result<()> {
+    let mut serve = Command::new(service()?);
+    serve.env_clear().args(["serve", "--check-config", "--config"]).arg(configuration);
+    steps::run(&mut serve)
+}
+
+/// Cargo has built it beside us.
+fn service() -> Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name("milvus-cdc"))
+}
