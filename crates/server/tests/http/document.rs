@@ -63,7 +63,8 @@ async fn the_service_does_what_its_document_says() {
             .args(["-m", "schemathesis.cli", "--config-file", SETTINGS, "run", "--checks", "all"])
             // The same requests each time, so that a failure can be looked at again.
             .args(["--generation-deterministic", "--max-examples", "30", "--workers", "1"])
-            .args(["--request-timeout", "30", "--no-color"])
+            // A pause waits until an open window is finished: ten seconds, and one to notice.
+            .args(["--max-response-time", "15", "--request-timeout", "30", "--no-color"])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
             .arg(format!("{base}/api/v1/openapi.json"))
             // It leaves what it has learnt in the working directory.
