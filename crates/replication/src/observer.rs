@@ -61,7 +61,7 @@ pub enum Event<'a> {
         tick: Timestamp,
     },
     /// Something noteworthy was counted, by name: `restamped`, `late`, `fenced`, `skipped`,
-    /// `unsupported_<type>`, `replayed_window`, `unanswered_call`, `retried`, `op_skipped`,
+    /// `missed_<type>`, `replayed_window`, `unanswered_call`, `retried`, `op_skipped`,
     /// `op_refused`, `serving_refused`, `serving_unreadable`.
     Counted(&'a str, u64),
     /// The task waits for something that should heal by itself; `None`: it goes on.
