@@ -1,7 +1,7 @@
 //! The positions of a task as they are shown to a user. Never the way to resume from them: that is
 //! `checkpoint`.
 
-use crate::checkpoint::{OpPosition, load};
+use crate::checkpoint::{Checkpoint, OpPosition, load};
 use crate::error::Result;
 use crate::ports::Store;
 use milvus_wire::ids::CollectionId;
@@ -39,7 +39,11 @@ const OP_CHANNEL: CollectionId = CollectionId(-10);
 pub async fn show(store: &dyn Store, task: &str) -> Result<Shown> {
     let loaded = load(store, task).await?;
     let mut shown = Shown::default();
-    let channels = loaded.checkpoint.map(|c| c.channels).unwrap_or_default();
+    // The op channel has its place sooner than the others: whoever waits for a position here may
+    // rely on it that what the source does from now on is replicated, rows included.
+    let Some(Checkpoint { channels, .. }) = loaded.checkpoint else {
+        return Ok(shown);
+    };
     for collection in &loaded.collections {
         for channel in collection.pchannels() {
             if let Some(position) = channels.get(channel) {
