@@ -2,7 +2,7 @@
 //! watch.
 
 use crate::support::{
-    User, done, keyed_schema, make_certificates, own_etcd, pair, shared_pair, soon,
+    User, done, etcd_with_tls, keyed_schema, make_certificates, own_etcd, pair, shared_pair, soon,
 };
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::{Secret, TlsFiles};
@@ -249,22 +249,9 @@ async fn an_etcd_that_stands_still_is_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_and_certificates_let_in_and_survive_a_restart() {
     let files = tempfile::tempdir().unwrap();
-    let file = |name: &str| files.path().join(name).display().to_string();
     make_certificates(files.path());
-    let (mut server, _run) = own_etcd(lab::EtcdOptions {
-        tls: true,
-        server_args: vec![
-            format!("--cert-file={}", file("server.pem")),
-            format!("--key-file={}", file("server.key")),
-            format!("--trusted-ca-file={}", file("ca.pem")),
-            "--client-cert-auth".into(),
-        ],
-        client_args: vec![
-            format!("--cacert={}", file("ca.pem")),
-            format!("--cert={}", file("client.pem")),
-            format!("--key={}", file("client.key")),
-        ],
-    });
+    let (mut server, _run) = own_etcd(etcd_with_tls(files.path()));
+    let file = |name: &str| files.path().join(name);
     let client = server.client();
     put(&client, 7);
     for command in ["user add root:right", "user grant-role root root", "auth enable"] {
@@ -275,9 +262,9 @@ async fn a_password_and_certificates_let_in_and_survive_a_restart() {
         username: "root".into(),
         password: Secret::new(password),
         tls: Some(TlsFiles {
-            ca: file("ca.pem").into(),
-            cert: file("client.pem").into(),
-            key: file("client.key").into(),
+            ca: file("ca.pem"),
+            cert: file("client.pem"),
+            key: file("client.key"),
             ..TlsFiles::default()
         }),
         ..EtcdOptions::default()

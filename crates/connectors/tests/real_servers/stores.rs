@@ -1,7 +1,7 @@
 //! The stores that are shared, against real servers: the one conformance suite, logins and TLS, a
 //! server that restarts, two who share a store, and a form that is newer than ours.
 
-use crate::support::{make_certificates, own_etcd, own_mariadb, soon};
+use crate::support::{etcd_with_tls, make_certificates, own_etcd, own_mariadb, soon};
 use connectors::etcd::EtcdOptions;
 use connectors::go_records::{self, GoRecords};
 use connectors::store::{Dsn, EtcdStore, MysqlOptions, MysqlStore, conformance};
@@ -76,21 +76,7 @@ async fn the_mysql_store_is_a_store_and_durable() {
 async fn the_etcd_store_speaks_tls_logs_in_and_survives_a_restart() {
     let run = tempfile::tempdir().unwrap();
     let tls = certificates(run.path());
-    let file = |name: &str| run.path().join(name).display().to_string();
-    let (mut server, _run) = own_etcd(lab::EtcdOptions {
-        tls: true,
-        server_args: vec![
-            format!("--cert-file={}", file("server.pem")),
-            format!("--key-file={}", file("server.key")),
-            format!("--trusted-ca-file={}", file("ca.pem")),
-            "--client-cert-auth".into(),
-        ],
-        client_args: vec![
-            format!("--cacert={}", file("ca.pem")),
-            format!("--cert={}", file("client.pem")),
-            format!("--key={}", file("client.key")),
-        ],
-    });
+    let (mut server, _run) = own_etcd(etcd_with_tls(run.path()));
     let client = server.client();
     for command in [
         "user add root:right",

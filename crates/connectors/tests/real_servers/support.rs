@@ -98,6 +98,25 @@ fn shared_folder(name: &str) -> PathBuf {
     folder
 }
 
+/// An etcd that speaks TLS and asks clients for a certificate, with those of `make_certificates`.
+pub(crate) fn etcd_with_tls(folder: &std::path::Path) -> EtcdOptions {
+    let file = |name: &str| folder.join(name).display().to_string();
+    EtcdOptions {
+        tls: true,
+        server_args: vec![
+            format!("--cert-file={}", file("server.pem")),
+            format!("--key-file={}", file("server.key")),
+            format!("--trusted-ca-file={}", file("ca.pem")),
+            "--client-cert-auth".into(),
+        ],
+        client_args: vec![
+            format!("--cacert={}", file("ca.pem")),
+            format!("--cert={}", file("client.pem")),
+            format!("--key={}", file("client.key")),
+        ],
+    }
+}
+
 /// An etcd for one test.
 pub(crate) fn own_etcd(options: EtcdOptions) -> (Etcd, TempDir) {
     logged();
