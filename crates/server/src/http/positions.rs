@@ -104,3 +104,30 @@ fn shown_as(position: &ShownPosition) -> Position {
         msg_id: encode_position(&position.channel, &position.id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connectors::store::MemoryStore;
+    use milvus_wire::position::MessageId;
+    use milvus_wire::timestamp::Timestamp;
+    use replication::checkpoint::{Checkpoint, OpPosition};
+    use replication::ports::{Store as _, Transaction};
+    use std::collections::BTreeMap;
+
+    /// Whoever waits for a position writes rows then, and means them to be replicated.
+    #[tokio::test]
+    async fn no_position_is_shown_before_all_of_a_task_has_begun() {
+        let store = MemoryStore::default();
+        let mut begins = Transaction::default();
+        let first = MessageId(vec![0; 8].into());
+        OpPosition::new(first, Timestamp::ZERO).put("t", &mut begins);
+        store.commit(begins).await.unwrap();
+        assert!(show(&store, "t").await.unwrap().op_positions.is_empty());
+
+        let mut begun = Transaction::default();
+        Checkpoint::new(BTreeMap::new(), None).put("t", &mut begun);
+        store.commit(begun).await.unwrap();
+        assert_eq!(show(&store, "t").await.unwrap().op_positions.len(), 1);
+    }
+}
