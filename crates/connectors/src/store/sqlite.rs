@@ -4,20 +4,16 @@
 use async_trait::async_trait;
 use replication::error::{Error, Result};
 use replication::ports::{Committed, Store, Stored, Transaction};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
-use sqlx::{Connection as _, QueryBuilder, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// The layout of the file. A higher one in a file means that a newer program wrote it.
 const SCHEMA: i64 = 1;
-
-/// One writes, the others read meanwhile.
-const CONNECTIONS_MAX: u32 = 3;
 
 /// Three parameters each; SQLite takes 32,766 in a statement.
 const PUTS_AT_ONCE: usize = 1000;
@@ -34,7 +30,8 @@ const TABLES: &str = "
 
 /// Records in a file.
 pub struct SqliteStore {
-    pool: SqlitePool,
+    /// One, so that a record is read after every commit that was asked for before.
+    connection: Arc<Mutex<SqliteConnection>>,
     file: PathBuf,
     holder: String,
     /// Held as long as the store lives.
@@ -59,40 +56,14 @@ impl SqliteStore {
             // A commit that was reported must survive a power cut.
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_WITHIN);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(|error| unusable(&file, error))?;
-        let holder = prepare(&pool, &file).await?;
-        Ok(Self { pool, file, holder, _lock: lock })
+        let mut connection = options.connect().await.map_err(|error| unusable(&file, error))?;
+        let holder = prepare(&mut connection, &file).await?;
+        Ok(Self { connection: Arc::new(Mutex::new(connection)), file, holder, _lock: lock })
     }
 
     fn failed(&self, error: sqlx::Error) -> Error {
         let what = format!("the store {} can't be read or written now", self.file.display());
         Error::transient(what).because(error)
-    }
-
-    async fn try_commit(&self, transaction: Transaction) -> sqlx::Result<Committed> {
-        let mut connection = self.pool.acquire().await?;
-        // A transaction that begins as a reader can't become a writer while another one writes.
-        let mut open = connection.begin_with("BEGIN IMMEDIATE").await?;
-        for (key, expected) in &transaction.conditions {
-            if version_of(&mut open, key).await? != *expected {
-                return Ok(Committed::Conflict);
-            }
-        }
-        for key in &transaction.deletes {
-            sqlx::query("DELETE FROM records WHERE key = ?").bind(key).execute(&mut *open).await?;
-        }
-        for puts in transaction.puts.chunks(PUTS_AT_ONCE) {
-            put(&mut open, puts).await?;
-        }
-        open.commit().await?;
-        Ok(Committed::Yes)
     }
 }
 
@@ -101,7 +72,7 @@ impl Store for SqliteStore {
     async fn get(&self, key: &str) -> Result<Option<Stored>> {
         let row = sqlx::query("SELECT value, version FROM records WHERE key = ?")
             .bind(key)
-            .fetch_optional(&self.pool)
+            .fetch_optional(&mut *self.connection.lock().await)
             .await
             .map_err(|error| self.failed(error))?;
         Ok(row.map(|row| Stored { value: row.get(0), version: row.get::<i64, _>(1) as u64 }))
@@ -115,7 +86,7 @@ impl Store for SqliteStore {
         )
         .bind(prefix)
         .bind(behind(prefix))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *self.connection.lock().await)
         .await
         .map_err(|error| self.failed(error))?;
         let stored = |row: &sqlx::sqlite::SqliteRow| Stored {
@@ -126,7 +97,14 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed> {
-        self.try_commit(transaction).await.map_err(|error| self.failed(error))
+        let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        // Whoever asked may be cut off. What has begun goes on to its end, and the next one waits:
+        // nobody reads records that are still to change, and nothing stays locked.
+        let commit = tokio::spawn(async move { commit(&mut connection, &transaction).await });
+        match commit.await {
+            Ok(committed) => committed.map_err(|error| self.failed(error)),
+            Err(cut_off) => Err(Error::transient("a commit was cut off").because(cut_off)),
+        }
     }
 
     fn holder(&self) -> &str {
@@ -145,6 +123,28 @@ fn behind(prefix: &str) -> Option<String> {
         }
     }
     None
+}
+
+async fn commit(
+    connection: &mut SqliteConnection,
+    transaction: &Transaction,
+) -> sqlx::Result<Committed> {
+    // A transaction that begins as a reader can't become a writer while a foreign program writes.
+    let mut open = connection.begin_with("BEGIN IMMEDIATE").await?;
+    for (key, expected) in &transaction.conditions {
+        if version_of(&mut open, key).await? != *expected {
+            open.rollback().await?;
+            return Ok(Committed::Conflict);
+        }
+    }
+    for key in &transaction.deletes {
+        sqlx::query("DELETE FROM records WHERE key = ?").bind(key).execute(&mut *open).await?;
+    }
+    for puts in transaction.puts.chunks(PUTS_AT_ONCE) {
+        put(&mut open, puts).await?;
+    }
+    open.commit().await?;
+    Ok(Committed::Yes)
 }
 
 /// In two statements, however many there are: each is a way to SQLite's thread and back.
@@ -197,9 +197,8 @@ fn lock(file: &Path) -> Result<File> {
 }
 
 /// Makes the tables, checks the layout and returns the holder.
-async fn prepare(pool: &SqlitePool, file: &Path) -> Result<String> {
+async fn prepare(connection: &mut SqliteConnection, file: &Path) -> Result<String> {
     let failed = |error| unusable(file, error);
-    let mut connection = pool.acquire().await.map_err(failed)?;
     let mut open = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
     sqlx::raw_sql(TABLES).execute(&mut *open).await.map_err(failed)?;
     sqlx::query(
@@ -255,6 +254,27 @@ mod tests {
         conformance::durability(async || SqliteStore::open(&file).await).await;
     }
 
+    /// The next life of a task reads its records right after the last one was cut off.
+    #[tokio::test]
+    async fn a_commit_that_is_given_up_has_happened_or_never_will() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("cdc.db")).await.unwrap();
+        let key = || "given-up".to_owned();
+        let mut cut_off = 0;
+        for round in 0..1000_u64 {
+            let puts = vec![(key(), Vec::new())];
+            let commit = store.commit(Transaction { puts, ..Default::default() });
+            let within = Duration::from_micros(round * 5);
+            cut_off += u64::from(tokio::time::timeout(within, commit).await.is_err());
+            let found = store.get(&key()).await.unwrap();
+            let conditions = vec![(key(), found.map_or(0, |stored| stored.version))];
+            let deletes = vec![key()];
+            let next = store.commit(Transaction { conditions, deletes, ..Default::default() });
+            assert_eq!(next.await.unwrap(), Committed::Yes, "round {round}");
+        }
+        assert!(cut_off > 0, "none was given up");
+    }
+
     #[tokio::test]
     async fn a_second_user_is_refused_by_the_name_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -270,7 +290,7 @@ mod tests {
         let file = folder.path().join("cdc.db");
         let store = SqliteStore::open(&file).await.unwrap();
         let newer = "UPDATE meta SET value = 99 WHERE name = 'schema'";
-        sqlx::query(newer).execute(&store.pool).await.unwrap();
+        sqlx::query(newer).execute(&mut *store.connection.lock().await).await.unwrap();
         drop(store);
         let error = SqliteStore::open(&file).await.err().unwrap();
         assert!(error.what.contains("newer milvus-cdc (layout 99"), "{error}");
