@@ -77,6 +77,9 @@ pub struct Covered {
     pub partitions: BTreeMap<String, i64>,
     /// The field id of its primary key.
     pub primary_key: i64,
+    /// The name of that field; empty in records of before there were sinks.
+    #[serde(default)]
+    pub key_name: String,
     /// Whether the target has it.
     pub stage: Stage,
 }

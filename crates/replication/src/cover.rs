@@ -358,6 +358,7 @@ pub(crate) fn covered(
         from,
         partitions: BTreeMap::new(),
         primary_key: primary.map_or(0, |f| f.field_id),
+        key_name: primary.map_or_else(String::new, |f| f.name.clone()),
         stage,
     })
 }

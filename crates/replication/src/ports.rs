@@ -1,8 +1,9 @@
-//! The four traits that stand between the way of a row and the outside world.
+//! The traits that stand between the way of a row and the outside world.
 //! Their documentation is the contract; `connectors` fulfils it for real systems, the test kit for
 //! scripted ones.
 
 use crate::error::Result;
+use crate::route::Routed;
 use async_trait::async_trait;
 use bytes::Bytes;
 use milvus_wire::catalog::{Collection, Database, Partition};
@@ -14,6 +15,7 @@ use milvus_wire::serving::Serving;
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio::sync::broadcast;
 
 /// One entry of a queue.
@@ -192,6 +194,48 @@ pub trait Target: Send + Sync {
     /// The target's own clock (`AllocTimestamp`).
     async fn clock(&self) -> Result<Timestamp>;
 }
+
+/// One change for a log, with the names that the task gives it.
+#[derive(Clone, Debug)]
+pub enum Change<'a> {
+    /// Rows, or a drop as the source's log has it. Ids, shards and timestamps are the source's.
+    Message(&'a Routed),
+    /// A request on the metadata, and its timestamp on the source.
+    Request(&'a Ddl, Timestamp),
+    /// All that the source wrote to these channels up to this tick lies before.
+    Tick {
+        /// The source's physical channels.
+        channels: &'a [Arc<str>],
+        /// The tick.
+        at: Timestamp,
+    },
+}
+
+/// A log of changes for readers that are no Milvus, such as the topics of a Kafka. A task has one of
+/// its own.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Reaches it, shuts out whoever appended for this task before, so that nothing of theirs
+    /// appears from now on, and learns the marks that are there. Called before anything else, and
+    /// again after an append that failed.
+    async fn open(&self) -> Result<()>;
+
+    /// Whether each append is all or nothing, and its mark a part of it. If not, an append that
+    /// failed may have left some of its changes, and the next one repeats them.
+    fn is_exact(&self) -> bool;
+
+    /// Whether the log has what was appended under this mark. Sure for the last [`MARKS`] of this life
+    /// and, if the sink is exact, of all lives; of older ones it says no.
+    fn holds(&self, mark: &str) -> bool;
+
+    /// Appends changes behind all that was appended before, in order, durable when it returns. The
+    /// mark names them: the same changes have the same in every life. Appends that are asked for at
+    /// the same time go one after the other.
+    async fn append(&self, mark: &str, changes: &[Change<'_>]) -> Result<()>;
+}
+
+/// How many marks of appends a sink knows at least.
+pub const MARKS: usize = 16;
 
 /// The largest value of a record. What a task keeps is far below: a position of some hundred bytes
 /// for each of its channels, and each collection in a record of its own. etcd takes 1.5 MiB at a time.

@@ -29,6 +29,8 @@ pub struct Place {
     pub lanes: Vec<Arc<str>>,
     /// The field id of the primary key.
     pub primary_key: i64,
+    /// The name of that field.
+    pub key_name: String,
 }
 
 /// A message with its place on the target.
@@ -129,6 +131,7 @@ impl Router {
             vchannels: there.vchannels,
             lanes,
             primary_key: covered.primary_key,
+            key_name: covered.key_name.clone(),
         };
         self.places.insert(id, Arc::new(place));
         self.partitions.remove(&id);

@@ -216,6 +216,7 @@ async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers
         from: Default::default(),
         partitions: Default::default(),
         primary_key: 100,
+        key_name: "id".to_owned(),
         stage,
     };
     let mut stored = Transaction::default();
