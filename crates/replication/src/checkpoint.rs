@@ -9,9 +9,12 @@
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
 //! | `serving/<task>/<id>` | [`Served`](crate::difference::Served): how its collection was served on the source when that was last carried over |
 //! | `missed/<task>/<timestamp>-<request>-<collection>` | [`Missed`](crate::missed::Missed): what the target lacks because it can't be replicated |
+//! | `next/<task>` | of a task into a log: the window that may be there (`into_log`) |
 //! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
 
 use crate::error::Result;
+use crate::into_log::next_key;
+use crate::log;
 use crate::ports::{Store, Transaction};
 use crate::stored::{self, decode, encode, load_one};
 use crate::window::Position;
@@ -216,6 +219,7 @@ pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
 /// The keys of everything stored of a task besides its own record, for deleting it.
 pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
+    keys.extend(log::keys(task).into_iter().chain([next_key(task)]));
     let collections = [format!("collection/{task}/"), format!("serving/{task}/")];
     for prefix in collections.into_iter().chain([missed_prefix(task)]) {
         keys.extend(store.list(&prefix).await?.into_iter().map(|(key, _)| key));

@@ -6,8 +6,7 @@ use crate::checkpoint::{Checkpoint, Covered, From, Pending, Stage, collection_ke
 use crate::error::{Error, Result};
 use crate::lease;
 use crate::life::Ports;
-use crate::link::Link;
-use crate::ports::{CatalogEvent, Transaction};
+use crate::ports::{CatalogEvent, Ddl, Transaction};
 use crate::read::Channels;
 use crate::roster::Roster;
 use crate::route::Router;
@@ -265,13 +264,17 @@ impl Cover {
     async fn never_came_to_be(&mut self, id: CollectionId) -> Result<()> {
         let Some(covered) = self.roster.get(id).cloned() else { return Ok(()) };
         let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let there = self.ports.link.target.describe(database, name).await?;
+        let there = self.ports.destination.describe(&covered, (database, name)).await?;
         if there.is_some_and(|there| there.created == covered.created) {
             self.find_place(id).await?;
             self.learn_partitions(id).await?;
             return self.lives(id).await;
         }
         tracing::info!(collection = %covered.name, %id, "collection was gone before it was created");
+        if self.ports.destination.forgets() {
+            let (database, name) = (database.to_owned(), name.to_owned());
+            self.apply(Ddl::DropCollection { database, name }, covered.created).await?;
+        }
         let mut stored = Transaction::default();
         stored.deletes.push(collection_key(&self.task.id, id));
         self.roster.remove(id);
@@ -295,8 +298,7 @@ impl Cover {
     /// Stores the positions and what else has changed.
     pub async fn save(&self, mut stored: Transaction) -> Result<()> {
         self.checkpoint(None).put(&self.task.id, &mut stored);
-        let link: &Link = &self.ports.link;
-        link.lease.guard(&mut stored)?;
+        self.ports.destination.lease().guard(&mut stored)?;
         lease::commit(&*self.ports.store, stored).await
     }
 

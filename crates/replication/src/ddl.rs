@@ -4,6 +4,7 @@
 
 use crate::checkpoint::{Covered, Pending, Stage, collection_key, pending_partition, serving_key};
 use crate::cover::Cover;
+use crate::destination::Destination;
 use crate::error::{Error, Result};
 use crate::merge::{Read, Then};
 use crate::observer::{Event, Observer};
@@ -118,8 +119,10 @@ impl Cover {
         let names = self.router.names();
         let (database, name) = names.collection(&collection.database, collection.name());
         let (database, name) = (database.to_owned(), name.to_owned());
-        let there = self.ports.link.target.describe(&database, &name).await?;
-        let awaited = self.roster.get(collection.id).is_some_and(|c| c.stage == Stage::Awaited);
+        let Some(covered) = self.roster.get(collection.id) else { return Ok(()) };
+        let destination = &self.ports.destination;
+        let there = destination.describe(covered, (&database, &name)).await?;
+        let awaited = covered.stage == Stage::Awaited;
         if there.as_ref().is_some_and(|there| awaited && there.created != collection.created) {
             return Err(Error::permanent(format!(
                 "the source created the collection {database}.{name}, and the target has one of \
@@ -149,13 +152,14 @@ impl Cover {
             return Ok(false);
         };
         let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let Some(there) = self.ports.link.target.describe(database, name).await? else {
-            return Ok(false);
-        };
+        let there = self.ports.destination.describe(covered, (database, name)).await?;
+        let Some(there) = there else { return Ok(false) };
         self.router.settle(&self.roster, id, there)?;
-        if let Some(place) = self.router.place(id) {
+        if let (Some(place), Destination::Milvus(link)) =
+            (self.router.place(id), &self.ports.destination)
+        {
             for lane in &place.lanes {
-                self.ports.link.lane(lane);
+                link.lane(lane);
             }
         }
         Ok(true)
@@ -163,7 +167,7 @@ impl Cover {
 
     /// Asks the target for something.
     pub async fn apply(&self, ddl: Ddl, at: Timestamp) -> Result<()> {
-        self.ports.link.target.apply(&ddl, at).await?;
+        self.ports.destination.apply(&ddl, at).await?;
         let observer: &dyn Observer = &*self.ports.observer;
         let (kind, what) = match &ddl {
             Ddl::CreateDatabase(name) => ("CreateDatabase", name.as_str()),
@@ -186,14 +190,14 @@ fn check_fields(name: &str, here: &Collection, there: &TargetCollection) -> Resu
         let only: Vec<_> = a.iter().filter(|field| !b.contains(field)).cloned().collect();
         if only.is_empty() { "none".to_owned() } else { only.join("; ") }
     };
-    if here == there.fields {
+    let Some(there) = there.fields.as_ref().filter(|there| **there != here) else {
         return Ok(());
-    }
+    };
     Err(Error::permanent(format!(
         "the target has a collection {name} with other fields than the source's (only on the source: \
          {}; only on the target: {}); drop it on the target, or map it to another name",
-        only(&here, &there.fields),
-        only(&there.fields, &here)
+        only(&here, there),
+        only(there, &here)
     )))
 }
 

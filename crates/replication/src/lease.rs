@@ -44,11 +44,13 @@ struct Held {
 
 impl Lease {
     pub(crate) fn new(address: &str) -> Self {
-        Self {
-            key: format!("lease/{address}"),
-            alive: format!("alive/{address}"),
-            held: Mutex::default(),
-        }
+        let [key, alive] = Self::keys(address);
+        Self { key, alive, held: Mutex::default() }
+    }
+
+    /// Where it is kept.
+    pub(crate) fn keys(address: &str) -> [String; 2] {
+        [format!("lease/{address}"), format!("alive/{address}")]
     }
 
     /// Takes the lease if it is free, ours, or abandoned; a transient error if it is not.

@@ -1,14 +1,18 @@
-//! The way of a row from the source to the target; knows five traits and no client.
+//! The way of a row from the source to where its task's changes go; knows traits and no client.
 pub mod checkpoint;
 pub mod cover;
 mod ddl;
-pub mod delivery;
+mod delivery;
+pub mod destination;
 pub mod difference;
 pub mod error;
+mod into_lanes;
+mod into_log;
 mod lane;
 mod lease;
 pub mod life;
 pub mod link;
+pub mod log;
 pub mod merge;
 pub mod missed;
 pub mod observer;

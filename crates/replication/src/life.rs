@@ -4,9 +4,8 @@
 
 use crate::checkpoint::{self, Checkpoint};
 use crate::cover::Cover;
-use crate::delivery::Delivery;
+use crate::destination::Destination;
 use crate::error::{Error, Result};
-use crate::link::Link;
 use crate::observer::Observer;
 use crate::ops;
 use crate::path::Path;
@@ -14,8 +13,6 @@ use crate::ports::{Catalog, CatalogEvent, Source, Store};
 use crate::stop::Stop;
 use crate::task::Task;
 use futures::future::{Either, select};
-use milvus_wire::timestamp::Timestamp;
-use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -30,8 +27,8 @@ pub struct Ports {
     pub catalog: Arc<dyn Catalog>,
     /// The records.
     pub store: Arc<dyn Store>,
-    /// The target.
-    pub link: Arc<Link>,
+    /// Where changes go.
+    pub destination: Destination,
     /// Who listens.
     pub observer: Arc<dyn Observer>,
 }
@@ -56,7 +53,7 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
             result
         }
     };
-    ports.link.leave(&task.id);
+    ports.destination.leave(&task.id);
     result.err().unwrap_or_else(Error::stopped)
 }
 
@@ -68,21 +65,14 @@ async fn replicate(
 ) -> Result<()> {
     // Before anything is listed: what changes from here on is not missed.
     let changes = ports.catalog.changes();
-    stop.until(ports.link.ready()).await??;
-    let mut delivery = Delivery {
-        task: task.id.clone(),
-        link: ports.link.clone(),
-        observer: ports.observer.clone(),
-        stop: stop.clone(),
-        fence: Timestamp::ZERO,
-        replaying: BTreeSet::new(),
-    };
+    stop.until(ports.destination.ready()).await??;
+    let mut delivery = ports.destination.delivery(&task.id, ports.observer.clone(), stop.clone());
     // In this order: a lane that is taken in between has left its fence when the records are read.
     let mut exactly = delivery.left_open().await?;
     let loaded = stop.until(checkpoint::load(&*ports.store, &task.id)).await??;
     if let Some(fence) = loaded.fence {
         delivery.raise_fence(fence).await?;
-        exactly = None;
+        exactly = exactly.filter(|_| delivery.is_replaying());
     }
     let mut cover = Cover::new(task, ports, loaded.collections);
     take_up(&mut cover, loaded.checkpoint, &stop).await?;

@@ -66,7 +66,7 @@ impl Missed {
         let mut stored = Transaction::default();
         let key = format!("{}{:020}-{request}-{collection}", missed_prefix(&task.id), at.0);
         stored.puts.push((key, encode(&self)));
-        ports.link.lease.guard(&mut stored)?;
+        ports.destination.lease().guard(&mut stored)?;
         lease::commit(&*ports.store, stored).await
     }
 }

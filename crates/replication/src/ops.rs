@@ -5,6 +5,7 @@
 //! Never holds up the rows.
 
 use crate::checkpoint::OpPosition;
+use crate::destination::Destination;
 use crate::error::{Error, Kind, Result};
 use crate::lease;
 use crate::life::Ports;
@@ -59,7 +60,7 @@ impl Ops {
         let channel = self.task.op_channel.clone();
         // Asked before anything else: what comes while the target is being reached is not missed.
         let now = self.ports.source.end(&channel).await?;
-        self.ports.link.ready().await?;
+        self.ports.destination.ready().await?;
         let stored = OpPosition::load(&*self.ports.store, &self.task.id).await?;
         let position = match stored {
             Some(position) => position,
@@ -97,7 +98,7 @@ impl Ops {
     async fn save(&self, position: &OpPosition) -> Result<()> {
         let mut stored = Transaction::default();
         position.put(&self.task.id, &mut stored);
-        self.ports.link.lease.guard(&mut stored)?;
+        self.ports.destination.lease().guard(&mut stored)?;
         lease::commit(&*self.ports.store, stored).await
     }
 
@@ -118,7 +119,7 @@ impl Ops {
                     return Ok::<(), Error>(());
                 };
                 let name = request.name();
-                self.ports.link.target.apply(&Ddl::Op(Box::new(request)), at).await?;
+                self.ports.destination.apply(&Ddl::Op(Box::new(request)), at).await?;
                 tracing::info!(request = name, "request carried out on the target");
                 self.ports.observer.event(Event::Called(name));
                 Ok(())
@@ -207,7 +208,7 @@ impl Ops {
     /// Whether a request is still what the source has. Either way the catalog is looked at: it may
     /// have changed once more while the request was on its way.
     async fn agrees(&mut self, request: &OpRequest, concerned: &[CollectionId]) -> Result<bool> {
-        if matches!(request, OpRequest::Flush(_)) {
+        if matches!(request, OpRequest::Flush(_)) || !self.ports.destination.follows() {
             return Ok(true);
         }
         for id in concerned {
@@ -227,8 +228,9 @@ impl Ops {
     /// What a request concerns lives on the source, so it comes to the target with the rows, if it
     /// is not there yet: an op may be read before the first channel of the task is.
     async fn wait_for_collections(&self, request: &OpRequest, database: &str) -> Result<()> {
+        let Destination::Milvus(link) = &self.ports.destination else { return Ok(()) };
         for name in request.collections() {
-            if self.ports.link.target.describe(database, name).await?.is_none() {
+            if link.target.describe(database, name).await?.is_none() {
                 let request = request.name();
                 return Err(Error::transient(format!(
                     "{request} waits for the collection {database}.{name} on the target"

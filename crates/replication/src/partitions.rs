@@ -5,9 +5,11 @@
 
 use crate::cover::Cover;
 use crate::ddl::on_every_shard;
+use crate::destination::Destination;
 use crate::error::{Error, Result};
 use crate::merge::Read;
 use crate::ports::{Ddl, Transaction};
+use crate::route::Place;
 use milvus_wire::catalog::{Partition, State};
 use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::message::{DdlMessage, Message};
@@ -117,9 +119,13 @@ impl Cover {
         };
         let mut here = self.ports.catalog.partitions(id).await?;
         here.retain(|partition| partition.state == State::Created);
+        let Destination::Milvus(link) = self.ports.destination.clone() else {
+            self.tell_of_partitions(id, &place, &here).await?;
+            return Ok(here);
+        };
         let stands_for = self.claim_names(id, &here).await?;
         let (database, collection) = (&place.database, &place.name);
-        let mut there = self.ports.link.target.partitions(database, collection).await?;
+        let mut there = link.target.partitions(database, collection).await?;
         let lacks = |p: &&Partition| {
             !there.contains_key(&p.name) && stands_for.get(&p.name) == Some(&p.id.0)
         };
@@ -133,7 +139,7 @@ impl Cover {
             self.apply(ddl, partition.created).await?;
         }
         if !missing.is_empty() {
-            there = self.ports.link.target.partitions(database, collection).await?;
+            there = link.target.partitions(database, collection).await?;
         }
         if self.task.ignore_partition {
             for partition in &here {
@@ -160,7 +166,39 @@ impl Cover {
         Ok(here)
     }
 
-    /// Stores, before the target is asked for any, which partition each name stands for. A name that
+    /// A log has what it was told of, which is what is stored: so it is told first.
+    async fn tell_of_partitions(
+        &mut self,
+        id: CollectionId,
+        place: &Place,
+        here: &[Partition],
+    ) -> Result<()> {
+        if self.task.ignore_partition {
+            for partition in here {
+                self.router.settle_partition(id, partition.id, partition.id);
+            }
+            return Ok(());
+        }
+        for partition in here {
+            let claimed = self.roster.get(id).map(|c| &c.partitions);
+            let is_new = claimed.is_some_and(|claimed| !claimed.contains_key(&partition.name));
+            if is_new && partition.name != DEFAULT_PARTITION {
+                let ddl = Ddl::CreatePartition {
+                    database: place.database.clone(),
+                    collection: place.name.clone(),
+                    partition: partition.name.clone(),
+                };
+                self.apply(ddl, partition.created).await?;
+                self.claim_names(id, std::slice::from_ref(partition)).await?;
+            }
+        }
+        for partition in self.claim_names(id, here).await?.into_values().map(PartitionId) {
+            self.router.settle_partition(id, partition, partition);
+        }
+        Ok(())
+    }
+
+    /// Stores, before a target Milvus is asked for any, which partition each name stands for. A name that
     /// is taken stays with its partition until that is dropped.
     async fn claim_names(
         &mut self,

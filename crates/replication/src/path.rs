@@ -3,7 +3,7 @@
 //! Never holds a client: it sees the outside through [`crate::ports`].
 
 use crate::cover::{Cover, next_event};
-use crate::delivery::{Delivery, retry};
+use crate::delivery::Delivery;
 use crate::error::{Error, Result};
 use crate::merge::{Step, Then, merge, with_pending};
 use crate::missed::take_out;
@@ -25,7 +25,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(5);
 /// A task on its way.
 pub(crate) struct Path {
     cover: Cover,
-    delivery: Delivery,
+    delivery: Box<dyn Delivery>,
     stop: Stop,
     saved: Instant,
     /// Where the round has to end that sends an open window again.
@@ -38,7 +38,7 @@ impl Path {
     /// A task that has begun. With `exactly` its first round ends there.
     pub(crate) fn new(
         cover: Cover,
-        delivery: Delivery,
+        delivery: Box<dyn Delivery>,
         stop: Stop,
         exactly: Option<Timestamp>,
     ) -> Self {
@@ -104,10 +104,9 @@ impl Path {
         let mut window = std::mem::take(&mut self.carried);
         window.extend(routed);
         self.cover.channels.advance(upto, ahead);
-        if !window.is_empty() || pending.is_some() || !self.delivery.replaying.is_empty() {
+        if !window.is_empty() || pending.is_some() || self.delivery.is_replaying() {
             let mut stored = Transaction::default(); // 6 checkpoint
             self.cover.checkpoint(pending.clone()).put(&self.cover.task.id, &mut stored);
-            self.delivery.lift_fence(upto, &mut stored);
             let delivered = self.delivery.deliver(&window, upto, stored); // 5 lane
             self.cover.channels.read_during(&self.cover.roster, delivered).await?;
         }
@@ -128,15 +127,13 @@ impl Path {
     /// Whether a step ends before the window that is being sent again: its lanes must not be closed
     /// before all of that window is in them.
     fn is_cut_replay(&self, upto: Timestamp) -> bool {
-        !self.delivery.replaying.is_empty() && self.exactly.is_some_and(|exactly| upto < exactly)
+        self.delivery.is_replaying() && self.exactly.is_some_and(|exactly| upto < exactly)
     }
 
     /// The end of a round: what no window has ticked is ticked, and the lag is known.
     async fn tick(&mut self, upto: Timestamp) -> Result<()> {
-        let (link, observer) = (&self.cover.ports.link, &*self.cover.ports.observer);
-        let task = &self.cover.task;
-        let end = || link.end_round(&task.id, upto, observer);
-        let ended = retry(&self.stop, observer, task.limits.backoff_max, end);
+        let channels = self.cover.channels.names();
+        let ended = self.delivery.end_round(upto, &channels);
         let keeps_up = self.stop.until(ended).await??;
         self.cover.channels.set_behind(!keeps_up);
         self.cover.channels.acknowledge(upto);

@@ -111,8 +111,9 @@ pub struct TargetCollection {
     pub created: Timestamp,
     /// In the order of the shards: the place is the shard index (invariant I4).
     pub vchannels: Vec<String>,
-    /// As [`milvus_wire::catalog::field_texts`] tells them, for comparing with the source.
-    pub fields: Vec<String>,
+    /// As [`milvus_wire::catalog::field_texts`] tells them, for comparing with the source; `None`:
+    /// whatever the source has.
+    pub fields: Option<Vec<String>>,
 }
 
 /// Why a replicate call did not succeed.
@@ -219,6 +220,9 @@ pub trait Sink: Send + Sync {
     /// appears from now on, and learns the marks that are there. Called before anything else, and
     /// again after an append that failed.
     async fn open(&self) -> Result<()>;
+
+    /// Whether it answers; changes nothing.
+    async fn ping(&self) -> Result<()>;
 
     /// Whether each append is all or nothing, and its mark a part of it. If not, an append that
     /// failed may have left some of its changes, and the next one repeats them.

@@ -5,6 +5,7 @@
 
 use crate::checkpoint::{Covered, collection_key, serving_key};
 use crate::cover::next_event;
+use crate::destination::Destination;
 use crate::difference::{Change, Served, changes};
 use crate::error::{Kind, Result};
 use crate::life::Ports;
@@ -68,7 +69,8 @@ enum Looked {
 }
 
 impl Follower {
-    /// Looks at everything first: what is carried over already is stored.
+    /// Looks at everything first: what is carried over already is stored. A log has nothing that could
+    /// follow.
     pub(crate) fn new(task: Arc<Task>, ports: Ports, progress: watch::Receiver<Progress>) -> Self {
         let changes = ports.catalog.changes();
         let mut follower = Self { task, ports, changes, progress, due: BTreeMap::new() };
@@ -78,6 +80,9 @@ impl Follower {
 
     /// Waits for something, and looks at what is due until it is there.
     pub(crate) async fn during<T>(&mut self, awaited: impl Future<Output = T>) -> Result<T> {
+        if !self.ports.destination.follows() {
+            return Ok(awaited.await);
+        }
         let mut awaited = pin!(awaited);
         loop {
             tokio::select! {
@@ -214,7 +219,7 @@ impl Follower {
         now.put(task, id, &mut carried);
         // Not behind the back of the rows: they may have dropped it on the target by now.
         carried.conditions.push((key, stored.version));
-        self.ports.link.lease.guard(&mut carried)?;
+        self.ports.destination.lease().guard(&mut carried)?;
         match store.commit(carried).await? {
             Committed::Yes => Ok(done),
             Committed::Conflict => Ok(Looked::Awaits),
@@ -237,7 +242,8 @@ impl Follower {
             return Ok((now.without_partitions(), true));
         }
         let (database, name) = self.task.names.collection(&covered.database, &covered.name);
-        let there = self.ports.link.target.partitions(database, name).await?;
+        let Destination::Milvus(link) = &self.ports.destination else { return Ok((now, true)) };
+        let there = link.target.partitions(database, name).await?;
         let all = now.partitions.len();
         now.partitions.retain(|id, partition| {
             let stands_for = covered.partitions.get(&partition.name).copied().map(PartitionId);
@@ -253,7 +259,7 @@ impl Follower {
         let at = self.progress.borrow().done;
         let request = change.request(database, collection);
         let name = request.name();
-        match self.ports.link.target.apply(&Ddl::Op(Box::new(request)), at).await {
+        match self.ports.destination.apply(&Ddl::Op(Box::new(request)), at).await {
             Ok(()) => {
                 tracing::info!(request = name, collection, "the target follows the source");
                 self.ports.observer.event(Event::Called(name));

@@ -1,7 +1,7 @@
 //! Telling a task to stop, and how long it may take to finish its open window.
 //! Never aborts anything by itself.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::observer::{Event, Observer};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +69,26 @@ impl Drop for Backoff<'_> {
     fn drop(&mut self) {
         if self.next > BACKOFF_MIN {
             self.observer.event(Event::Waiting(None));
+        }
+    }
+}
+
+/// Tries something until it succeeds, fails for good, or is told to stop.
+pub(crate) async fn retry<T, F: Future<Output = Result<T>>>(
+    stop: &Stop,
+    observer: &dyn Observer,
+    backoff_max: Duration,
+    work: impl Fn() -> F,
+) -> Result<T> {
+    let mut backoff = Backoff::new(observer, backoff_max);
+    loop {
+        match stop.bounded(work()).await? {
+            Err(e) if e.kind == Kind::Transient => {
+                tracing::warn!(error = ?e, "trying again");
+                stop.bounded(backoff.pause(&e)).await?;
+            }
+            Ok(done) => return Ok(done),
+            Err(e) => return Err::<T, Error>(e),
         }
     }
 }

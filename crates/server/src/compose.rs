@@ -1,10 +1,10 @@
 //! The only place where concrete clients are made. A further queue is one more arm in `source`, a
-//! second target one more arm in `MilvusTargets::open`, a second store one more arm in `store`.
+//! further target one more arm in `RealTargets::open`, a second store one more arm in `store`.
 //! Never connects to a source or target: a client connects when it is used.
 
 use crate::config::{Config, EtcdConfig, KafkaConfig, PulsarConfig, QueueConfig, StoreConfig};
 use crate::tasks::TaskRecord;
-use crate::world::{RealPath, Targets, World};
+use crate::world::{Client, RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
@@ -12,7 +12,7 @@ use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::pulsar::{Pulsar, PulsarOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
-use replication::ports::{Catalog, Source, Store, Target, Transaction};
+use replication::ports::{Catalog, Source, Store, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub async fn world(config: &Config) -> Result<World> {
         store: store(config).await?,
         source: source(&config.source.queue, config.source.channels)?,
         catalog: catalog(&config.source.catalog)?,
-        targets: Arc::new(MilvusTargets),
+        targets: Arc::new(RealTargets),
         path: Arc::new(RealPath),
     })
 }
@@ -99,11 +99,11 @@ fn etcd_options(etcd: &EtcdConfig) -> EtcdOptions {
     }
 }
 
-/// Targets that are a Milvus.
-struct MilvusTargets;
+/// What tasks write to.
+struct RealTargets;
 
-impl Targets for MilvusTargets {
-    fn open(&self, task: &TaskRecord) -> Result<Arc<dyn Target>> {
+impl Targets for RealTargets {
+    fn open(&self, task: &TaskRecord) -> Result<Client> {
         let param = &task.milvus_connect_param;
         let address = task.target().map_err(Error::permanent)?;
         let mut options = MilvusOptions::new(address.uri());
@@ -115,6 +115,6 @@ impl Targets for MilvusTargets {
         if address.tls() {
             options.tls = param.dial_config.files().map_err(Error::permanent)?;
         }
-        Ok(Arc::new(Milvus::new(&options)?))
+        Ok(Client::Milvus(Arc::new(Milvus::new(&options)?)))
     }
 }

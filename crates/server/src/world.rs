@@ -5,7 +5,7 @@ use crate::tasks::TaskRecord;
 use async_trait::async_trait;
 use replication::error::{Error, Result};
 use replication::life::{self, Ports};
-use replication::ports::{Catalog, Source, Store, Target};
+use replication::ports::{Catalog, Sink, Source, Store, Target};
 use replication::task::Task;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -25,11 +25,18 @@ pub struct World {
     pub path: Arc<dyn DataPath>,
 }
 
-/// Makes the client of a task's target. A second kind of target is chosen here by what the record
-/// says.
+/// Makes the client of what a task writes to, by what its record says.
 pub trait Targets: Send + Sync {
     /// A client; connects when it is used, not here.
-    fn open(&self, task: &TaskRecord) -> Result<Arc<dyn Target>>;
+    fn open(&self, task: &TaskRecord) -> Result<Client>;
+}
+
+/// A client of what a task writes to.
+pub enum Client {
+    /// A Milvus.
+    Milvus(Arc<dyn Target>),
+    /// A log of changes.
+    Log(Arc<dyn Sink>),
 }
 
 /// The way of a row.

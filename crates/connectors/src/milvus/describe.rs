@@ -45,7 +45,7 @@ fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollect
         id: CollectionId(described.collection_id),
         created: Timestamp(described.created_timestamp),
         vchannels,
-        fields: described.schema.as_ref().map(field_texts).unwrap_or_default(),
+        fields: Some(described.schema.as_ref().map(field_texts).unwrap_or_default()),
     }
 }
 

@@ -13,9 +13,10 @@ mod milvus;
 mod schedule;
 mod script;
 mod store;
+mod topic;
 mod world;
 
-use schedule::{Options, run};
+use schedule::{Goal, Options, run};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
@@ -66,4 +67,14 @@ fn two_tasks_on_one_target_do_not_disturb_each_other() {
 #[test]
 fn a_stretch_that_became_uncertain_is_fenced() {
     all(200, |_| Options { tasks: 2, long_absence: true, ..Options::default() });
+}
+
+#[test]
+fn a_log_that_keeps_marks_has_every_change_exactly_once() {
+    all(400, |_| Options { goal: Goal::Log { exact: true }, ..Options::default() });
+}
+
+#[test]
+fn a_log_without_marks_has_every_change_at_least_once() {
+    all(400, |_| Options { goal: Goal::Log { exact: false }, ..Options::default() });
 }

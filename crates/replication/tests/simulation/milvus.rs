@@ -230,7 +230,7 @@ impl Milvus {
     }
 }
 
-fn key_of(column: &milvus_wire::proto::schema::FieldData) -> Option<i64> {
+pub(crate) fn key_of(column: &milvus_wire::proto::schema::FieldData) -> Option<i64> {
     use milvus_wire::proto::schema::{field_data::Field, scalar_field::Data};
     match column.field.as_ref()? {
         Field::Scalars(scalars) => match scalars.data.as_ref()? {
@@ -364,7 +364,7 @@ impl Milvus {
                     id: CollectionId(id),
                     created: at,
                     vchannels,
-                    fields: milvus_wire::catalog::field_texts(&collection.schema),
+                    fields: Some(milvus_wire::catalog::field_texts(&collection.schema)),
                 };
                 let partitions = BTreeMap::from([("_default".to_owned(), id * 1000)]);
                 let (name, rows, last, met) =

@@ -5,9 +5,12 @@ use crate::faults::{Faults, Verdict};
 use crate::milvus::Milvus;
 use crate::script::Script;
 use crate::store::Memory;
+use crate::topic::Topic;
+use replication::destination::Destination;
 use replication::error::Kind;
 use replication::life::{self, Ports};
 use replication::link::Link;
+use replication::log::Log;
 use replication::observer::{Event, Observer};
 use replication::ports::Store;
 use replication::selection::{Names, Selection, Selector};
@@ -18,11 +21,22 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+/// Where the changes go.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Goal {
+    Milvus,
+    /// Of one task.
+    Log {
+        exact: bool,
+    },
+}
+
 /// How the source behaves and what is asked of the service.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) faults: bool,
     pub(crate) late: bool,
+    pub(crate) goal: Goal,
     pub(crate) tasks: usize,
     /// The first task stays away for longer than its lanes wait for it.
     pub(crate) long_absence: bool,
@@ -35,6 +49,7 @@ impl Default for Options {
         Self {
             faults: true,
             late: false,
+            goal: Goal::Milvus,
             tasks: 1,
             long_absence: false,
             keeps_timestamps: false,
@@ -75,6 +90,7 @@ struct Schedule {
     faults: Faults,
     script: Script,
     milvus: Milvus,
+    topic: Topic,
     store: Arc<dyn Store>,
     verdict: Verdict,
     observer: Arc<Counter>,
@@ -96,6 +112,8 @@ impl Schedule {
         let script = Script::new(seed, faults.clone());
         let verdict = Verdict::default();
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
+        let exact = options.goal == Goal::Log { exact: true };
+        let topic = Topic::new(exact, faults.clone(), script.clone(), verdict.clone());
         Self {
             options: options.clone(),
             store: Arc::new(Memory::new(faults.clone())),
@@ -105,6 +123,7 @@ impl Schedule {
             faults,
             script,
             milvus,
+            topic,
             verdict,
         }
     }
@@ -199,20 +218,28 @@ impl Schedule {
 
     fn start(&self, first: usize) -> Process {
         let limits = limits();
-        let target = Arc::new(self.milvus.clone());
-        let link = Link::new("target", target, self.store.clone(), limits);
+        let destination = match self.options.goal {
+            Goal::Milvus => {
+                let target = Arc::new(self.milvus.clone());
+                Destination::Milvus(Link::new("target", target, self.store.clone(), limits))
+            }
+            Goal::Log { .. } => {
+                let sink = Arc::new(self.topic.anew());
+                Destination::Log(Log::new("task0", sink, self.store.clone()))
+            }
+        };
         let ports = Ports {
             source: Arc::new(self.script.clone()),
             catalog: Arc::new(self.script.clone()),
             store: self.store.clone(),
-            link: link.clone(),
+            destination: destination.clone(),
             observer: self.observer.clone(),
         };
         let mut process = Process { stop: Vec::new(), running: JoinSet::new(), ports };
         let stop = CancellationToken::new();
         process.stop.push(stop.clone());
         process.running.spawn(async move {
-            link.keep(stop).await;
+            destination.keep(stop).await;
             (usize::MAX, replication::error::Error::stopped())
         });
         for n in first..self.options.tasks {
@@ -262,15 +289,17 @@ impl Schedule {
             if let Some(what) = self.verdict.first() {
                 return Err(what);
             }
-            difference = self.milvus.difference();
-            if difference.is_none()
-                && self.milvus.ticked().plus_ms(2000) > self.script.world().last_tick()
-            {
+            let ticked;
+            (difference, ticked) = match self.options.goal {
+                Goal::Milvus => (self.milvus.difference(), self.milvus.ticked()),
+                Goal::Log { .. } => (self.topic.difference(), self.topic.ticked()),
+            };
+            if difference.is_none() && ticked.plus_ms(2000) > self.script.world().last_tick() {
                 return self.outcome();
             }
+            difference = difference.or_else(|| Some(format!("the ticks stay at {ticked}")));
         }
-        Err(difference
-            .unwrap_or_else(|| format!("the target's ticks stay at {}", self.milvus.ticked())))
+        Err(difference.unwrap_or_default())
     }
 
     fn outcome(&self) -> Result<Outcome, String> {

@@ -2,11 +2,11 @@
 //! that any stored task has. Handlers write the store and poke; nothing else starts or stops a task.
 //! Never changes a task's record, save that a runner pauses its own after a permanent fault.
 //!
-//! `desk` is what handlers hold, `links` keeps the targets, `runner` is the life of one task.
+//! `desk` is what handlers hold, `destinations` keeps the targets, `runner` is the life of one task.
 
 mod backoff;
 mod desk;
-mod links;
+mod destinations;
 mod runner;
 
 pub use desk::{Desk, Settled};
@@ -18,7 +18,7 @@ use crate::metrics::Metrics;
 use crate::observer::TaskObserver;
 use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
 use crate::world::World;
-use links::Links;
+use destinations::{Destinations, name};
 use replication::error::Result;
 use replication::life::Ports;
 use replication::positions;
@@ -63,7 +63,7 @@ pub struct Supervisor {
     live: Arc<Live>,
     lag: Arc<Lag>,
     desk: Desk,
-    links: Links,
+    destinations: Destinations,
     running: HashMap<String, Running>,
     runners: JoinSet<()>,
     booted: bool,
@@ -86,7 +86,7 @@ impl Supervisor {
         let lag = Lag::new(Arc::clone(&world.source), Arc::clone(&live), Arc::clone(&metrics));
         Self {
             book: Book::new(Arc::clone(&world.store)),
-            links: Links::default(),
+            destinations: Destinations::default(),
             running: HashMap::new(),
             runners: JoinSet::new(),
             desk: Desk::default(),
@@ -146,7 +146,7 @@ impl Supervisor {
             biased;
             () = stop.cancelled() => {}
             Some(ended) = self.runners.join_next_with_id() => self.ended(ended),
-            () = self.links.closed() => {}
+            () = self.destinations.closed() => {}
             () = self.desk.poked() => {}
             () = tokio::time::sleep_until(next) => self.abort_overdue(),
         }
@@ -166,7 +166,7 @@ impl Supervisor {
         self.show(&records);
         self.stop_unwanted(&records);
         self.forget_deleted(&records);
-        self.keep_links(&records);
+        self.keep_destinations(&records);
         for record in &records {
             self.enter(record).await;
             let wanted = record.state == State::Running;
@@ -210,15 +210,16 @@ impl Supervisor {
         }
     }
 
-    /// One link per target of any stored task: a target whose tasks are all paused needs ticks too,
-    /// or nobody can read it.
-    fn keep_links(&mut self, records: &[TaskRecord]) {
+    /// One per target of any stored task: a Milvus whose tasks are all paused needs ticks too, or nobody
+    /// can read it.
+    fn keep_destinations(&mut self, records: &[TaskRecord]) {
         let mut wanted: BTreeSet<String> =
-            records.iter().filter_map(|r| r.target().ok()).map(|t| t.to_string()).collect();
+            records.iter().filter_map(|record| name(record).ok()).collect();
         wanted.extend(self.running.values().map(|r| r.target.clone()));
-        self.links.close_all_but(&wanted);
+        self.destinations.close_all_but(&wanted);
         for record in records {
-            if let Err(error) = self.links.ensure(record, &self.world, &self.settings.limits) {
+            if let Err(error) = self.destinations.ensure(record, &self.world, &self.settings.limits)
+            {
                 // A task that is to run says so itself, as its reason, when it starts.
                 tracing::debug!(task = %record.task_id, error = ?error, "no client for the target");
             }
@@ -251,7 +252,7 @@ impl Supervisor {
         let prepared = self.prepare(record);
         let (task, ports, target) = match prepared {
             Ok(Some(prepared)) => prepared,
-            // The link to this target is still closing; its end is a reason to look again.
+            // This target is still closing; its end is a reason to look again.
             Ok(None) => return,
             Err(reason) => {
                 tracing::error!(task = id, reason, "task can't start and is paused");
@@ -279,7 +280,7 @@ impl Supervisor {
         self.running.insert(id.to_owned(), running);
     }
 
-    /// What a runner needs; `None` if its link is not there yet. The error is the pause reason.
+    /// What a runner needs; `None` if its target is not there yet. The error is the pause reason.
     fn prepare(
         &mut self,
         record: &TaskRecord,
@@ -288,16 +289,17 @@ impl Supervisor {
         let Settings { op_channel, unsupported, limits, .. } = &self.settings;
         let task =
             to_task(record, op_channel, *unsupported, limits).map_err(|what| failed(&what))?;
-        let target = record.target().map_err(|what| failed(&what))?.to_string();
-        let link = self.links.ensure(record, &self.world, &self.settings.limits);
-        let Some(link) = link.map_err(|error| failed(&error.what))? else { return Ok(None) };
+        let target = name(record).map_err(|what| failed(&what))?;
+        let destination = self.destinations.ensure(record, &self.world, &self.settings.limits);
+        let destination = destination.map_err(|error| failed(&error.what))?;
+        let Some(destination) = destination else { return Ok(None) };
         let (live, _) = self.live.enter(&record.task_id);
         let observer = TaskObserver::new(&record.task_id, Arc::clone(&self.metrics), live);
         let ports = Ports {
             source: Arc::clone(&self.world.source),
             catalog: Arc::clone(&self.world.catalog),
             store: Arc::clone(&self.world.store),
-            link,
+            destination,
             observer: Arc::new(observer),
         };
         Ok(Some((task, ports, target)))
@@ -356,7 +358,7 @@ impl Supervisor {
                 }
             }
         }
-        self.links.close_all().await;
+        self.destinations.close_all().await;
         self.desk.looked(0, BTreeSet::new(), Some("the service stops".into()));
     }
 

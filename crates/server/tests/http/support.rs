@@ -22,7 +22,7 @@ use server::config::{self, Config, Faults};
 use server::service::Service;
 use server::tasks::TaskRecord;
 use server::telemetry::LogLevel;
-use server::world::{DataPath, Targets, World};
+use server::world::{Client, DataPath, Targets, World};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -239,8 +239,8 @@ impl Target for Away {
 struct AwayTargets;
 
 impl Targets for AwayTargets {
-    fn open(&self, _: &TaskRecord) -> Result<Arc<dyn Target>> {
-        Ok(Arc::new(Away))
+    fn open(&self, _: &TaskRecord) -> Result<Client> {
+        Ok(Client::Milvus(Arc::new(Away)))
     }
 }
 

@@ -5,6 +5,7 @@ use super::problem::Problem;
 use crate::http::health;
 use crate::http::state::ApiState;
 use crate::tasks::TaskRecord;
+use crate::world::Client;
 use axum::Json;
 use axum::extract::State;
 use replication::error::Result;
@@ -42,20 +43,20 @@ pub(super) struct SourceInfo {
     op_channel: String,
 }
 
-/// The target Milvus of a task.
+/// The target of a task.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TargetInfo {
-    /// Its address.
+    /// The address of a Milvus, or the brokers of a Kafka.
     #[schema(example = "http://target:19530")]
     uri: String,
     /// Whether it answers.
     reachable: bool,
     /// Why it does not.
     reason: Option<String>,
-    /// Its clock, unix milliseconds.
+    /// The clock of a Milvus, unix milliseconds.
     #[schema(example = 1_700_000_000_000_u64)]
     clock_ms: Option<u64>,
-    /// Its databases.
+    /// The databases of a Milvus.
     databases: Vec<String>,
 }
 
@@ -98,18 +99,21 @@ pub(super) async fn get_version() -> Json<Version> {
 /// Asks the target of a task whether it answers.
 pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
     let asked = async {
-        let target = api.targets.open(record)?;
-        ask(target.as_ref()).await
+        match api.targets.open(record)? {
+            Client::Milvus(target) => ask(target.as_ref()).await,
+            Client::Log(sink) => sink.ping().await.map(|()| (Vec::new(), None)),
+        }
     };
     let answered = match tokio::time::timeout(TARGET_WITHIN, asked).await {
         Ok(Ok(answered)) => Ok(answered),
         Ok(Err(error)) => Err(error.what),
         Err(_) => Err(format!("no answer within {TARGET_WITHIN:?}")),
     };
-    let uri = record.milvus_connect_param.uri();
+    let kafka = &record.kafka_connect_param.address;
+    let uri = if kafka.is_empty() { record.milvus_connect_param.uri() } else { kafka.clone() };
     match answered {
         Ok((databases, clock_ms)) => {
-            TargetInfo { uri, reachable: true, reason: None, clock_ms: Some(clock_ms), databases }
+            TargetInfo { uri, reachable: true, reason: None, clock_ms, databases }
         }
         Err(reason) => TargetInfo {
             uri,
@@ -121,7 +125,7 @@ pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
     }
 }
 
-async fn ask(target: &dyn Target) -> Result<(Vec<String>, u64)> {
+async fn ask(target: &dyn Target) -> Result<(Vec<String>, Option<u64>)> {
     let databases = target.databases().await?;
-    Ok((databases, target.clock().await?.ms()))
+    Ok((databases, Some(target.clock().await?.ms())))
 }

@@ -1,0 +1,116 @@
+//! Where the changes of a task go: to a Milvus, whose link all tasks on it share, or to a log of its
+//! own. Here is what both are asked for; how rows get there is in `delivery`.
+//! Never holds rows.
+
+use crate::checkpoint::Covered;
+use crate::delivery::Delivery;
+use crate::error::Result;
+use crate::into_lanes::IntoLanes;
+use crate::into_log::IntoLog;
+use crate::lease::Lease;
+use crate::link::Link;
+use crate::log::Log;
+use crate::observer::Observer;
+use crate::ports::{Ddl, TargetCollection};
+use crate::stop::Stop;
+use milvus_wire::timestamp::Timestamp;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Where changes go.
+#[derive(Clone)]
+pub enum Destination {
+    /// A Milvus that takes replicate messages.
+    Milvus(Arc<Link>),
+    /// A log for readers of any kind.
+    Log(Arc<Log>),
+}
+
+impl Destination {
+    /// Reaches it and takes the right to write to it, unless that is done.
+    pub async fn ready(&self) -> Result<()> {
+        match self {
+            Self::Milvus(link) => link.ready().await,
+            Self::Log(log) => log.ready().await,
+        }
+    }
+
+    /// Keeps that right, and a Milvus ticking, until `stop`; run it beside the tasks.
+    pub async fn keep(&self, stop: CancellationToken) {
+        match self {
+            Self::Milvus(link) => link.keep(stop).await,
+            Self::Log(log) => log.keep(stop).await,
+        }
+    }
+
+    /// Last ticks by channel of a Milvus, for showing. Those in use right now are left out.
+    pub fn ticks(&self) -> Vec<(String, Timestamp)> {
+        match self {
+            Self::Milvus(link) => link.ticks(),
+            Self::Log(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        match self {
+            Self::Milvus(link) => &link.lease,
+            Self::Log(log) => &log.lease,
+        }
+    }
+
+    /// A task has ended.
+    pub(crate) fn leave(&self, task: &str) {
+        if let Self::Milvus(link) = self {
+            link.leave(task);
+        }
+    }
+
+    /// How the rows of a task get there.
+    pub(crate) fn delivery(
+        &self,
+        task: &str,
+        observer: Arc<dyn Observer>,
+        stop: Stop,
+    ) -> Box<dyn Delivery> {
+        match self {
+            Self::Milvus(link) => Box::new(IntoLanes::new(task, link.clone(), observer, stop)),
+            Self::Log(log) => Box::new(IntoLog::new(task, log.clone(), observer, stop)),
+        }
+    }
+
+    /// A collection of the task there; `None` if it does not have it. A log has those that it was
+    /// told of, as they are on the source.
+    pub(crate) async fn describe(
+        &self,
+        covered: &Covered,
+        (database, name): (&str, &str),
+    ) -> Result<Option<TargetCollection>> {
+        let log = match self {
+            Self::Milvus(link) => return link.target.describe(database, name).await,
+            Self::Log(log) => log,
+        };
+        let (id, created) = (covered.id, covered.created);
+        let has = covered.is_live() || log.has_creation(id, created);
+        let vchannels = covered.vchannels.clone();
+        Ok(has.then_some(TargetCollection { id, created, vchannels, fields: None }))
+    }
+
+    /// Asks it for something.
+    pub(crate) async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
+        match self {
+            Self::Milvus(link) => link.target.apply(ddl, at).await,
+            Self::Log(log) => log.apply(ddl, at).await,
+        }
+    }
+
+    /// Whether it may have been told what it does not know of: a drop makes sure of the contrary.
+    pub(crate) fn forgets(&self) -> bool {
+        matches!(self, Self::Log(log) if !log.is_exact())
+    }
+
+    /// Whether it has a state of its own that has to follow the source's catalog: a log only tells
+    /// what was asked for.
+    pub(crate) fn follows(&self) -> bool {
+        matches!(self, Self::Milvus(_))
+    }
+}

@@ -1,0 +1,116 @@
+//! What a task holds of a log of changes that it writes to: the sink, and the right to write to it.
+//! It appends what is asked of it once, as far as the sink knows what it has. Never decides an order.
+
+use crate::error::{Error, Result};
+use crate::lease::{BEAT, Lease};
+use crate::ports::{Change, Ddl, Sink, Store};
+use crate::stop::Stop;
+use milvus_wire::ids::CollectionId;
+use milvus_wire::timestamp::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// The log of one task.
+pub struct Log {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) lease: Lease,
+    sink: Arc<dyn Sink>,
+    /// Whether it is open and the last append is known to have succeeded.
+    usable: Mutex<bool>,
+}
+
+/// The address of a log, for its lease: two tasks may write to the same topics.
+fn address(task: &str) -> String {
+    format!("log/{task}")
+}
+
+/// The keys of what is stored of a log.
+pub(crate) fn keys(task: &str) -> [String; 2] {
+    Lease::keys(&address(task))
+}
+
+impl Log {
+    /// The log of a task. Opens nothing.
+    pub fn new(task: &str, sink: Arc<dyn Sink>, store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { store, lease: Lease::new(&address(task)), sink, usable: Mutex::default() })
+    }
+
+    /// Takes the lease and opens the sink, unless that is done and nothing has failed since.
+    pub(crate) async fn ready(&self) -> Result<()> {
+        let mut usable = self.usable.lock().await;
+        if !*usable {
+            self.lease.acquire(&*self.store).await?;
+            self.sink.open().await?;
+            *usable = true;
+        }
+        Ok(())
+    }
+
+    /// Whether appends are all or nothing.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.sink.is_exact()
+    }
+
+    /// Whether it is known to tell of the creation of a collection.
+    pub(crate) fn has_creation(&self, id: CollectionId, at: Timestamp) -> bool {
+        self.sink.holds(&creation_mark(id, at))
+    }
+
+    /// Appends a request on the metadata. That a database exists is told by the op channel.
+    pub(crate) async fn apply(&self, request: &Ddl, at: Timestamp) -> Result<()> {
+        match request {
+            Ddl::CreateDatabase(_) => Ok(()),
+            _ => self.append(&mark_of(request, at), &[Change::Request(request, at)]).await,
+        }
+    }
+
+    /// Appends changes, unless the log has them. After a failure it has to be made ready again.
+    pub(crate) async fn append(&self, mark: &str, changes: &[Change<'_>]) -> Result<()> {
+        let mut usable = self.usable.lock().await;
+        if !*usable {
+            return Err(Error::transient("the log has to be opened again"));
+        }
+        if !self.sink.holds(mark) {
+            // Stays so if whoever asked is cut off: then nobody knows what the sink has.
+            *usable = false;
+            self.sink.append(mark, changes).await?;
+            *usable = true;
+        }
+        Ok(())
+    }
+
+    /// Keeps the lease until `stop`; run it beside the task.
+    pub(crate) async fn keep(&self, stop: CancellationToken) {
+        let stop = Stop { token: stop, finish_max: Duration::ZERO };
+        while stop.until(tokio::time::sleep(BEAT)).await.is_ok() {
+            if let Ok(Err(e)) = stop.until(self.lease.beat(&*self.store)).await {
+                tracing::debug!(error = ?e, "the lease of a log shows no sign of life");
+            }
+        }
+    }
+}
+
+fn creation_mark(id: CollectionId, at: Timestamp) -> String {
+    format!("create/{id}@{}", at.0)
+}
+
+/// The same for the same request in every life.
+fn mark_of(request: &Ddl, at: Timestamp) -> String {
+    let what = match request {
+        Ddl::CreateCollection { collection, .. } => return creation_mark(collection.id, at),
+        Ddl::CreateDatabase(name) => format!("create/{name}"),
+        Ddl::DropCollection { database, name } => format!("drop/{database}/{name}"),
+        Ddl::CreatePartition { database, collection, partition } => {
+            format!("create/{database}/{collection}/{partition}")
+        }
+        Ddl::DropPartition { database, collection, partition } => {
+            format!("drop/{database}/{collection}/{partition}")
+        }
+        Ddl::Op(request) => {
+            format!("{}/{}/{}", request.name(), request.database(), request.collections().join("/"))
+        }
+    };
+    format!("{what}@{}", at.0)
+}

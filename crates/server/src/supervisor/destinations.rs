@@ -1,0 +1,128 @@
+//! What tasks write to: one link per target Milvus, shared by all its tasks, and one log per task that
+//! writes to a Kafka; each with the loop that keeps it alive.
+//! Never opens one a second time while the first is still closing.
+
+use crate::tasks::TaskRecord;
+use crate::world::{Client, World};
+use futures::FutureExt;
+use replication::destination::Destination;
+use replication::error::{Error, Result};
+use replication::link::Link;
+use replication::log::Log;
+use replication::task::Limits;
+use std::collections::{BTreeSet, HashMap};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::{AbortHandle, Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// How long a loop that was told to end may take.
+const CLOSE_MAX: Duration = Duration::from_secs(10);
+
+/// Between the end of a loop that should not have ended and its next start.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// All of them, by name.
+#[derive(Default)]
+pub(super) struct Destinations {
+    open: HashMap<String, Open>,
+    closing: HashMap<Id, String>,
+    keepers: JoinSet<()>,
+}
+
+struct Open {
+    destination: Destination,
+    stop: CancellationToken,
+    keeper: AbortHandle,
+}
+
+impl Destinations {
+    /// What a task writes to, opened if need be; `None` while the previous one closes.
+    pub(super) fn ensure(
+        &mut self,
+        record: &TaskRecord,
+        world: &World,
+        limits: &Limits,
+    ) -> Result<Option<Destination>> {
+        let name = name(record).map_err(Error::permanent)?;
+        if let Some(open) = self.open.get(&name) {
+            return Ok(Some(open.destination.clone()));
+        }
+        if self.closing.values().any(|closing| *closing == name) {
+            return Ok(None);
+        }
+        let store = Arc::clone(&world.store);
+        let destination = match world.targets.open(record)? {
+            Client::Milvus(target) => {
+                Destination::Milvus(Link::new(&name, target, store, limits.clone()))
+            }
+            Client::Log(sink) => Destination::Log(Log::new(&record.task_id, sink, store)),
+        };
+        let stop = CancellationToken::new();
+        let keeper = self.keepers.spawn(keep(destination.clone(), name.clone(), stop.clone()));
+        tracing::info!(target = name, "target opens");
+        self.open.insert(name, Open { destination: destination.clone(), stop, keeper });
+        Ok(Some(destination))
+    }
+
+    /// Closes all others.
+    pub(super) fn close_all_but(&mut self, wanted: &BTreeSet<String>) {
+        let unwanted: Vec<String> =
+            self.open.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
+        for name in unwanted {
+            if let Some(open) = self.open.remove(&name) {
+                tracing::info!(target = name, "target closes");
+                open.stop.cancel();
+                self.closing.insert(open.keeper.id(), name);
+            }
+        }
+    }
+
+    /// Resolves when one has closed; never if none is closing.
+    pub(super) async fn closed(&mut self) {
+        if self.closing.is_empty() {
+            return std::future::pending().await;
+        }
+        match self.keepers.join_next_with_id().await {
+            Some(Ok((id, ()))) => self.closing.remove(&id),
+            Some(Err(error)) => self.closing.remove(&error.id()),
+            None => None,
+        };
+    }
+
+    /// Closes all of them, within a limit.
+    pub(super) async fn close_all(&mut self) {
+        self.close_all_but(&BTreeSet::new());
+        let all = async { while self.keepers.join_next().await.is_some() {} };
+        if tokio::time::timeout(CLOSE_MAX, all).await.is_err() {
+            tracing::warn!("targets are cut off");
+            self.keepers.shutdown().await;
+        }
+        self.closing.clear();
+    }
+}
+
+/// The same for all tasks that share it.
+pub(super) fn name(record: &TaskRecord) -> std::result::Result<String, String> {
+    record.target().map(|target| target.to_string())
+}
+
+/// Keeps one alive until `stop`, also over a panic of its loop: tasks hold this very one.
+async fn keep(destination: Destination, name: String, stop: CancellationToken) {
+    loop {
+        let kept = AssertUnwindSafe(destination.keep(stop.clone())).catch_unwind().await;
+        if stop.is_cancelled() {
+            return;
+        }
+        tracing::error!(
+            target = name,
+            panicked = kept.is_err(),
+            "a target's loop ended, it is started again"
+        );
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(AGAIN_AFTER) => {}
+        }
+    }
+}
