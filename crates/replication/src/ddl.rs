@@ -169,16 +169,9 @@ impl Cover {
     pub async fn apply(&self, ddl: Ddl, at: Timestamp) -> Result<()> {
         self.ports.destination.apply(&ddl, at).await?;
         let observer: &dyn Observer = &*self.ports.observer;
-        let (kind, what) = match &ddl {
-            Ddl::CreateDatabase(name) => ("CreateDatabase", name.as_str()),
-            Ddl::CreateCollection { name, .. } => ("CreateCollection", name.as_str()),
-            Ddl::DropCollection { name, .. } => ("DropCollection", name.as_str()),
-            Ddl::CreatePartition { partition, .. } => ("CreatePartition", partition.as_str()),
-            Ddl::DropPartition { partition, .. } => ("DropPartition", partition.as_str()),
-            Ddl::Op(request) => (request.name(), ""),
-        };
-        observer.event(Event::Called(kind));
-        tracing::info!(task = %self.task.id, request = kind, name = what, %at, "target changed");
+        let (request, name) = (ddl.name(), ddl.what());
+        observer.event(Event::Called(request));
+        tracing::info!(task = %self.task.id, request, name, %at, "target changed");
         Ok(())
     }
 }

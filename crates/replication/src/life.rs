@@ -12,8 +12,8 @@ use crate::path::Path;
 use crate::ports::{Catalog, CatalogEvent, Source, Store};
 use crate::stop::Stop;
 use crate::task::Task;
+use futures::FutureExt;
 use futures::future::{Either, select};
-use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -42,8 +42,8 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
     let stop = Stop { token: stop, finish_max: task.limits.finish_max };
     let (progress, seen) = watch::channel(ops::Progress::default());
     let inner = Stop { token: stop.token.child_token(), ..stop.clone() };
-    let rows = pin!(replicate(task.clone(), ports.clone(), inner.clone(), progress));
-    let ops = pin!(ops::replicate(task.clone(), ports.clone(), inner.clone(), seen));
+    let rows = replicate(task.clone(), ports.clone(), inner.clone(), progress).boxed();
+    let ops = ops::replicate(task.clone(), ports.clone(), inner.clone(), seen).boxed();
     let result = match select(rows, ops).await {
         Either::Left((result, _)) => result,
         Either::Right((result, rows)) => {

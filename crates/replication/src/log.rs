@@ -3,10 +3,12 @@
 
 use crate::error::{Error, Result};
 use crate::lease::{BEAT, Lease};
-use crate::ports::{Change, Ddl, Sink, Store};
+use crate::link::lock;
+use crate::ports::{Change, Ddl, MARKS, Sink, Store};
 use crate::stop::Stop;
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -19,6 +21,8 @@ pub struct Log {
     sink: Arc<dyn Sink>,
     /// Whether it is open and the last append is known to have succeeded.
     usable: Mutex<bool>,
+    /// The marks of what this process has appended, the last of them.
+    marks: std::sync::Mutex<VecDeque<String>>,
 }
 
 /// The address of a log, for its lease: two tasks may write to the same topics.
@@ -34,7 +38,9 @@ pub(crate) fn keys(task: &str) -> [String; 2] {
 impl Log {
     /// The log of a task. Opens nothing.
     pub fn new(task: &str, sink: Arc<dyn Sink>, store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, lease: Lease::new(&address(task)), sink, usable: Mutex::default() })
+        let (lease, usable, marks) =
+            (Lease::new(&address(task)), Mutex::default(), Default::default());
+        Arc::new(Self { store, lease, sink, usable, marks })
     }
 
     /// Takes the lease and opens the sink, unless that is done and nothing has failed since.
@@ -55,7 +61,11 @@ impl Log {
 
     /// Whether it is known to tell of the creation of a collection.
     pub(crate) fn has_creation(&self, id: CollectionId, at: Timestamp) -> bool {
-        self.sink.holds(&creation_mark(id, at))
+        self.has(&creation_mark(id, at))
+    }
+
+    fn has(&self, mark: &str) -> bool {
+        lock(&self.marks).iter().any(|known| known == mark) || self.sink.holds(mark)
     }
 
     /// Appends a request on the metadata. That a database exists is told by the op channel.
@@ -72,11 +82,17 @@ impl Log {
         if !*usable {
             return Err(Error::transient("the log has to be opened again"));
         }
-        if !self.sink.holds(mark) {
-            // Stays so if whoever asked is cut off: then nobody knows what the sink has.
-            *usable = false;
-            self.sink.append(mark, changes).await?;
-            *usable = true;
+        if self.has(mark) {
+            return Ok(());
+        }
+        // Stays so if whoever asked is cut off: then nobody knows what the sink has.
+        *usable = false;
+        self.sink.append(mark, changes).await?;
+        *usable = true;
+        let mut marks = lock(&self.marks);
+        marks.push_back(mark.to_owned());
+        if marks.len() > MARKS {
+            marks.pop_front();
         }
         Ok(())
     }

@@ -168,6 +168,33 @@ pub enum Ddl {
     Op(Box<OpRequest>),
 }
 
+impl Ddl {
+    /// The request's name in Milvus's API.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::CreateDatabase(_) => "CreateDatabase",
+            Self::CreateCollection { .. } => "CreateCollection",
+            Self::DropCollection { .. } => "DropCollection",
+            Self::CreatePartition { .. } => "CreatePartition",
+            Self::DropPartition { .. } => "DropPartition",
+            Self::Op(request) => request.name(),
+        }
+    }
+
+    /// The name of what it concerns; of a request of the op channel its database.
+    pub fn what(&self) -> &str {
+        match self {
+            Self::CreateDatabase(name)
+            | Self::CreateCollection { name, .. }
+            | Self::DropCollection { name, .. } => name,
+            Self::CreatePartition { partition, .. } | Self::DropPartition { partition, .. } => {
+                partition
+            }
+            Self::Op(request) => request.database(),
+        }
+    }
+}
+
 /// A Milvus that takes replicate messages (2.3.2 to 2.5, `common.ttMsgEnabled: false`).
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -228,8 +255,8 @@ pub trait Sink: Send + Sync {
     /// failed may have left some of its changes, and the next one repeats them.
     fn is_exact(&self) -> bool;
 
-    /// Whether the log has what was appended under this mark. Sure for the last [`MARKS`] of this life
-    /// and, if the sink is exact, of all lives; of older ones it says no.
+    /// Whether the log has what was appended under this mark before it was opened. An exact sink is
+    /// sure of the last [`MARKS`]; of older ones it says no, as does any other sink.
     fn holds(&self, mark: &str) -> bool;
 
     /// Appends changes behind all that was appended before, in order, durable when it returns. The

@@ -3,6 +3,7 @@
 //! Never connects to a source or target: a client connects when it is used.
 
 use crate::config::{Config, EtcdConfig, KafkaConfig, PulsarConfig, QueueConfig, StoreConfig};
+use crate::dry_run::NoTargets;
 use crate::tasks::TaskRecord;
 use crate::world::{Client, RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
@@ -18,11 +19,17 @@ use std::time::Duration;
 
 /// Everything outside, as configured.
 pub async fn world(config: &Config) -> Result<World> {
+    let store = store(config).await?;
+    let (progress, targets): (_, Arc<dyn Targets>) = match config.dry_run {
+        true => (copy_in_memory(&*store).await?, Arc::new(NoTargets)),
+        false => (Arc::clone(&store), Arc::new(RealTargets)),
+    };
     Ok(World {
-        store: store(config).await?,
+        store,
+        progress,
         source: source(&config.source.queue, config.source.channels)?,
         catalog: catalog(&config.source.catalog)?,
-        targets: Arc::new(RealTargets),
+        targets,
         path: Arc::new(RealPath),
     })
 }
@@ -105,7 +112,7 @@ struct RealTargets;
 impl Targets for RealTargets {
     fn open(&self, task: &TaskRecord) -> Result<Client> {
         let param = &task.milvus_connect_param;
-        let address = task.target().map_err(Error::permanent)?;
+        let address = task.milvus().map_err(Error::permanent)?;
         let mut options = MilvusOptions::new(address.uri());
         options.token = param.login();
         if let Ok(seconds @ 1..) = u64::try_from(param.connect_timeout) {

@@ -10,6 +10,7 @@ pub mod access;
 pub mod cli;
 pub mod compose;
 pub mod config;
+mod dry_run;
 pub mod history;
 pub mod http;
 pub mod lag;

@@ -281,10 +281,6 @@ impl Sink for Topic {
                 return self.faults.die().await;
             }
         }
-        let known = &mut self.mine.lock().unwrap().1;
-        known.push(mark.to_owned());
-        let excess = known.len().saturating_sub(MARKS);
-        known.drain(..excess);
         Ok(())
     }
 }

@@ -11,14 +11,26 @@ use std::path::PathBuf;
 #[derive(Args, Debug)]
 pub(super) struct Create {
     /// A file with the request, whole or only its `request_data`; `-` reads standard input.
-    #[arg(long, conflicts_with_all = ["uri", "collections", "databases"])]
+    #[arg(long, conflicts_with_all = ["uri", "kafka", "collections", "databases"])]
     file: Option<PathBuf>,
-    /// The target, `http(s)://host:port`.
-    #[arg(long, required_unless_present = "file")]
+    /// The target Milvus, `http(s)://host:port`.
+    #[arg(long, required_unless_present_any = ["file", "kafka"])]
     uri: Option<String>,
     /// Its `user:password`; better given by the variable, which other users can't see.
     #[arg(long, env = "MILVUS_CDC_TARGET_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Or the brokers of a target Kafka; a login to it is given with `--file`.
+    #[arg(long, value_name = "HOST:PORT,…", conflicts_with = "uri", requires = "topic")]
+    kafka: Option<String>,
+    /// Its topic, or a template: `{task}` and, for change events, `{database}` and `{collection}`.
+    #[arg(long, requires = "kafka")]
+    topic: Option<String>,
+    /// `replicate` or `change_event`.
+    #[arg(long, requires = "kafka", default_value = "", hide_default_value = true)]
+    format: String,
+    /// `at_least_once` or `exactly_once`.
+    #[arg(long, requires = "kafka", default_value = "", hide_default_value = true)]
+    delivery: String,
     /// A collection, `database.collection` or `collection`; either may be `*`. Repeatable.
     #[arg(long = "collection", value_name = "DB.COLLECTION")]
     collections: Vec<String>,
@@ -72,15 +84,11 @@ impl Create {
             return Err(Failure::new(Outcome::Usage, what));
         }
         let mut request = json!({
-            "milvus_connect_param": {
-                "uri": self.uri,
-                "token": self.token.as_deref().unwrap_or_default(),
-                "ignore_partition": self.ignore_partition,
-                "connect_timeout": self.connect_timeout.unwrap_or(0),
-            },
             "db_collections": by_database,
             "disable_auto_start": self.disable_auto_start,
         });
+        let (key, target) = self.target();
+        request[key] = target;
         if let Some(id) = &self.task_id {
             request["task_id"] = json!(id);
         }
@@ -88,6 +96,25 @@ impl Create {
             request["name_mapping"] = mapping(&self.mappings)?;
         }
         Ok(request)
+    }
+
+    fn target(&self) -> (&'static str, Value) {
+        if let Some(brokers) = &self.kafka {
+            let kafka = json!({
+                "address": brokers,
+                "topic": self.topic,
+                "format": self.format,
+                "delivery": self.delivery,
+            });
+            return ("kafka_connect_param", kafka);
+        }
+        let milvus = json!({
+            "uri": self.uri,
+            "token": self.token.as_deref().unwrap_or_default(),
+            "ignore_partition": self.ignore_partition,
+            "connect_timeout": self.connect_timeout.unwrap_or(0),
+        });
+        ("milvus_connect_param", milvus)
     }
 }
 

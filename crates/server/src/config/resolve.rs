@@ -31,7 +31,7 @@ pub fn level(name: &str) -> Option<&'static str> {
 /// Checks everything; `None` if there is any error in `faults`.
 pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
     let mut reader = Reader { raw, faults };
-    reader.refuse_what_comes_later();
+    reader.refuse_replicate_id();
     let (store, shared) = store::resolve(&mut reader);
     let config = Config {
         address: reader.address(),
@@ -49,6 +49,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
             "continue" => Unsupported::Continue,
             _ => Unsupported::Stop,
         },
+        dry_run: reader.flag("dryRun"),
         limits: reader.limits(),
     };
     reader.faults.errors.is_empty().then_some(config)
@@ -212,18 +213,11 @@ impl Reader<'_> {
         self.faults.error(path, &value, what, remedy);
     }
 
-    fn refuse_what_comes_later(&mut self) {
-        if self.flag("dryRun") {
-            self.wrong(
-                "dryRun",
-                "not supported yet by this version",
-                "remove it; to see what a configuration means use --check-config and --dump-config",
-            );
-        }
+    fn refuse_replicate_id(&mut self) {
         if !self.text("replicateID").is_empty() {
             self.wrong(
                 "replicateID",
-                "not supported yet by this version",
+                "not supported: it needs a Milvus of 2.5 whose collections were made with it",
                 "remove it and set common.ttMsgEnabled: false on the target",
             );
         }

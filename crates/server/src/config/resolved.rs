@@ -2,7 +2,7 @@
 //! Never reads a file or the environment.
 
 use crate::access::Tokens;
-use crate::secret::{MASK, Secret};
+use crate::secret::{MASK, Secret, masked};
 use crate::tls;
 use connectors::TlsFiles;
 use connectors::pulsar::PulsarLogin;
@@ -40,6 +40,8 @@ pub struct Config {
     pub backoff_first: Duration,
     /// What becomes of a request of the source that can't be replicated.
     pub unsupported: Unsupported,
+    /// Nothing is written to a target, and no checkpoint.
+    pub dry_run: bool,
     /// Bounds of every task.
     pub limits: Limits,
 }
@@ -191,6 +193,7 @@ impl Config {
         put("target.laneWaitMax", text(&super::time::write(self.limits.lane_wait_max)));
         let keep_alive = self.limits.keep_alive_after.map_or("off".into(), super::time::write);
         put("target.keepAlive", text(&keep_alive));
+        put("dryRun", Value::Bool(self.dry_run));
         let goes_on = self.unsupported == Unsupported::Continue;
         put("unsupportedRequests", text(if goes_on { "continue" } else { "stop" }));
         put("limits.roundSize", number(self.limits.round_bytes >> 10));
@@ -291,11 +294,8 @@ impl KafkaConfig {
                 put(&format!("sourceConfig.kafka.{name}"), text(value));
             }
         }
-        let shown = self
-            .consumer
-            .iter()
-            .map(|(k, v)| (text(k), if is_secret(k) { text(MASK) } else { text(v) }));
-        let shown: Mapping = shown.collect();
+        let shown = masked(self.consumer.clone()).into_iter();
+        let shown: Mapping = shown.map(|(name, value)| (text(&name), text(&value))).collect();
         if !shown.is_empty() {
             put("sourceConfig.kafka.consumer", Value::Mapping(shown));
         }
@@ -329,14 +329,6 @@ impl PulsarConfig {
             put("sourceConfig.pulsar.authParams", text(&params));
         }
     }
-}
-
-/// Whether a setting of librdkafka holds something that must not be seen.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["password", "secret", "jaas", "key.pem", "token", "oauthbearer.config"]
-        .iter()
-        .any(|part| name.contains(part))
 }
 
 fn place(tree: &mut Mapping, path: &str, value: Value) {

@@ -3,6 +3,7 @@
 use super::refusal::Refusal;
 use super::state::ApiState;
 use crate::live::Stage;
+use crate::secret;
 use crate::tasks::{CollectionInfo, DialConfig, TaskRecord};
 use milvus_wire::timestamp::Timestamp;
 use replication::selection::NameRule;
@@ -33,7 +34,7 @@ pub(super) struct Task {
     pub state: String,
     /// The target.
     pub milvus_connect_param: Target,
-    /// A Kafka target; empty.
+    /// Or a Kafka target; its address is empty if there is none.
     pub kafka_connect_param: KafkaTarget,
     /// Collections of the database `default`.
     pub collection_infos: Option<Vec<CollectionInfo>>,
@@ -106,6 +107,38 @@ pub(super) struct KafkaTarget {
     pub enable_sasl: bool,
     /// Nothing of it is shown.
     pub sasl: BTreeMap<String, String>,
+    /// `replicate` or `change_event`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "change_event")]
+    pub format: String,
+    /// `at_least_once` or `exactly_once`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "exactly_once")]
+    pub delivery: String,
+    /// `array` or `base64`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "array")]
+    pub vectors: String,
+    /// Whether deletes are followed by a record without a value.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    pub tombstones: bool,
+    /// The topic of schema changes and progress.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
+    pub events_topic: String,
+    /// Partitions of topics that are created.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub partitions: Option<i64>,
+    /// Their replicas.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    pub replication_factor: Option<i64>,
+    /// Settings of a producer of librdkafka; secrets are masked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schema(required = false)]
+    pub producer: BTreeMap<String, String>,
 }
 
 /// What is known of a task now; stored nowhere.
@@ -181,6 +214,14 @@ fn task(api: &ApiState, record: TaskRecord) -> Task {
             topic: kafka.topic,
             enable_sasl: kafka.enable_sasl,
             sasl: BTreeMap::new(),
+            format: kafka.format,
+            delivery: kafka.delivery,
+            vectors: kafka.vectors,
+            tombstones: kafka.tombstones,
+            events_topic: kafka.events_topic,
+            partitions: Some(kafka.partitions).filter(|given| *given != 0),
+            replication_factor: Some(kafka.replication_factor).filter(|given| *given != 0),
+            producer: secret::masked(kafka.producer),
         },
         collection_infos: record.collection_infos,
         db_collections: record.db_collections,

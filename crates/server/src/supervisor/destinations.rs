@@ -52,7 +52,7 @@ impl Destinations {
         if self.closing.values().any(|closing| *closing == name) {
             return Ok(None);
         }
-        let store = Arc::clone(&world.store);
+        let store = Arc::clone(&world.progress);
         let destination = match world.targets.open(record)? {
             Client::Milvus(target) => {
                 Destination::Milvus(Link::new(&name, target, store, limits.clone()))
@@ -105,7 +105,9 @@ impl Destinations {
 
 /// The same for all tasks that share it.
 pub(super) fn name(record: &TaskRecord) -> std::result::Result<String, String> {
-    record.target().map(|target| target.to_string())
+    let target = record.target()?;
+    // A producer is one task's: its transactions and its order are.
+    Ok(if record.is_to_kafka() { format!("{target}#{}", record.task_id) } else { target })
 }
 
 /// Keeps one alive until `stop`, also over a panic of its loop: tasks hold this very one.

@@ -298,7 +298,7 @@ impl Supervisor {
         let ports = Ports {
             source: Arc::clone(&self.world.source),
             catalog: Arc::clone(&self.world.catalog),
-            store: Arc::clone(&self.world.store),
+            store: Arc::clone(&self.world.progress),
             destination,
             observer: Arc::new(observer),
         };

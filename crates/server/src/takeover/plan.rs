@@ -77,6 +77,10 @@ pub struct Planner<'a> {
     pub tasks_max: usize,
 }
 
+/// A topic can't be fenced.
+const AGAIN_ON_KAFKA: &str = "what the Go tool has sent to Kafka after its saved positions is sent \
+                              again, and that each collection exists";
+
 /// A collection begins there.
 const FIRST: &str = "first message";
 
@@ -127,13 +131,13 @@ impl Planner<'_> {
 
     /// What keeps a task from being taken over; else what it selects.
     fn check(&self, task: &GoTask, record: &TaskRecord) -> std::result::Result<Selection, String> {
-        if !record.kafka_connect_param.address.is_empty() {
-            return Err("its target is a Kafka, which is not supported yet by this version".into());
-        }
         if let Some(broken) = task.broken.first() {
             return Err(format!("{broken}; without all its positions rows could be lost"));
         }
         check_id(&task.id)?;
+        if record.is_to_kafka() && record.kafka_connect_param.topic.is_empty() {
+            return Err("its Kafka topic is empty".into());
+        }
         record.target().map_err(|what| format!("its target's address is invalid, {what}"))?;
         if record.selectors().next().is_none() {
             return Err("it selects no collection".into());
@@ -287,6 +291,10 @@ impl TaskPlan {
     fn describe(&mut self, record: &TaskRecord) {
         self.state = record.state.to_string();
         self.target = record.milvus_connect_param.uri();
+        if record.is_to_kafka() {
+            self.target = record.kafka_connect_param.name();
+            self.notes.push(AGAIN_ON_KAFKA.to_owned());
+        }
         self.selection = record
             .names()
             .into_iter()

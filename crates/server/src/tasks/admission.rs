@@ -32,9 +32,7 @@ pub(super) fn admit(record: &TaskRecord, others: &[TaskRecord]) -> Result<Vec<Na
         remedy: "write it as http(s)://host:port",
         conflict: false,
     })?;
-    let here = |other: &&TaskRecord| {
-        other.target().is_ok_and(|theirs| theirs.to_string() == target.to_string())
-    };
+    let here = |other: &&TaskRecord| other.target().is_ok_and(|theirs| theirs == target);
     let others: Vec<&TaskRecord> = others.iter().filter(here).collect();
     let user_role = |r: &TaskRecord| r.extra_info.enable_user_role;
     if user_role(record) && others.iter().any(|o| user_role(o)) {
@@ -69,7 +67,7 @@ pub(super) fn admit(record: &TaskRecord, others: &[TaskRecord]) -> Result<Vec<Na
     // One link serves all tasks of a target, so a wrong password of one would stop the others.
     let login = |r: &TaskRecord| {
         let param = &r.milvus_connect_param;
-        (param.login(), param.dial_config.clone(), r.target().is_ok_and(|t| t.tls()))
+        (param.login(), param.dial_config.clone(), r.milvus().is_ok_and(|t| t.tls()))
     };
     if let Some(other) = others.iter().find(|o| login(o) != login(record)) {
         return Err(Objection::conflict(

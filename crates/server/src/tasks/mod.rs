@@ -4,6 +4,7 @@
 mod address;
 mod admission;
 mod book;
+mod kafka_param;
 mod overlap;
 mod record;
 mod spec;
@@ -13,9 +14,10 @@ pub use admission::Objection;
 pub use book::{
     Book, Change, CreateError, Listing, PAUSED_BY_DELETE, PAUSED_BY_RESTART, PAUSED_BY_USER,
 };
+pub use kafka_param::{KafkaParam, KafkaSasl};
 pub use overlap::in_brackets;
 pub use record::{
-    BufferConfig, CollectionInfo, DialConfig, ExtraInfo, KafkaParam, KafkaSasl, MilvusParam,
-    RpcChannel, State, TaskRecord, VERSION,
+    BufferConfig, CollectionInfo, DialConfig, ExtraInfo, MilvusParam, RpcChannel, State,
+    TaskRecord, VERSION,
 };
 pub use spec::{ID_MAX, check_id, differences, to_task};

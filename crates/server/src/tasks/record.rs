@@ -2,6 +2,7 @@
 //! Never shown to anybody: it holds secrets in clear.
 
 use super::address::TargetAddress;
+use super::kafka_param::KafkaParam;
 use crate::secret::{self, Secret};
 use connectors::TlsFiles;
 use replication::selection::{NameRule, named};
@@ -70,7 +71,7 @@ pub struct TaskRecord {
     pub task_id: String,
     /// The target.
     pub milvus_connect_param: MilvusParam,
-    /// Always empty until there is a Kafka target.
+    /// Or a target Kafka; empty without an address.
     #[serde(default)]
     pub kafka_connect_param: KafkaParam,
     /// Stored and not used, as in the Go tool.
@@ -105,9 +106,22 @@ pub struct TaskRecord {
 }
 
 impl TaskRecord {
-    /// The target that it writes to.
-    pub fn target(&self) -> Result<TargetAddress, String> {
+    /// The target Milvus that it writes to.
+    pub fn milvus(&self) -> Result<TargetAddress, String> {
         TargetAddress::parse(&self.milvus_connect_param.uri())
+    }
+
+    /// Whether it writes to a Kafka.
+    pub fn is_to_kafka(&self) -> bool {
+        !self.kafka_connect_param.address.is_empty()
+    }
+
+    /// The name of what it writes to: the same for all tasks that must not write the same there.
+    pub fn target(&self) -> Result<String, String> {
+        if self.is_to_kafka() {
+            return Ok(self.kafka_connect_param.name());
+        }
+        Ok(self.milvus()?.to_string())
     }
 
     /// Its selectors as database and collection; either may be `*`.
@@ -225,38 +239,6 @@ impl DialConfig {
         let server_name = self.server_name.clone();
         Ok(TlsFiles { server_name, ca: ca.into(), cert: cert.into(), key: key.into() })
     }
-}
-
-/// How to reach a target Kafka.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KafkaParam {
-    /// Brokers.
-    pub address: String,
-    /// Topic.
-    pub topic: String,
-    /// Whether SASL is spoken.
-    pub enable_sasl: bool,
-    /// Its settings.
-    pub sasl: KafkaSasl,
-}
-
-/// SASL of a target Kafka.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KafkaSasl {
-    /// User.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub username: String,
-    /// Its password.
-    #[serde(with = "secret::stored", skip_serializing_if = "Secret::is_empty")]
-    pub password: Secret,
-    /// Mechanisms.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub mechanisms: String,
-    /// Protocol.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub security_protocol: String,
 }
 
 /// One selector.

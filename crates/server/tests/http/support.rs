@@ -324,6 +324,7 @@ impl Harness {
     async fn launch(&mut self) {
         let world = World {
             store: self.store.clone(),
+            progress: self.store.clone(),
             source: self.queue.clone(),
             catalog: self.catalog.clone(),
             targets: Arc::new(AwayTargets),

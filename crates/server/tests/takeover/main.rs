@@ -157,7 +157,7 @@ async fn what_cannot_go_on_is_refused_with_a_reason() {
         assert!(plans[0].reason.contains(reason), "{:?} has no {reason:?}", plans[0].reason);
         assert_eq!(world.keys().await, Vec::<String>::new());
     };
-    refused(|all| all[0].1["KafkaConnectParam"]["address"] = json!("k:1"), "is a Kafka").await;
+    refused(|all| all[0].1["KafkaConnectParam"]["address"] = json!("k:1"), "topic is empty").await;
     refused(|all| all[0].1["MilvusConnectParam"]["uri"] = json!("ftp://x"), "address").await;
     refused(|all| all[0].1["DBCollections"] = Value::Null, "selects no collection").await;
     refused(|all| all[3].1["Positions"] = json!(7), "is not such a record").await;

@@ -206,3 +206,44 @@ async fn a_bulk_import_stops_the_task_or_is_counted_as_the_policy_has_it() {
     bench.gone("import").await;
     bench.finish().await;
 }
+
+/// What a dry run reads is said, and is there to be replicated once it is over.
+#[tokio::test]
+async fn a_dry_run_leaves_everything_as_it_was() {
+    let mut bench = Bench::new().await;
+    let task = bench.task_for_all().await;
+    let spec = CollectionSpec::small("dry", 8);
+    bench.source.create_ready(&spec).await.unwrap();
+    bench.source.insert(batch(&spec, "", 0..100, 1)).await.unwrap();
+    assert_eq!(bench.equal("dry").await.target_rows, 100);
+
+    bench.service.stop().unwrap();
+    let as_before = bench.service.config().more.clone();
+    bench.service.config().more.push_str("dryRun: true\n");
+    bench.service.restart().await.unwrap();
+    bench.source.insert(batch(&spec, "", 100..200, 1)).await.unwrap();
+    let other = CollectionSpec::small("dry_too", 8);
+    bench.source.create_ready(&other).await.unwrap();
+    let log = bench.service.log_file();
+    wait::until("the dry run to say what it reads", EQUAL_WITHIN, || async {
+        let said = std::fs::read_to_string(&log)?;
+        let all = ["dry run: rows", "rows=100", "dry run: request", "what=\"dry_too\""];
+        Ok(all.iter().all(|what| said.contains(what)).then_some(()))
+    })
+    .await
+    .unwrap();
+    let there = bench.target.collections().await.unwrap();
+    assert!(!there.contains(&"dry_too".to_owned()), "{there:?}");
+
+    bench.service.stop().unwrap();
+    bench.service.config().more = as_before;
+    bench.service.restart().await.unwrap();
+    assert_eq!(bench.equal("dry").await.target_rows, 200);
+    bench.same_metadata("dry_too").await;
+    bench.service.api().wait_begun(&task, EQUAL_WITHIN).await.unwrap();
+    for name in ["dry", "dry_too"] {
+        bench.source.drop_collection(name).await.unwrap();
+        bench.gone(name).await;
+    }
+    bench.finish().await;
+}

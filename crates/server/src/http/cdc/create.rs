@@ -67,6 +67,14 @@ fn kafka(f: &Fields<'_>, m: &mut Mismatches) -> KafkaParam {
             mechanisms: sasl.text("mechanisms", m),
             security_protocol: sasl.text("security_protocol", m),
         },
+        format: f.text("format", m),
+        delivery: f.text("delivery", m),
+        vectors: f.text("vectors", m),
+        tombstones: f.flag("tombstones", m),
+        events_topic: f.text("events_topic", m),
+        partitions: f.number("partitions", m),
+        replication_factor: f.number("replication_factor", m),
+        producer: f.texts("producer", m).unwrap_or_default(),
     }
 }
 

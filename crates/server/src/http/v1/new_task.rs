@@ -20,9 +20,9 @@ pub(in crate::http) struct NewTask {
     /// Its id; empty or absent: the service makes one. If there is such a task nothing is changed.
     #[schema(pattern = "^[A-Za-z0-9_-]{0,128}$", example = "orders")]
     task_id: Option<String>,
-    /// The target.
+    /// A target that is a Milvus.
     milvus_connect_param: Option<NewTarget>,
-    /// A target that is a Kafka; not supported yet.
+    /// A target that is a Kafka.
     kafka_connect_param: Option<NewKafka>,
     /// Has no effect.
     buffer_config: Option<NewBuffer>,
@@ -99,14 +99,39 @@ struct NewDial {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewKafka {
-    /// Brokers.
+    /// Brokers, `host:port`, separated by commas.
+    #[schema(example = "kafka:9092")]
     address: Option<String>,
-    /// Topic.
+    /// The topic, or a template: `{task}` and, for change events, `{database}` and `{collection}`.
+    #[schema(example = "milvus.{database}.{collection}")]
     topic: Option<String>,
     /// Whether SASL is spoken.
     enable_sasl: Option<bool>,
     /// Its settings.
     sasl: Option<NewSasl>,
+    /// `replicate`, which is the Go tool's, or `change_event`: one record a row. Default: `replicate`.
+    #[schema(pattern = "^(replicate|change_event)?$", example = "change_event")]
+    format: Option<String>,
+    /// `exactly_once` writes in transactions of Kafka. Default: `at_least_once`.
+    #[schema(pattern = "^(at_least_once|exactly_once)?$", example = "exactly_once")]
+    delivery: Option<String>,
+    /// Vectors in change events, `array` or `base64`. Default: `array`.
+    #[schema(pattern = "^(array|base64)?$", example = "array")]
+    vectors: Option<String>,
+    /// Whether a delete is followed by a record with its key and no value, for compacted topics.
+    tombstones: Option<bool>,
+    /// The topic of schema changes and progress, a template with `{task}`. Default: `{task}.events`.
+    events_topic: Option<String>,
+    /// Partitions of topics that are created; 0: the broker's default.
+    #[schema(minimum = 0, maximum = 65535)]
+    #[serde(default, deserialize_with = "whole")]
+    partitions: Option<i64>,
+    /// Their replicas; 0: the broker's default.
+    #[schema(minimum = 0, maximum = 65535)]
+    #[serde(default, deserialize_with = "whole")]
+    replication_factor: Option<i64>,
+    /// Settings of a producer of librdkafka.
+    producer: Option<BTreeMap<String, String>>,
 }
 
 /// SASL of a target Kafka.
@@ -264,6 +289,14 @@ impl From<NewKafka> for KafkaParam {
             topic: new.topic.unwrap_or_default(),
             enable_sasl: new.enable_sasl.unwrap_or_default(),
             sasl: sasl.unwrap_or_default(),
+            format: new.format.unwrap_or_default(),
+            delivery: new.delivery.unwrap_or_default(),
+            vectors: new.vectors.unwrap_or_default(),
+            tombstones: new.tombstones.unwrap_or_default(),
+            events_topic: new.events_topic.unwrap_or_default(),
+            partitions: new.partitions.unwrap_or_default(),
+            replication_factor: new.replication_factor.unwrap_or_default(),
+            producer: new.producer.unwrap_or_default(),
         }
     }
 }
