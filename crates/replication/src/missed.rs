@@ -28,6 +28,13 @@ pub struct Missed {
 }
 
 impl Missed {
+    /// Adds this record to a transaction.
+    pub fn put(&self, task: &str, transaction: &mut Transaction) {
+        let Self { at, request, collection } = self;
+        let key = format!("{}{:020}-{request}-{collection}", missed_prefix(task), at.0);
+        transaction.puts.push((key, encode(self)));
+    }
+
     /// A request of a type that is not known here.
     pub(crate) fn of_type(kind: i32, at: Timestamp) -> Self {
         Self { at, request: type_name(kind), collection: String::new() }
@@ -64,8 +71,7 @@ impl Missed {
         tracing::error!(task = %task.id, what, "the target lacks what can't be replicated");
         ports.observer.event(Event::Counted(&format!("missed_{request}"), 1));
         let mut stored = Transaction::default();
-        let key = format!("{}{:020}-{request}-{collection}", missed_prefix(&task.id), at.0);
-        stored.puts.push((key, encode(&self)));
+        self.put(&task.id, &mut stored);
         ports.destination.lease().guard(&mut stored)?;
         lease::commit(&*ports.store, stored).await
     }

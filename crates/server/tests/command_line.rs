@@ -231,7 +231,9 @@ fn a_task_is_checked_before_it_is_created_and_asked_about_afterwards() {
     assert_eq!(code(&service.task(&[&["create"][..], &task].concat())), 0);
     let again = service.task(&[&["check"][..], &task].concat());
     assert!(stderr(&again).contains("task_id: "), "{}", stderr(&again));
-    for (verb, heading) in [("events", "AT_MS"), ("collections", "ID"), ("lag", "CHANNEL")] {
+    for (verb, heading) in
+        [("events", "AT_MS"), ("missed", "AT_MS"), ("collections", "ID"), ("lag", "CHANNEL")]
+    {
         let shown = service.task(&[verb, "a"]);
         assert_eq!(code(&shown), 0, "{verb}: {}", stderr(&shown));
         assert!(stdout(&shown).starts_with(heading), "{verb}: {}", stdout(&shown));

@@ -101,6 +101,13 @@ pub(super) fn events(events: &[Value]) -> String {
     table(&["AT_MS", "EVENT", "TIMES", "REASON"], &rows)
 }
 
+/// One line per request that was not carried over.
+pub(super) fn missed(missed: &[Value]) -> String {
+    let row = |m: &Value| ["at_ms", "request", "collection"].map(|key| text(&m[key])).to_vec();
+    let rows: Vec<Vec<String>> = missed.iter().map(row).collect();
+    table(&["AT_MS", "REQUEST", "COLLECTION"], &rows)
+}
+
 /// One line per collection.
 pub(super) fn collections(collections: &[Value]) -> String {
     let pair = |c: &Value, db: &str, name: &str| format!("{}.{}", text(&c[db]), text(&c[name]));

@@ -50,6 +50,8 @@ enum Verb {
     Lag(OneTask),
     /// Show what happened to a task since the service started, the newest last.
     Events(OneTask),
+    /// Show what the target of a task lacks, because it can't be replicated.
+    Missed(OneTask),
     /// Show which collections a task covers.
     Collections(OneTask),
     /// Follow a task: state, lag, rows per second.
@@ -103,6 +105,7 @@ impl TaskCommand {
             Verb::Position { task_id } => positions(&client, task_id.as_deref()).await?,
             Verb::Lag(task) => client.get(&task.path("/lag")).await?,
             Verb::Events(task) => client.get(&task.path("/events")).await?,
+            Verb::Missed(task) => client.get(&task.path("/missed")).await?,
             Verb::Collections(task) => client.get(&task.path("/collections")).await?,
         };
         self.show(&answer);
@@ -128,6 +131,7 @@ impl TaskCommand {
             Verb::Position { .. } => print!("{}", output::positions(answer)),
             Verb::Lag(_) => print!("{}", output::channels(output::items(&answer["channels"]))),
             Verb::Events(_) => print!("{}", output::events(output::items(&answer["events"]))),
+            Verb::Missed(_) => print!("{}", output::missed(output::items(&answer["missed"]))),
             Verb::Check(_) | Verb::Collections(_) => {
                 if answer["source_catalog"] != "ok" {
                     eprintln!("warning: the source: {}", output::text(&answer["source_catalog"]));

@@ -5,6 +5,7 @@ use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use replication::checkpoint::{Covered, Stage};
 use replication::error::Error;
+use replication::missed::Missed;
 use replication::ports::{Store, Transaction};
 use serde_json::{Value, json};
 
@@ -57,6 +58,7 @@ async fn a_task_is_created_shown_paused_resumed_and_deleted() {
         ("GET", "/tasks/a/positions"),
         ("GET", "/tasks/a/lag"),
         ("GET", "/tasks/a/events"),
+        ("GET", "/tasks/a/missed"),
         ("GET", "/tasks/a/collections"),
         ("GET", "/tasks/a/target"),
         ("GET", "/tasks/%2e%2e%2fa"),
@@ -232,6 +234,29 @@ async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers
             "collection_id": 1, "database": "d", "collection": "taken", "target_database": "e",
             "target_collection": "renamed", "state": "replicated", "source_state": "created",
         })
+    );
+}
+
+#[tokio::test]
+async fn what_the_target_lacks_is_listed() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    let (status, empty) = service.v1("GET", "/tasks/a/missed", Value::Null).await;
+    assert_eq!((status, empty), (200, json!({"missed": []})));
+    let import =
+        Missed { at: Timestamp::from_ms(7), request: "Import".into(), collection: "orders".into() };
+    let mut stored = Transaction::default();
+    import.put("a", &mut stored);
+    Missed { at: Timestamp::from_ms(9), request: "type 9".into(), collection: String::new() }
+        .put("a", &mut stored);
+    service.store.commit(stored).await.unwrap();
+    let (_, listed) = service.v1("GET", "/tasks/a/missed", Value::Null).await;
+    assert_eq!(
+        listed["missed"],
+        json!([
+            {"at_ms": 7, "request": "Import", "collection": "orders"},
+            {"at_ms": 9, "request": "type 9", "collection": null},
+        ])
     );
 }
 

@@ -41,6 +41,7 @@ pub(super) fn routes(api: &Arc<ApiState>) -> Router<Arc<ApiState>> {
         .routes(routes!(tasks::task_positions))
         .routes(routes!(tasks::task_lag))
         .routes(routes!(tasks::task_events))
+        .routes(routes!(tasks::task_missed))
         .routes(routes!(tasks::task_collections))
         .routes(routes!(tasks::task_target))
         .routes(routes!(places::get_source))

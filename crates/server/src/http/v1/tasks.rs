@@ -16,6 +16,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use replication::missed::{self, Missed};
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -67,6 +68,27 @@ pub(super) struct TaskLag {
 pub(super) struct TaskEvents {
     /// The newest last.
     events: Vec<Event>,
+}
+
+/// What the target of a task lacks, because it can't be replicated.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TaskMissed {
+    /// The oldest first.
+    missed: Vec<MissedRequest>,
+}
+
+/// A request of the source that could not be carried over.
+#[derive(Serialize, ToSchema)]
+struct MissedRequest {
+    /// When it was asked for on the source, unix milliseconds.
+    #[schema(example = 1_700_000_000_000_u64)]
+    at_ms: u64,
+    /// Its name in Milvus's API, or `type <number>`.
+    #[schema(example = "Import")]
+    request: String,
+    /// The collection's name on the source; null if the request names none.
+    #[schema(example = "orders")]
+    collection: Option<String>,
 }
 
 /// All tasks
@@ -205,6 +227,24 @@ pub(super) async fn task_events(State(api): Api, TaskId(id): TaskId) -> Answer<T
     stored(&api, &id).await?;
     let events = api.live.get(&id).map(|live| live.events()).unwrap_or_default();
     Ok(Json(TaskEvents { events }))
+}
+
+/// What the target of a task lacks
+///
+/// Bulk imports and requests of unknown types that the task has gone past, because
+/// `unsupportedRequests` is `continue`. The list ends with the task.
+#[utoipa::path(get, path = "/api/v1/tasks/{task_id}/missed", tag = "progress",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "What it lacks.", body = TaskMissed)))]
+pub(super) async fn task_missed(State(api): Api, TaskId(id): TaskId) -> Answer<TaskMissed> {
+    stored(&api, &id).await?;
+    let missed = missed::list(&**api.book.store(), &id).await.map_err(|e| Refusal::store(&e))?;
+    let shown = |missed: Missed| MissedRequest {
+        at_ms: missed.at.ms(),
+        request: missed.request,
+        collection: Some(missed.collection).filter(|name| !name.is_empty()),
+    };
+    Ok(Json(TaskMissed { missed: missed.into_iter().map(shown).collect() }))
 }
 
 /// Which collections a task covers
