@@ -27,12 +27,21 @@ struct Arguments {
     /// How long rows are written for the delay, in seconds.
     #[arg(long, default_value_t = 60)]
     delay_seconds: u64,
+    /// The queue of the source.
+    #[arg(long, default_value = "kafka")]
+    queue: Queue,
     /// Only this part.
     #[arg(long)]
     only: Option<Part>,
-    /// Leaves the source's etcd and Kafka running at the end, until Ctrl-C, to measure by hand.
+    /// Leaves the source's etcd and queue running at the end, until Ctrl-C, to measure by hand.
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Queue {
+    Kafka,
+    Pulsar,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -61,7 +70,7 @@ async fn main() -> ExitCode {
 async fn measure(arguments: &Arguments) -> Result<()> {
     let wanted = |part| arguments.only.is_none_or(|only| only == part);
     chapter("Starting a source and a target Milvus");
-    let mut scene = Scene::start().await?;
+    let mut scene = Scene::start(arguments.queue).await?;
     if wanted(Part::Idle) {
         chapter("Idle, one task");
         idle::measure(&scene).await?.print();
