@@ -21,7 +21,7 @@ pub(crate) const NEED_SERVERS: [Suite; 5] = [
     Suite { name: "connectors with real servers", tests: &["real_servers"], threads: "2" },
     Suite {
         name: "test kit with real servers",
-        tests: &["counting", "real", "source_restart"],
+        tests: &["counting", "real", "source_restart", "flink"],
         threads: "2",
     },
     Suite { name: "replication from end to end", tests: &["replication"], threads: "1" },
@@ -36,7 +36,10 @@ pub(crate) const NEED_SERVERS: [Suite; 5] = [
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
     check::run_steps(&mut steps)?;
-    steps.step("servers", || Ok(lab::install_servers().map(drop)?))?;
+    steps.step("servers", || {
+        lab::install_servers()?;
+        Ok(lab::install_flink().map(drop)?)
+    })?;
     for suite in &NEED_SERVERS {
         let mut arguments = vec!["test", "--workspace"];
         arguments.extend(suite.tests.iter().flat_map(|test| ["--test", test]));
