@@ -11,14 +11,15 @@ use super::replicate::Replicate;
 use super::topics::Topics;
 use crate::kafka_login::refused_options;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer as _;
 use rdkafka::{Offset, TopicPartitionList};
-use replication::error::{Error, Result};
+use replication::error::{Error, Kind, Result};
 use replication::ports::Change;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::Instant;
 use tracing::debug;
 
 /// A step of a transaction may wait for a broker that restarts.
@@ -26,6 +27,12 @@ const STEP_WITHIN: Duration = Duration::from_secs(60);
 
 /// Aborting is a courtesy to readers: the next life does it anyway.
 const ABORTED_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long one question for the marks may take.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// How often the marks are asked for until they are told.
+const ASK_EVERY: Duration = Duration::from_millis(100);
 
 /// Records after which others get a turn: each is encoded without a pause.
 const TURN: usize = 64;
@@ -200,28 +207,35 @@ impl Session {
 impl Ledger {
     async fn open(options: &KafkaSinkOptions, topic: Arc<str>) -> Result<(Self, Marks)> {
         let config = options.remembering();
-        let read = spawn_blocking(move || {
-            let consumer: BaseConsumer =
-                config.create().map_err(|error| refused_options(&error))?;
-            let mut asked = TopicPartitionList::new();
-            asked.add_partition(&topic, 0);
-            let read = consumer.committed_offsets(asked, STEP_WITHIN).map_err(unread)?;
-            let found = read.find_partition(&topic, 0);
-            found
-                .as_ref()
-                .map_or(Ok(()), rdkafka::topic_partition_list::TopicPartitionListElem::error)
-                .map_err(unread)?;
-            let (offset, marks) = match found {
-                Some(found) => match found.offset() {
-                    Offset::Offset(offset) => (offset, Marks::of(found.metadata())),
-                    _ => (0, Marks::default()),
-                },
-                None => (0, Marks::default()),
-            };
-            Ok((Self { consumer: Arc::new(consumer), topic, offset }, marks))
-        });
-        read.await
-            .map_err(|error| Error::transient("a call of Kafka was aborted").because(error))?
+        let made = spawn_blocking(move || config.create::<BaseConsumer>()).await;
+        let consumer = made.map_err(aborted)?.map_err(|error| refused_options(&error))?;
+        let mut ledger = Self { consumer: Arc::new(consumer), topic, offset: 0 };
+        let marks = ledger.read().await?;
+        Ok((ledger, marks))
+    }
+
+    /// Reads the marks that are stored. The coordinator of a group that is new may not be ready.
+    async fn read(&mut self) -> Result<Marks> {
+        let deadline = Instant::now() + STEP_WITHIN;
+        loop {
+            let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
+            let asked = spawn_blocking(move || committed(&consumer, &topic)).await;
+            match asked.map_err(aborted)? {
+                Ok(Some((offset, marks))) => {
+                    self.offset = offset;
+                    return Ok(marks);
+                }
+                Ok(None) => return Ok(Marks::default()),
+                Err(error) => {
+                    let failed = fault("Kafka does not tell the marks", code(&error), error);
+                    if failed.kind == Kind::Permanent || Instant::now() > deadline {
+                        return Err(failed);
+                    }
+                    debug!(%failed, "the marks are asked for again");
+                }
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
     }
 
     fn offsets(&self, marks: &Marks) -> Result<TopicPartitionList> {
@@ -234,8 +248,19 @@ impl Ledger {
     }
 }
 
-fn unread(error: KafkaError) -> Error {
-    fault("Kafka does not tell the marks", code(&error), error)
+/// The offset that is committed, and the marks with it.
+fn committed(consumer: &BaseConsumer, topic: &str) -> KafkaResult<Option<(i64, Marks)>> {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let told = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
+    let Some(found) = told.find_partition(topic, 0) else { return Ok(None) };
+    found.error()?;
+    let Offset::Offset(offset) = found.offset() else { return Ok(None) };
+    Ok(Some((offset, Marks::of(found.metadata()))))
+}
+
+fn aborted(error: JoinError) -> Error {
+    Error::transient("a call of the Kafka client was aborted").because(error)
 }
 
 fn transaction_failed(what: &str, error: KafkaError) -> Error {
