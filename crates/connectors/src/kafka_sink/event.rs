@@ -122,3 +122,56 @@ fn snake(name: &str) -> String {
     }
     snake
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milvus_wire::access::AccessRequest;
+    use milvus_wire::proto::milvus as pb;
+
+    fn event(request: OpRequest) -> Value {
+        of(&Ddl::Op(Box::new(request)), Timestamp(1000 << 18))
+    }
+
+    #[test]
+    fn a_request_is_named_in_the_words_of_its_api() {
+        let request = pb::ReleaseCollectionRequest {
+            db_name: "shop".into(),
+            collection_name: "titles".into(),
+            ..Default::default()
+        };
+        let expected = json!({
+            "type": "release_collection", "tt": 262_144_000, "ts_ms": 1000, "database": "shop",
+            "collection": "titles",
+            "request": {"db_name": "shop", "collection_name": "titles"},
+        });
+        assert_eq!(event(OpRequest::ReleaseCollection(request)), expected);
+        let flush = pb::FlushRequest {
+            db_name: "shop".into(),
+            collection_names: vec!["a".into(), "b".into()],
+            ..Default::default()
+        };
+        assert_eq!(event(OpRequest::Flush(flush))["collections"], json!(["a", "b"]));
+    }
+
+    #[test]
+    fn a_password_is_not_told() {
+        let create = pb::CreateCredentialRequest {
+            username: "ann".into(),
+            password: "hunter2".into(),
+            ..Default::default()
+        };
+        let update = pb::UpdateCredentialRequest {
+            username: "ann".into(),
+            old_password: "hunter2".into(),
+            new_password: "hunter3".into(),
+            ..Default::default()
+        };
+        for request in
+            [AccessRequest::CreateCredential(create), AccessRequest::UpdateCredential(update)]
+        {
+            let event = event(OpRequest::Access(request)).to_string();
+            assert!(event.contains("ann") && !event.contains("hunter"), "{event}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ use super::record::Record;
 use crate::kafka_login::{refused, refused_options};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{
@@ -25,6 +26,9 @@ use tracing::{debug, warn};
 /// A broker that works answers in milliseconds; one that restarts is given this long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long answers are waited for by a producer that is to go.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
+
 /// A client that shares the fate of its sink.
 pub(super) type Client = ThreadedProducer<Context>;
 
@@ -41,10 +45,14 @@ impl Producer {
         Ok(Self { client: Arc::new(client) })
     }
 
-    /// Drops it and what it had not sent. Waits until it is gone.
+    /// Drops it and what it had not sent. Waits until it is gone, and for the answers to what is on its
+    /// way: without transactions that is all there is against a record that comes late.
     pub(super) async fn close(self) {
         let closed = spawn_blocking(move || {
-            self.client.purge(PurgeConfig::default().queue().inflight());
+            self.client.purge(PurgeConfig::default().queue());
+            if let Err(error) = self.client.flush(ANSWERED_WITHIN) {
+                debug!(%error, "records of an earlier producer are not answered");
+            }
             drop(self);
         });
         if let Err(error) = closed.await {
@@ -80,15 +88,15 @@ impl Producer {
         base.headers = record.origin.as_ref().map(super::record::Origin::headers);
         loop {
             let moved = flight.moved.notified();
+            self.check()?;
             flight.outstanding.fetch_add(1, Ordering::AcqRel);
             let Err((error, back)) = self.client.send(base) else {
                 return Ok(());
             };
             flight.outstanding.fetch_sub(1, Ordering::AcqRel);
             if code(&error) != Some(Code::QueueFull) {
-                return Err(refusal_of(&record.topic, error));
+                return Err(self.refusal(&record.topic, error));
             }
-            flight.check()?;
             base = back;
             moved.await;
         }
@@ -99,12 +107,28 @@ impl Producer {
         let flight = &self.client.context().flight;
         loop {
             let moved = flight.moved.notified();
-            flight.check()?;
-            if flight.outstanding.load(Ordering::Acquire) == 0 {
-                return flight.check();
+            let is_settled = flight.outstanding.load(Ordering::Acquire) == 0;
+            self.check()?;
+            if is_settled {
+                return Ok(());
             }
             moved.await;
         }
+    }
+
+    fn check(&self) -> Result<()> {
+        let failed = &self.client.context().flight.failed;
+        match &*failed.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some((topic, error)) => Err(self.refusal(topic, error.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Behind a fatal error all others only say that there was one.
+    fn refusal(&self, topic: &str, error: KafkaError) -> Error {
+        let fatal = self.client.client().fatal_error().map(|(code, _)| code);
+        let what = format!("can't write to the Kafka topic {topic}");
+        fault(&what, fatal.or(code(&error)), error)
     }
 
     /// One call of librdkafka that may take its time.
@@ -126,26 +150,13 @@ impl Producer {
     }
 }
 
-fn refusal_of(topic: &str, error: KafkaError) -> Error {
-    fault(&format!("can't write to the Kafka topic {topic}"), code(&error), error)
-}
-
 /// Records on their way.
 #[derive(Default)]
 struct Flight {
     outstanding: AtomicUsize,
+    /// The first failure and its topic; it stays, for what comes behind it would leave a gap.
     failed: Mutex<Option<(String, KafkaError)>>,
     moved: Notify,
-}
-
-impl Flight {
-    /// The first failure; it stays, for what comes behind it would leave a gap.
-    fn check(&self) -> Result<()> {
-        match &*self.failed.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some((topic, error)) => Err(refusal_of(topic, error.clone())),
-            None => Ok(()),
-        }
-    }
 }
 
 /// Takes librdkafka's acknowledgements, errors and logs.
@@ -169,6 +180,8 @@ impl ClientContext for Context {
         debug!(%error, reason, "kafka producer error");
     }
 }
+
+impl ConsumerContext for Context {}
 
 impl ProducerContext for Context {
     type DeliveryOpaque = ();

@@ -364,3 +364,132 @@ fn grantor(grantor: &pb::GrantorEntity) -> Message {
         .with("user", grantor.user.as_ref().map(|user| name(&user.name)).unwrap_or_default())
         .with("privilege", grantor.privilege.as_ref().map(|p| name(&p.name)).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use milvus_wire::catalog::State;
+    use milvus_wire::ids::{CollectionId, DatabaseId};
+    use milvus_wire::proto::common::MsgType;
+    use milvus_wire::proto::schema::{CollectionSchema, DataType};
+
+    const AT: Timestamp = Timestamp(450_000_000_000_000_001);
+
+    /// A collection with a key and a vector.
+    fn collection() -> Collection {
+        let dim = KeyValuePair { key: "dim".into(), value: "8".into() };
+        let key = FieldSchema {
+            field_id: 100,
+            name: "id".into(),
+            is_primary_key: true,
+            data_type: DataType::Int64 as i32,
+            ..Default::default()
+        };
+        let vector = FieldSchema {
+            field_id: 101,
+            name: "vec".into(),
+            data_type: DataType::FloatVector as i32,
+            type_params: vec![dim],
+            default_value: Some(ValueField { data: Some(Data::LongData(3)) }),
+            ..Default::default()
+        };
+        Collection {
+            id: CollectionId(7),
+            database_id: DatabaseId(1),
+            database: "default".into(),
+            state: State::Created,
+            schema: CollectionSchema {
+                name: "books".into(),
+                fields: vec![key, vector],
+                enable_dynamic_field: true,
+                ..Default::default()
+            },
+            created: AT,
+            vchannels: vec!["dml_2_7v0".into(), "dml_3_7v1".into()],
+            pchannels: vec!["dml_2".into(), "dml_3".into()],
+            start_positions: std::collections::BTreeMap::new(),
+            consistency_level: 2,
+            properties: vec![],
+            partition_count: None,
+        }
+    }
+
+    #[test]
+    fn a_creation_has_the_schema_of_gos_sdk() {
+        let ddl = Ddl::CreateCollection {
+            database: "shop".into(),
+            name: "titles".into(),
+            collection: Box::new(collection()),
+        };
+        let field = |id: i64, name: &str, key: bool, kind: i32, params: Value, default: Value| {
+            json!({
+                "ID": id, "Name": name, "PrimaryKey": key, "AutoID": false, "Description": "",
+                "DataType": kind, "TypeParams": params, "IndexParams": {}, "IsDynamic": false,
+                "IsPartitionKey": false, "IsClusteringKey": false, "ElementType": 0,
+                "DefaultValue": default, "Nullable": false,
+            })
+        };
+        let default = json!({"Data": {"LongData": 3}});
+        let expected = json!({
+            "Base": {"replicateInfo": {"isReplicate": true, "msgTimestamp": AT.0}},
+            "Database": "shop",
+            "Schema": {
+                "CollectionName": "titles", "Description": "", "AutoID": false,
+                "Fields": [
+                    field(100, "id", true, 5, json!({}), Value::Null),
+                    field(101, "vec", false, 101, json!({"dim": "8"}), default),
+                ],
+                "EnableDynamicField": true, "Functions": [],
+            },
+            "ShardsNum": 2,
+            "ConsistencyLevel": 2,
+            "Properties": null,
+        });
+        assert_eq!(of(&ddl, AT), ("create collection", expected));
+    }
+
+    #[test]
+    fn a_request_of_the_op_channel_leaves_out_what_is_zero() {
+        let base =
+            MsgBase { msg_type: MsgType::CreateIndex.into(), msg_id: 9, ..Default::default() };
+        let request = OpRequest::CreateIndex(pb::CreateIndexRequest {
+            base: Some(base),
+            db_name: "shop".into(),
+            collection_name: "titles".into(),
+            field_name: "vec".into(),
+            extra_params: vec![KeyValuePair { key: "index_type".into(), value: "HNSW".into() }],
+            index_name: String::new(),
+        });
+        let expected = json!({
+            "Database": "shop",
+            "base": {
+                "msg_type": 300,
+                "msgID": 9,
+                "replicateInfo": {"isReplicate": true, "msgTimestamp": AT.0},
+            },
+            "db_name": "shop",
+            "collection_name": "titles",
+            "field_name": "vec",
+            "extra_params": [{"key": "index_type", "value": "HNSW"}],
+        });
+        assert_eq!(of(&Ddl::Op(Box::new(request)), AT), ("create index", expected));
+    }
+
+    #[test]
+    fn a_grant_and_its_opposite_have_kinds_of_their_own() {
+        let kind = |kind: pb::OperatePrivilegeType| {
+            let name = "admin".to_owned();
+            let role = Some(pb::RoleEntity { name, ..Default::default() });
+            let entity = Some(pb::GrantEntity { role, ..Default::default() });
+            let request =
+                pb::OperatePrivilegeRequest { entity, r#type: kind.into(), ..Default::default() };
+            let request = OpRequest::Access(AccessRequest::OperatePrivilege(request));
+            let (kind, parameters) = of(&Ddl::Op(Box::new(request)), AT);
+            assert_eq!(parameters["entity"], json!({"role": {"name": "admin"}}));
+            assert_eq!(parameters["Database"], "");
+            kind
+        };
+        assert_eq!(kind(pb::OperatePrivilegeType::Grant), "grant privilege");
+        assert_eq!(kind(pb::OperatePrivilegeType::Revoke), "revoke privilege");
+    }
+}

@@ -5,7 +5,7 @@ use super::change_event::ChangeEvents;
 use super::fault::{code, fault};
 use super::marks::Marks;
 use super::options::{Format, KafkaSinkOptions};
-use super::producer::Producer;
+use super::producer::{Context, Producer};
 use super::record::Record;
 use super::replicate::Replicate;
 use super::topics::Topics;
@@ -50,7 +50,7 @@ pub(super) struct Session {
 
 /// Where an exact sink keeps its marks: in an offset that is committed with each transaction.
 struct Ledger {
-    consumer: Arc<BaseConsumer>,
+    consumer: Arc<BaseConsumer<Context>>,
     topic: Arc<str>,
     offset: i64,
 }
@@ -207,7 +207,7 @@ impl Session {
 impl Ledger {
     async fn open(options: &KafkaSinkOptions, topic: Arc<str>) -> Result<(Self, Marks)> {
         let config = options.remembering();
-        let made = spawn_blocking(move || config.create::<BaseConsumer>()).await;
+        let made = spawn_blocking(move || config.create_with_context(Context::default())).await;
         let consumer = made.map_err(aborted)?.map_err(|error| refused_options(&error))?;
         let mut ledger = Self { consumer: Arc::new(consumer), topic, offset: 0 };
         let marks = ledger.read().await?;
@@ -249,7 +249,7 @@ impl Ledger {
 }
 
 /// The offset that is committed, and the marks with it.
-fn committed(consumer: &BaseConsumer, topic: &str) -> KafkaResult<Option<(i64, Marks)>> {
+fn committed(consumer: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Option<(i64, Marks)>> {
     let mut asked = TopicPartitionList::new();
     asked.add_partition(topic, 0);
     let told = consumer.committed_offsets(asked, ANSWER_WITHIN)?;

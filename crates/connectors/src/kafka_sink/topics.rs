@@ -3,11 +3,10 @@
 
 use super::fault::{code, fault};
 use super::options::KafkaSinkOptions;
-use super::producer::Producer;
+use super::producer::{Context, Producer};
 use crate::kafka_login::refused_options;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use replication::error::{Error, Result};
 use std::collections::HashMap;
@@ -71,8 +70,10 @@ impl Topics {
     }
 
     async fn make(&self, topic: &str) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> =
-            self.admin.create().map_err(|error| refused_options(&error))?;
+        let admin: AdminClient<Context> = self
+            .admin
+            .create_with_context(Context::default())
+            .map_err(|error| refused_options(&error))?;
         // Events are in order: they have one partition.
         let partitions = if topic == self.events { 1 } else { self.partitions };
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(self.replication));

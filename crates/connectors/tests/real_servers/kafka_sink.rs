@@ -422,12 +422,15 @@ async fn a_password_lets_in_and_a_wrong_one_is_told() {
     let property =
         |key: &str, value: &str| (format!("listener.name.closed.{key}"), value.to_owned());
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 user_cdc=\"right\";";
+                 user_cdc=\"right\" user_guest=\"right\";";
+    let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
     let (server, _run) = own_kafka(lab::KafkaOptions {
         listeners: vec![Listener { name: "CLOSED".into(), protocol: "SASL_PLAINTEXT".into() }],
         properties: vec![
             property("sasl.enabled.mechanisms", "PLAIN"),
             property("plain.sasl.jaas.config", login),
+            ("authorizer.class.name".into(), authorizer.into()),
+            ("super.users".into(), "User:ANONYMOUS;User:cdc".into()),
         ],
         ..lab::KafkaOptions::default()
     });
@@ -443,6 +446,16 @@ async fn a_password_lets_in_and_a_wrong_one_is_told() {
     let error = soon(KafkaSink::new(with("wrong")).unwrap().open()).await.unwrap_err();
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(error.what.contains("Check user name, password"), "{error}");
+
+    // Who may log in may not write yet.
+    let guest = |exact| KafkaSinkOptions { sasl_username: "guest".into(), exact, ..with("right") };
+    let error = soon(KafkaSink::new(guest(true)).unwrap().open()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains("transactional id"), "{error}");
+    let sink = opened(guest(false)).await;
+    let error = soon(append(&sink, "1", &[insert(&[1], TT, 10)])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains("allow"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
