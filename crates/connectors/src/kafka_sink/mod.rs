@@ -30,7 +30,8 @@ use replication::ports::{Change, Sink};
 use session::Session;
 use std::sync::{Mutex, PoisonError};
 
-/// The topics of one task.
+/// The topics of one task. To drop it takes up to a second: then its producer is gone, and what it had
+/// not sent.
 pub struct KafkaSink {
     options: KafkaSinkOptions,
     session: tokio::sync::Mutex<Option<Session>>,

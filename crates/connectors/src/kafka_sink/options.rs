@@ -175,19 +175,29 @@ impl KafkaSinkOptions {
                 return Err(InvalidOption::new(field, "it is zero", remedy));
             }
         }
-        for key in ["message.timeout.ms", "delivery.timeout.ms"] {
-            let Some(given) = self.producer.get(key) else { continue };
-            // Zero is librdkafka's word for no limit.
-            if given.parse().is_ok_and(|ms: u64| ms != 0 && ms < DELIVERY_MS_MIN) {
-                let remedy = format!("give at least {DELIVERY_MS_MIN}: a broker may restart");
-                return Err(InvalidOption::new("producer", format!("{key} is {given}"), remedy));
-            }
-        }
+        self.check_deliveries()?;
         let refused = self.producing().create_native_config().err();
         refused.map_or(Ok(()), |error| {
             let remedy = "see the settings of a producer in librdkafka's CONFIGURATION.md";
             Err(InvalidOption::new("producer", refused_options(&error).what, remedy))
         })
+    }
+
+    fn check_deliveries(&self) -> Result<(), InvalidOption> {
+        for key in ["message.timeout.ms", "delivery.timeout.ms"] {
+            let Some(given) = self.producer.get(key) else { continue };
+            // Zero is librdkafka's word for no limit. What is no number, it says itself.
+            let Ok(ms) = given.parse::<u64>() else { continue };
+            let refuse =
+                |remedy| Err(InvalidOption::new("producer", format!("{key} is {given}"), remedy));
+            if ms != 0 && ms < DELIVERY_MS_MIN {
+                return refuse(format!("give at least {DELIVERY_MS_MIN}: a broker may restart"));
+            }
+            if self.exact && (ms == 0 || ms > TRANSACTION_MS) {
+                return refuse(format!("give at most {TRANSACTION_MS}, as long as a transaction"));
+            }
+        }
+        Ok(())
     }
 
     /// The topic of the records and that of the events.
@@ -207,6 +217,14 @@ impl KafkaSinkOptions {
                 "events_topic",
                 "events of all collections go to one topic",
                 "use {task} only",
+            ));
+        }
+        let is_same = topic.name(&self.task, "", "") == events.name(&self.task, "", "");
+        if self.format == Format::ChangeEvent && !topic.names_collections() && is_same {
+            return Err(InvalidOption::new(
+                "events_topic",
+                "events would be among the rows",
+                "give the events a topic of their own",
             ));
         }
         Ok((topic, events))
@@ -337,10 +355,20 @@ mod tests {
             options.check()
         };
         assert!(setting("delivery.timeout.ms", "1000").is_err());
+        assert_eq!(setting("delivery.timeout.ms", "0"), Ok(()));
+        let endless = |o: &mut KafkaSinkOptions| {
+            o.producer.insert("message.timeout.ms".into(), "0".into());
+        };
+        let mut exact = KafkaSinkOptions { exact: true, ..options() };
+        assert_eq!(exact.check(), Ok(()));
+        endless(&mut exact);
+        assert_eq!(exact.check().unwrap_err().field, "producer");
         assert!(setting("no.such.thing", "1").is_err());
         assert_eq!(setting("compression.type", "zstd"), Ok(()));
         let by_row = KafkaSinkOptions { format: Format::ChangeEvent, ..options() };
         let by_row = KafkaSinkOptions { topic: "a.{database}.{collection}".into(), ..by_row };
         assert_eq!(by_row.check(), Ok(()));
+        let mixed = KafkaSinkOptions { topic: "t1.events".into(), ..by_row };
+        assert_eq!(mixed.check().unwrap_err().field, "events_topic");
     }
 }

@@ -74,8 +74,8 @@ fn delete(keys: &[i64], at: u64) -> Routed {
     routed(&request, at)
 }
 
-fn routed(message: &impl prost::Message, seq: u64) -> Routed {
-    let place = Place {
+fn place() -> Place {
+    Place {
         database: "shop".into(),
         name: "books".into(),
         id: CollectionId(7),
@@ -83,7 +83,10 @@ fn routed(message: &impl prost::Message, seq: u64) -> Routed {
         lanes: vec!["dml_3".into()],
         primary_key: 100,
         key_name: "id".into(),
-    };
+    }
+}
+
+fn routed(message: &impl prost::Message, seq: u64) -> Routed {
     let entry = Entry {
         seq,
         id: MessageId(seq.to_le_bytes().to_vec().into()),
@@ -91,7 +94,7 @@ fn routed(message: &impl prost::Message, seq: u64) -> Routed {
         message: decode(message.encode_to_vec().into()).unwrap(),
     };
     let read = Read { channel: "dml_3".into(), entry };
-    Routed { read, place: Arc::new(place), shard: 0, partition: None }
+    Routed { read, place: Arc::new(place()), shard: 0, partition: None }
 }
 
 /// Not what a task sends: the rows of one message under one mark.
@@ -329,6 +332,32 @@ async fn a_broker_that_is_killed_and_comes_back_in_an_append_loses_nothing() {
     assert_eq!(keys(&got), (0..600).collect::<Vec<_>>());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_append_that_was_cut_off_comes_behind_the_next_open() {
+    let broker = shared_kafka().broker();
+    let sink = opened(by_row("reopened", &broker)).await;
+    let rows: Vec<_> = (0..400).map(|key| insert(&[key], TT, 200_000)).collect();
+    {
+        let cut_off = append(&sink, "1", &rows);
+        tokio::select! {
+            biased;
+            () = wait_for_any(&broker, "reopened.shop.books") => {}
+            done = cut_off => panic!("the append was over before it was cut off: {done:?}"),
+        }
+    }
+    assert_eq!(append(&sink, "2", &[]).await.unwrap_err().kind, Kind::Transient);
+    soon(sink.open()).await.unwrap();
+    assert!(!sink.holds("1"));
+    soon(append(&sink, "2", &[insert(&[1000], TT, 10)])).await.unwrap();
+    let got = keys(&read(&broker, "reopened.shop.books").await);
+    assert!(got.len() > 1);
+    assert_eq!(got.last(), Some(&1000));
+    // What came of the first is its beginning.
+    assert_eq!(got[..got.len() - 1], (0..got.len() as i64 - 1).collect::<Vec<_>>());
+    soon(append(&sink, "3", &[insert(&[1001], TT, 10)])).await.unwrap();
+    assert_eq!(read(&broker, "reopened.shop.books").await.len(), got.len() + 1);
+}
+
 fn exactly(task: &str, broker: &str) -> KafkaSinkOptions {
     KafkaSinkOptions { exact: true, ..by_row(task, broker) }
 }
@@ -391,6 +420,13 @@ async fn a_mark_is_all_or_nothing_with_its_records() {
     let error = soon(append(&sink, "1", &[good.clone(), large])).await.unwrap_err();
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(!sink.holds("1"));
+    soon(sink.open()).await.unwrap();
+    assert!(!sink.holds("1"));
+    // Neither does it leave anything if a later message can't be shown.
+    let mut unreadable = good.clone();
+    unreadable.place = Arc::new(Place { primary_key: 999, ..place() });
+    let error = soon(append(&sink, "1", &[good, unreadable])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     soon(sink.open()).await.unwrap();
     assert!(!sink.holds("1"));
     for n in 2..40 {
