@@ -180,6 +180,8 @@ impl ChangeEvents {
         member("version", env!("CARGO_PKG_VERSION").into());
         member("name", self.task.as_str().into());
         member("db", place.database.as_str().into());
+        // As Debezium calls it, and as Milvus does.
+        member("table", place.name.as_str().into());
         member("collection", place.name.as_str().into());
         member("collection_id", row.collection_id.0.into());
         let partition = Some(row.partition.as_str()).filter(|name| !name.is_empty());
@@ -289,7 +291,7 @@ mod tests {
         assert!(records.iter().all(|r| r.partition == Partition::ByKey && !r.apart));
 
         let source = format!(
-            r#""source":{{"connector":"milvus-cdc","version":"{VERSION}","name":"t1","db":"shop","collection":"titles","collection_id":7,"partition":PARTITION,"shard":1,"channel":"dml_3","ts_ms":1000,"tt":262144000}}"#
+            r#""source":{{"connector":"milvus-cdc","version":"{VERSION}","name":"t1","db":"shop","table":"titles","collection":"titles","collection_id":7,"partition":PARTITION,"shard":1,"channel":"dml_3","ts_ms":1000,"tt":262144000}}"#
         );
         assert_eq!(text(records[0].key.as_ref()), r#"{"id":2}"#);
         let of_all = source.replace("PARTITION", "null");

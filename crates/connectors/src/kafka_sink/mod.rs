@@ -25,6 +25,7 @@ pub use options::{Format, InvalidOption, KafkaSinkOptions, Vectors};
 
 use async_trait::async_trait;
 use marks::Marks;
+use producer::Producer;
 use replication::error::{Error, Result};
 use replication::ports::{Change, Sink};
 use session::Session;
@@ -70,6 +71,13 @@ impl Sink for KafkaSink {
         }
         *slot = Some(session);
         Ok(())
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let producer = Producer::new(&self.options)?;
+        let answered = producer.topics().await;
+        producer.close().await;
+        answered.map(|_| ())
     }
 
     fn is_exact(&self) -> bool {
