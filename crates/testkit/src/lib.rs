@@ -15,6 +15,7 @@ pub mod log;
 pub mod milvus;
 pub mod process;
 pub mod raw_reader;
+pub mod replicate_log;
 pub mod rows;
 pub mod service;
 pub mod topic;
