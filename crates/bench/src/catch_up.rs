@@ -38,19 +38,23 @@ struct Run {
 
 /// Reads the backlog raw and through milvus-cdc, in turns.
 pub(crate) async fn measure(scene: &Scene, backlog: &Backlog, rounds: usize) -> Result<CatchUp> {
+    let mut all = CatchUp { rows: backlog.rows, raw: vec![], ours: vec![] };
+    for _ in 0..rounds {
+        all.raw.push(read_raw(scene).await?);
+        all.ours.push(run(scene, backlog.rows).await?);
+    }
+    Ok(all)
+}
+
+/// Reads the backlog and does nothing with it.
+pub(crate) async fn read_raw(scene: &Scene) -> Result<RawResult> {
     let brokers = scene.pair.queue.address();
     let settings = match brokers.starts_with("pulsar") {
         true => Vec::new(),
         false => KafkaOptions::new(&brokers).reading_settings().into_iter().collect(),
     };
-    let raw = RawRead { brokers, topics: scene.topics(), settings };
-    let mut all = CatchUp { rows: backlog.rows, raw: vec![], ours: vec![] };
-    for _ in 0..rounds {
-        let read = raw.clone();
-        all.raw.push(tokio::task::spawn_blocking(move || read.run_apart()).await??);
-        all.ours.push(run(scene, backlog.rows).await?);
-    }
-    Ok(all)
+    let read = RawRead { brokers, topics: scene.topics(), settings };
+    tokio::task::spawn_blocking(move || read.run_apart()).await?
 }
 
 async fn run(scene: &Scene, rows: u64) -> Result<Run> {

@@ -7,6 +7,7 @@ mod catch_up;
 mod delay;
 mod figures;
 mod idle;
+mod kafka_sink;
 mod scene;
 
 use anyhow::Result;
@@ -49,6 +50,7 @@ enum Part {
     Idle,
     Delay,
     CatchUp,
+    KafkaSink,
 }
 
 #[tokio::main]
@@ -79,12 +81,18 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         chapter("Delay from the source's acknowledgement to visibility on the target");
         delay::measure(&scene, arguments.delay_seconds).await?.print();
     }
-    if wanted(Part::CatchUp) {
+    if wanted(Part::CatchUp) || wanted(Part::KafkaSink) {
         chapter("Writing a backlog through the source Milvus");
         let backlog = backlog::write(&mut scene, arguments.megabytes).await?;
         backlog.print();
-        chapter("Catching up into a target that acknowledges and counts");
-        catch_up::measure(&scene, &backlog, arguments.rounds).await?.print();
+        if wanted(Part::CatchUp) {
+            chapter("Catching up into a target that acknowledges and counts");
+            catch_up::measure(&scene, &backlog, arguments.rounds).await?.print();
+        }
+        if wanted(Part::KafkaSink) {
+            chapter("Writing the backlog to a Kafka");
+            kafka_sink::measure(&scene, &backlog, arguments.rounds).await?.print();
+        }
     }
     if arguments.keep {
         scene.print_addresses();
