@@ -242,7 +242,7 @@ fn unreadable(error: milvus_wire::DecodeError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{TT, delete, drop_collection, insert, routed, routed_raw};
+    use super::super::samples::{TT, delete, drop_collection, insert, routed};
     use super::*;
     use milvus_wire::message::decode;
     use milvus_wire::proto::msg::InsertRequest;
@@ -423,40 +423,5 @@ mod tests {
             put_base64(&mut out, &parts);
             assert_eq!(String::from_utf8(out).unwrap(), STANDARD.encode(&bytes), "{cuts:?}");
         }
-    }
-
-    /// `cargo test --release -p connectors --lib -- --ignored --nocapture encoding_speed`
-    #[test]
-    #[ignore = "a measurement"]
-    fn encoding_speed() {
-        let message = insert(&(0..1024).collect::<Vec<_>>(), TT);
-        let pad = vec![7_u8; 500_000];
-        let raw = [message.encode_to_vec(), {
-            let mut field = vec![0xa2, 0x06];
-            prost::encoding::encode_varint(pad.len() as u64, &mut field);
-            field.extend_from_slice(&pad);
-            field
-        }]
-        .concat();
-        let rows = routed_raw(raw.clone().into(), 5);
-        let channels = [Arc::from("dml_3")];
-        let mut encoder = encoder(900_000);
-        let begun = std::time::Instant::now();
-        let rounds = 4_000;
-        let mut written = 0;
-        for round in 0..rounds {
-            let mut out = Vec::new();
-            let tick = Change::Tick { channels: &channels, at: Timestamp(TT + round) };
-            encoder.change(&Change::Message(&rows), &mut out).unwrap();
-            encoder.change(&tick, &mut out).unwrap();
-            written += out.iter().map(|record| record.value.as_ref().unwrap().len()).sum::<usize>();
-        }
-        let read = raw.len() as f64 * rounds as f64;
-        let seconds = begun.elapsed().as_secs_f64();
-        println!(
-            "{:.0} MB/s read, {:.0} MB/s written",
-            read / seconds / 1e6,
-            written as f64 / seconds / 1e6
-        );
     }
 }
