@@ -189,7 +189,7 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
 }
 
 /// What the Go tool would have left: the task itself, a position of its collection and one of the op
-/// channel, a placeholder, and a task on a Kafka, which is not taken over.
+/// channel, a placeholder, and a task on a Kafka without a topic, which is not taken over.
 fn leave_go_records(store: &GoStore, bench: &Bench, task: &str, name: &str, positions: &Value) {
     store.put_task(&json!({
         "TaskID": task,
@@ -208,7 +208,7 @@ fn leave_go_records(store: &GoStore, bench: &Bench, task: &str, name: &str, posi
     }));
     store.put_task(&json!({
         "TaskID": "to-a-kafka", "MilvusConnectParam": {"uri": ""},
-        "KafkaConnectParam": {"address": "127.0.0.1:9", "topic": "t"},
+        "KafkaConnectParam": {"address": "127.0.0.1:9", "topic": ""},
         "CollectionInfos": [{"name": "elsewhere"}], "State": 2, "Reason": "",
     }));
     let of = |list: &Value| {
