@@ -12,6 +12,7 @@ mod churn;
 mod collections;
 mod faults;
 mod load;
+mod naming;
 mod requests;
 mod shared_store;
 mod structure;
