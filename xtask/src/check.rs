@@ -32,7 +32,7 @@ pub(crate) fn run_steps(steps: &mut Steps) -> Result<()> {
 
 /// The command.
 pub(crate) fn run() -> Result<()> {
-    let mut steps = Steps::default();
+    let mut steps = Steps::begin();
     run_steps(&mut steps)?;
     steps.print_times();
     Ok(())

@@ -29,7 +29,7 @@ const KUBERNETES: &str = "1.31";
 
 /// The command: the check alone.
 pub(crate) fn run() -> Result<()> {
-    let mut steps = Steps::default();
+    let mut steps = Steps::begin();
     steps.step("build packages", || Ok(lab::install_build_packages()?))?;
     steps.cargo("build", &["build", "--workspace", "--bins"])?;
     run_steps(&mut steps)?;

@@ -1,14 +1,12 @@
-//! A backlog in Kafka, written by a real Milvus. Afterwards that Milvus is stopped, so that only the
+//! A backlog in the source's queue, written by a real Milvus. Afterwards that Milvus is stopped, so that only the
 //! readers are measured; its etcd stays.
 
 use crate::figures::line;
 use crate::scene::Scene;
 use anyhow::{Result, ensure};
-use connectors::kafka::{Kafka, KafkaOptions};
 use lab::Server;
 use milvus_wire::message::{Message, decode};
 use milvus_wire::timestamp::Timestamp;
-use replication::ports::Source as _;
 use std::time::Duration;
 use testkit::milvus::{CollectionSpec, Milvus};
 use testkit::rows::{RowGenerator, RowId};
@@ -59,10 +57,10 @@ pub(crate) async fn write(scene: &mut Scene, megabytes: u64) -> Result<Backlog> 
 
 /// Waits until a tick on every channel covers what was written: it can be read to its end then.
 async fn ticked(scene: &Scene, newest: Timestamp) -> Result<()> {
-    let kafka = Kafka::new(KafkaOptions::new(scene.pair.queue.address()))?;
+    let queue = scene.queue()?;
     wait::until("ticks that cover the backlog", TICKED_WITHIN, || async {
         for topic in scene.topics() {
-            let records = kafka.newest(&topic, 1).await?;
+            let records = queue.newest(&topic, 1).await?;
             let last = records.last().map(|record| decode(record.payload.clone())).transpose()?;
             ensure!(
                 matches!(last, Some(Message::Tick(at)) if at >= newest),

@@ -38,16 +38,23 @@ struct Run {
 
 /// Reads the backlog raw and through milvus-cdc, in turns.
 pub(crate) async fn measure(scene: &Scene, backlog: &Backlog, rounds: usize) -> Result<CatchUp> {
-    let brokers = scene.pair.queue.address();
-    let settings = KafkaOptions::new(&brokers).reading_settings().into_iter().collect();
-    let raw = RawRead { brokers, topics: scene.topics(), settings };
     let mut all = CatchUp { rows: backlog.rows, raw: vec![], ours: vec![] };
     for _ in 0..rounds {
-        let read = raw.clone();
-        all.raw.push(tokio::task::spawn_blocking(move || read.run_apart()).await??);
+        all.raw.push(read_raw(scene).await?);
         all.ours.push(run(scene, backlog.rows).await?);
     }
     Ok(all)
+}
+
+/// Reads the backlog and does nothing with it.
+pub(crate) async fn read_raw(scene: &Scene) -> Result<RawResult> {
+    let brokers = scene.pair.queue.address();
+    let settings = match brokers.starts_with("pulsar") {
+        true => Vec::new(),
+        false => KafkaOptions::new(&brokers).reading_settings().into_iter().collect(),
+    };
+    let read = RawRead { brokers, topics: scene.topics(), settings };
+    tokio::task::spawn_blocking(move || read.run_apart()).await?
 }
 
 async fn run(scene: &Scene, rows: u64) -> Result<Run> {
@@ -99,7 +106,7 @@ impl CatchUp {
         let raw_cpu = of_raw(RawResult::cpu_seconds_per_gigabyte);
         let seconds = of_ours(|run| run.seconds);
         let (rate, cpu) = (bytes / 1e6 / seconds, of_ours(|run| run.cpu_seconds) * 1e9 / bytes);
-        line("bytes in Kafka's messages", &format!("{:.0} MB", bytes / 1e6), "");
+        line("bytes in the queue's messages", &format!("{:.0} MB", bytes / 1e6), "");
         line("raw reader", &format!("{raw_rate:.0} MB/s"), "");
         line("raw reader, processor", &format!("{raw_cpu:.2} s/GB"), "");
         line("raw reader, peak memory", &format!("{:.0} MiB", of_raw(|r| mib(r.peak_bytes))), "");

@@ -7,6 +7,7 @@ mod catch_up;
 mod delay;
 mod figures;
 mod idle;
+mod kafka_sink;
 mod scene;
 
 use anyhow::Result;
@@ -27,12 +28,21 @@ struct Arguments {
     /// How long rows are written for the delay, in seconds.
     #[arg(long, default_value_t = 60)]
     delay_seconds: u64,
+    /// The queue of the source.
+    #[arg(long, default_value = "kafka")]
+    queue: Queue,
     /// Only this part.
     #[arg(long)]
     only: Option<Part>,
-    /// Leaves the source's etcd and Kafka running at the end, until Ctrl-C, to measure by hand.
+    /// Leaves the source's etcd and queue running at the end, until Ctrl-C, to measure by hand.
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Queue {
+    Kafka,
+    Pulsar,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -40,6 +50,7 @@ enum Part {
     Idle,
     Delay,
     CatchUp,
+    KafkaSink,
 }
 
 #[tokio::main]
@@ -61,7 +72,7 @@ async fn main() -> ExitCode {
 async fn measure(arguments: &Arguments) -> Result<()> {
     let wanted = |part| arguments.only.is_none_or(|only| only == part);
     chapter("Starting a source and a target Milvus");
-    let mut scene = Scene::start().await?;
+    let mut scene = Scene::start(arguments.queue).await?;
     if wanted(Part::Idle) {
         chapter("Idle, one task");
         idle::measure(&scene).await?.print();
@@ -70,12 +81,18 @@ async fn measure(arguments: &Arguments) -> Result<()> {
         chapter("Delay from the source's acknowledgement to visibility on the target");
         delay::measure(&scene, arguments.delay_seconds).await?.print();
     }
-    if wanted(Part::CatchUp) {
+    if wanted(Part::CatchUp) || wanted(Part::KafkaSink) {
         chapter("Writing a backlog through the source Milvus");
         let backlog = backlog::write(&mut scene, arguments.megabytes).await?;
         backlog.print();
-        chapter("Catching up into a target that acknowledges and counts");
-        catch_up::measure(&scene, &backlog, arguments.rounds).await?.print();
+        if wanted(Part::CatchUp) {
+            chapter("Catching up into a target that acknowledges and counts");
+            catch_up::measure(&scene, &backlog, arguments.rounds).await?.print();
+        }
+        if wanted(Part::KafkaSink) {
+            chapter("Writing the backlog to a Kafka");
+            kafka_sink::measure(&scene, &backlog, arguments.rounds).await?.print();
+        }
     }
     if arguments.keep {
         scene.print_addresses();

@@ -1,7 +1,11 @@
 //! The servers that are measured on. Never measures anything itself.
 
+use crate::Queue;
 use anyhow::Result;
-use lab::{Pair, PairOptions, Server};
+use connectors::kafka::{Kafka, KafkaOptions};
+use connectors::pulsar::{Pulsar, PulsarOptions as Reading};
+use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions, Server};
+use replication::ports::Source;
 use tempfile::TempDir;
 use testkit::milvus::Milvus;
 use testkit::service::{Service, ServiceConfig};
@@ -18,11 +22,16 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Starts the servers.
-    pub(crate) async fn start() -> Result<Self> {
+    pub(crate) async fn start(queue: Queue) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("milvus-cdc-bench-").tempdir()?;
         let path = folder.path().to_owned();
         let pair = tokio::task::spawn_blocking(move || {
-            Pair::start(&lab::install_servers()?, &path, &PairOptions::default())
+            let queue = match queue {
+                Queue::Kafka => BrokerOptions::default(),
+                Queue::Pulsar => BrokerOptions::Pulsar(PulsarOptions::default()),
+            };
+            let options = PairOptions { queue, ..PairOptions::default() };
+            Pair::start(&lab::install_servers()?, &path, &options)
         });
         let pair = pair.await??;
         let source = Milvus::at(&pair.source.address())?;
@@ -52,11 +61,20 @@ impl Scene {
         (0..options.dml_channels).map(topic).collect()
     }
 
+    /// A way to the source's queue.
+    pub(crate) fn queue(&self) -> Result<Box<dyn Source>> {
+        let address = self.pair.queue.address();
+        Ok(match address.strip_prefix("pulsar://") {
+            Some(broker) => Box::new(Pulsar::new(Reading::new(broker))?),
+            None => Box::new(Kafka::new(KafkaOptions::new(address))?),
+        })
+    }
+
     /// Where the backlog is.
     pub(crate) fn print_addresses(&self) {
         println!("\nstill running, until Ctrl-C:");
         println!("  etcd   {}", self.pair.source_etcd.endpoint());
-        println!("  Kafka  {}", self.pair.queue.address());
+        println!("  queue  {}", self.pair.queue.address());
     }
 
     /// Kills the servers.

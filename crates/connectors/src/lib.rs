@@ -2,13 +2,15 @@
 //! the stores. Fulfils the contracts of [`replication::ports`]; never decides anything about the
 //! way of a row.
 //!
-//! [`kafka`] and [`pulsar`] are `Source`s, [`etcd`] a `Catalog`, [`milvus`] a `Target`, [`store`]
-//! holds the `Store`s. Each has an options struct and one constructor. [`go_records`] reads what the
+//! [`kafka`] and [`pulsar`] are `Source`s, [`etcd`] a `Catalog`, [`milvus`] a `Target`,
+//! [`kafka_sink`] a `Sink`, [`store`] holds the `Store`s. Each has an options struct and one constructor. [`go_records`] reads what the
 //! Go tool has left.
 
 pub mod etcd;
 pub mod go_records;
 pub mod kafka;
+mod kafka_login;
+pub mod kafka_sink;
 pub mod milvus;
 pub mod pulsar;
 mod secret;

@@ -44,8 +44,8 @@ pub use broker::{Broker, BrokerOptions};
 pub use error::{Error, Result, with_causes};
 pub use etcd::{Etcd, EtcdClient, EtcdOptions};
 pub use install::{
-    DeployTools, Installed, install_build_packages, install_deploy_tools, install_schemathesis,
-    install_servers, install_static_build_packages, lab_folder,
+    DeployTools, Installed, install_build_packages, install_deploy_tools, install_flink,
+    install_schemathesis, install_servers, install_static_build_packages, lab_folder,
 };
 pub use kafka::{Kafka, KafkaOptions, Listener};
 pub use mariadb::{Mariadb, MariadbOptions};

@@ -87,6 +87,16 @@ pub enum DecodeError {
         /// How many rows the message has.
         rows: u64,
     },
+    /// A column of an insert does not have a value for each row.
+    #[error("field {field} has {values} values for {rows} rows")]
+    RowCount {
+        /// The field's id; zero for the timestamps or for a vector's elements.
+        field: i64,
+        /// How many values were found.
+        values: usize,
+        /// How many rows the message has.
+        rows: u64,
+    },
     /// A part that is protobuf, but not the one that it ought to be.
     #[error("{message} can't be decoded")]
     Protobuf {

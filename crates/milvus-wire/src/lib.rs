@@ -1,15 +1,17 @@
 //! Milvus's formats on the wire, in etcd and in the queue; never opens a connection.
 //!
 //! In reading order: [`timestamp`], [`ids`] and [`position`] are the vocabulary; [`message`] and
-//! [`op`] (with [`access`]) read what the queue holds; [`splice`] gives a message its new names without touching its
-//! rows; [`fence`] makes deletes of an insert's keys; [`replicate`] is the call that carries
-//! messages to a target; [`keys`], [`catalog`] and [`serving`] read etcd's keys and records. All that
+//! [`op`] (with [`access`]) read what the queue holds; [`splice`] gives a message its new names
+//! without touching its rows; [`columns`] reads the rows for whoever needs them; [`fence`] makes
+//! deletes of an insert's keys; [`replicate`] is the call that carries messages to a target;
+//! [`keys`], [`catalog`] and [`serving`] read etcd's keys and records. All that
 //! can be wrong with any of them is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
 pub mod access;
 pub mod catalog;
+pub mod columns;
 mod error;
 pub mod fence;
 mod fields;

@@ -106,12 +106,20 @@ impl Follower {
             if link.target.alias(&database, &alias).await? != Some(here.id) {
                 continue;
             }
-            if self.moves(covered, &alias).await? {
-                // Who gets it takes it; until then it is here.
-                now.given.insert(alias);
-                is_all = false;
-            } else {
-                self.ask(Ddl::DropAlias { database: database.clone(), alias }).await?;
+            let database = database.clone();
+            match self.moved_to(covered, &alias).await? {
+                // The other one may have had it before, and so have nothing to ask for.
+                Some(other) if other.is_live() && other.naming.next.is_none() => {
+                    let (_, collection) = other.on_target(&self.task.names);
+                    self.ask(Ddl::GiveAlias { database, collection, alias }).await?;
+                }
+                Some(_) => {
+                    now.given.insert(alias);
+                    is_all = false;
+                }
+                None => {
+                    self.ask(Ddl::DropAlias { database, alias }).await?;
+                }
             }
         }
         Ok(is_all)
@@ -132,18 +140,19 @@ impl Follower {
         Ok(if given.await? { Come::Given } else { Come::Refused })
     }
 
-    /// Whether another collection of the task has an alias on the source by now.
-    async fn moves(&self, covered: &Covered, alias: &str) -> Result<bool> {
+    /// Another collection of the task that has an alias on the source by now.
+    async fn moved_to(&self, covered: &Covered, alias: &str) -> Result<Option<Covered>> {
         let aliases = self.ports.catalog.aliases().await?;
         let named = aliases.iter().filter(|a| a.name == alias && a.collection != covered.id);
         for other in named {
             let key = collection_key(&self.task.id, other.collection);
             let other: Option<Covered> = load_one(&*self.ports.store, &key).await?;
-            if other.is_some_and(|other| other.database == covered.database) {
-                return Ok(true);
+            let other = other.filter(|other| other.database == covered.database);
+            if other.is_some() {
+                return Ok(other);
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// Whether the task has given an alias to another collection on the target.

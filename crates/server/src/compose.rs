@@ -9,6 +9,7 @@ use crate::world::{Client, RealPath, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
+use connectors::kafka_sink::KafkaSink;
 use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::pulsar::{Pulsar, PulsarOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
@@ -111,6 +112,11 @@ struct RealTargets;
 
 impl Targets for RealTargets {
     fn open(&self, task: &TaskRecord) -> Result<Client> {
+        if task.is_to_kafka() {
+            let options = task.kafka_connect_param.options(&task.task_id);
+            let options = options.map_err(|wrong| Error::permanent(wrong.to_string()))?;
+            return Ok(Client::Log(Arc::new(KafkaSink::new(options)?)));
+        }
         let param = &task.milvus_connect_param;
         let address = task.milvus().map_err(Error::permanent)?;
         let mut options = MilvusOptions::new(address.uri());

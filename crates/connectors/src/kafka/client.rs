@@ -8,6 +8,7 @@
 
 use super::PARTITION;
 use super::options::KafkaOptions;
+use crate::kafka_login::refused_options;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -135,17 +136,6 @@ fn serve_events(consumer: &Weak<BaseConsumer<Context>>) {
     }
 }
 
-/// What the options are to blame for.
-pub(super) fn refused_options(error: &KafkaError) -> Error {
-    let what = match error {
-        KafkaError::ClientConfig(_, description, key, _) => {
-            format!("the Kafka setting {key} is not valid: {description}")
-        }
-        other => format!("the Kafka settings are not valid: {other}"),
-    };
-    Error::permanent(what)
-}
-
 /// What is known about the connection.
 pub(super) struct Health {
     down: AtomicBool,
@@ -190,14 +180,6 @@ impl Default for Health {
             refusal: watch::Sender::new(None),
         }
     }
-}
-
-/// The sentence about a refusal.
-pub(super) fn refused(reason: &str) -> Error {
-    Error::permanent(format!(
-        "Kafka refuses the connection: {reason}. Check user name, password, mechanism, security \
-         protocol and certificates"
-    ))
 }
 
 /// Takes librdkafka's errors and logs.

@@ -1,5 +1,6 @@
 //! How to reach a Kafka, and what librdkafka is told. Never shows a secret.
 
+use crate::kafka_login::Login;
 use crate::{Secret, share};
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
@@ -121,7 +122,13 @@ impl KafkaOptions {
         for (key, value) in own {
             config.set(*key, value);
         }
-        self.set_security(&mut config);
+        let login = Login {
+            username: &self.sasl_username,
+            password: &self.sasl_password,
+            mechanisms: &self.sasl_mechanisms,
+            protocol: &self.security_protocol,
+        };
+        login.set(&mut config);
         for (key, value) in &self.consumer {
             config.set(key, value);
         }
@@ -132,30 +139,6 @@ impl KafkaOptions {
             .set("allow.auto.create.topics", "false")
             .set("auto.offset.reset", "error");
         config
-    }
-
-    fn set_security(&self, config: &mut ClientConfig) {
-        let user = !self.sasl_username.is_empty();
-        if user {
-            config
-                .set("sasl.username", &self.sasl_username)
-                .set("sasl.password", self.sasl_password.expose());
-        }
-        let or = |given: &str, default: &'static str| match (given, user) {
-            ("", true) => Some(default.to_owned()),
-            ("", false) => None,
-            (given, _) => Some(given.to_owned()),
-        };
-        if let Some(mechanisms) = or(&self.sasl_mechanisms, "PLAIN") {
-            config.set("sasl.mechanisms", mechanisms);
-        }
-        if let Some(protocol) = or(&self.security_protocol, "SASL_PLAINTEXT") {
-            if protocol.to_ascii_uppercase().ends_with("SSL") {
-                // An OpenSSL that is linked statically knows no place of its own to look at.
-                config.set("ssl.ca.location", "probe");
-            }
-            config.set("security.protocol", protocol);
-        }
     }
 }
 

@@ -2,9 +2,10 @@
 //! has a client of its own, made when it is needed first, that keeps nothing between two calls.
 
 use super::PARTITION;
-use super::client::{Context, refused, refused_options};
+use super::client::Context;
 use super::id_of;
 use super::options::KafkaOptions;
+use crate::kafka_login::{refused, refused_options};
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;

@@ -1,9 +1,10 @@
 //! Reads one channel from its queue inside the shared client. Never blocks a thread, and never
 //! copies a large message: its bytes stay in the client's memory until the last user drops them.
 
-use super::client::{Context, Reserved, refused};
+use super::client::{Context, Reserved};
 use super::probe::Probe;
 use super::{id_of, panicked};
+use crate::kafka_login::refused;
 use async_trait::async_trait;
 use bytes::Bytes;
 use rdkafka::Message as _;

@@ -5,6 +5,7 @@
 
 mod etcd;
 mod kafka;
+mod kafka_sink;
 mod milvus;
 mod pulsar;
 mod stores;

@@ -75,8 +75,9 @@ async fn collections_and_partitions_come_and_go_idempotently() {
     assert_eq!(made.created, at, "the creation time is the source's");
     assert_eq!(made.vchannels.len(), 2);
     assert!(made.vchannels[0].ends_with("v0") && made.vchannels[1].ends_with("v1"));
-    assert_eq!(made.fields.as_deref().unwrap(), ["id Int64, primary key", "vec FloatVector(8)"]);
-    assert_eq!(made.fields.unwrap(), milvus_wire::catalog::field_texts(&schema("any")));
+    let fields = made.fields.unwrap();
+    assert_eq!(fields, ["id Int64, primary key", "vec FloatVector(8)"]);
+    assert_eq!(fields, milvus_wire::catalog::field_texts(&schema("any")));
     let pchannels = soon(target.pchannels()).await.unwrap();
     assert!(pchannels.is_sorted() && pchannels.len() >= 2, "{pchannels:?}");
 

@@ -57,6 +57,9 @@ pub(super) const TO_TEST_AN_API: [Program; 2] = [
     ("python3-venv", &["python3", "-c", "import ensurepip"]),
 ];
 
+pub(super) const TO_RUN_JARS: [Program; 2] =
+    [("util-linux", &["setpriv", "--version"]), (JAVA, &["java", "--version"])];
+
 pub(super) const TO_FETCH_JARS: [Program; 1] = [("maven", &["mvn", "--version"])];
 
 /// Installs what is missing of the packages needed to build the workspace (C libraries, cmake,

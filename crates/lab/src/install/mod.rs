@@ -1,10 +1,11 @@
 //! Obtains the servers from package registries: etcd, MariaDB and Java from Debian, Milvus from PyPI,
-//! Apache Kafka and Apache Pulsar from Maven; and what tests what the service offers and ships. Can be
-//! repeated: what is there is left alone. Never writes outside the
-//! lab folder, except for Debian packages.
+//! Apache Kafka and Apache Pulsar from Maven; and what tests what the service offers and ships, Apache
+//! Flink among it. Can be repeated: what is there is left alone. Never writes outside the lab folder,
+//! except for Debian packages.
 
 mod debian;
 mod deploy_tools;
+mod flink_jars;
 mod kafka_jars;
 mod maven;
 mod milvus_wheel;
@@ -70,6 +71,22 @@ pub fn install_schemathesis() -> Result<PathBuf> {
     }
     let venv = folder.install(&part, |unfinished| schemathesis::make(&folder, unfinished))?;
     Ok(venv.join("bin/python"))
+}
+
+/// Installs Apache Flink if it is missing; answers the folder with its jars in `lib`. No server, and
+/// needed by tests alone: what only runs a source and a target does without it.
+///
+/// # Errors
+/// If a package cannot be fetched; the next run goes on where this one failed.
+pub fn install_flink() -> Result<PathBuf> {
+    let folder = Folder::open(&lab_folder())?;
+    let part = flink_jars::PART;
+    let mut programs = debian::TO_RUN_JARS.to_vec();
+    if !folder.has(&part) {
+        programs.extend(debian::TO_FETCH_JARS);
+    }
+    debian::install_programs("Flink", &programs)?;
+    folder.install(&part, |unfinished| flink_jars::make(&folder, unfinished))
 }
 
 /// Where everything is installed: `MILVUS_CDC_LAB_DIR`, or `lab` in the build folder.

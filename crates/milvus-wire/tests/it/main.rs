@@ -10,6 +10,7 @@ mod rows;
 mod samples;
 
 mod calls;
+mod columns;
 mod ddl;
 mod fences;
 mod operations;

@@ -49,7 +49,7 @@ pub(super) fn tasks(tasks: &[Value]) -> String {
             text(&task["state"]),
             text(&task["status"]["stage"]),
             lag(&task["status"]["lag_seconds"]),
-            text(&task["milvus_connect_param"]["uri"]),
+            target(task),
             selection(task),
             why(task),
         ]
@@ -66,7 +66,7 @@ pub(super) fn task(task: &Value) -> String {
         ("state", text(&task["state"])),
         ("stage", text(&status["stage"])),
         ("reason", why(task)),
-        ("target", text(&task["milvus_connect_param"]["uri"])),
+        ("target", target(task)),
         ("collections", selection(task)),
         ("lag", lag(&status["lag_seconds"])),
         ("restarts", text(&status["restarts"])),
@@ -83,6 +83,15 @@ pub(super) fn task(task: &Value) -> String {
         shown.push_str(&self::channels(channels));
     }
     shown
+}
+
+/// A Milvus's address, or a Kafka's brokers and topic.
+fn target(task: &Value) -> String {
+    let kafka = &task["kafka_connect_param"];
+    match text(&kafka["address"]).as_str() {
+        "" => text(&task["milvus_connect_param"]["uri"]),
+        brokers => format!("kafka://{brokers}/{}", text(&kafka["topic"])),
+    }
 }
 
 /// One line per channel of the source.

@@ -161,11 +161,7 @@ fn check_target(record: &TaskRecord) -> Result<(), Refusal> {
             let what = "the kafka topic is empty";
             return refuse("kafka_connect_param.topic", what, "name the topic");
         }
-        return refuse(
-            "kafka_connect_param",
-            "kafka_connect_param: a Kafka target is not supported yet by this version, give milvus_connect_param",
-            "give milvus_connect_param",
-        );
+        return check_kafka(record);
     }
     if milvus.uri.is_empty() {
         if milvus.host.is_empty() {
@@ -186,6 +182,18 @@ fn check_target(record: &TaskRecord) -> Result<(), Refusal> {
     match TargetAddress::parse(&milvus.uri()) {
         Ok(_) => Ok(()),
         Err(what) => here("uri", &format!("the milvus uri is invalid, {what}"), HOW_TO_NAME),
+    }
+}
+
+fn check_kafka(record: &TaskRecord) -> Result<(), Refusal> {
+    // Names and limits do not depend on the id, which may be made later.
+    match record.kafka_connect_param.options("task") {
+        Ok(_) => Ok(()),
+        Err(wrong) => {
+            let field = format!("kafka_connect_param.{}", wrong.field);
+            let detail = format!("{field} is invalid, {}", wrong.problem);
+            refuse(&field, &detail, &wrong.remedy)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! Never shown to anybody: it holds secrets in clear.
 
 use crate::secret::{self, Secret};
+use connectors::kafka_sink::{Format, InvalidOption, KafkaSinkOptions, Vectors};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -62,11 +63,75 @@ pub struct KafkaSasl {
 }
 
 impl KafkaParam {
+    /// What the sink of a task is told; an error names the key, says what is wrong with it and what to do.
+    pub fn options(&self, task: &str) -> Result<KafkaSinkOptions, InvalidOption> {
+        let mut options = KafkaSinkOptions::new(task, &self.address, &self.topic);
+        if self.enable_sasl || !self.sasl.username.is_empty() {
+            options.sasl_username.clone_from(&self.sasl.username);
+            options.sasl_password = self.sasl.password.clone();
+            options.sasl_mechanisms.clone_from(&self.sasl.mechanisms);
+        }
+        options.security_protocol.clone_from(&self.sasl.security_protocol);
+        options.producer.clone_from(&self.producer);
+        options.format = one_of(
+            "format",
+            &self.format,
+            [("replicate", Format::Replicate), ("change_event", Format::ChangeEvent)],
+        )?;
+        options.exact =
+            one_of("delivery", &self.delivery, [("at_least_once", false), ("exactly_once", true)])?;
+        options.vectors = one_of(
+            "vectors",
+            &self.vectors,
+            [("array", Vectors::Array), ("base64", Vectors::Base64)],
+        )?;
+        options.tombstones = self.tombstones;
+        if !self.events_topic.is_empty() {
+            options.events_topic.clone_from(&self.events_topic);
+        }
+        options.partitions = number("partitions", self.partitions)?;
+        options.replication = number("replication_factor", self.replication_factor)?;
+        options.check().map_err(|invalid| InvalidOption {
+            field: match invalid.field {
+                "brokers" => "address",
+                "replication" => "replication_factor",
+                field => field,
+            },
+            ..invalid
+        })?;
+        Ok(options)
+    }
+
     /// Names the topic: two tasks that write the same collections there would double them.
     pub fn name(&self) -> String {
         let mut brokers: Vec<_> = self.address.split(',').map(str::trim).collect();
         brokers.sort_unstable();
         format!("kafka://{}/{}", brokers.join(","), self.topic)
+    }
+}
+
+/// The first is the default.
+fn one_of<T: Copy>(
+    field: &'static str,
+    given: &str,
+    words: [(&str, T); 2],
+) -> Result<T, InvalidOption> {
+    let found = words.iter().find(|(word, _)| given.is_empty() || given == *word);
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| InvalidOption {
+        field,
+        problem: format!("{given:?} is not known"),
+        remedy: format!("write {} or {}", words[0].0, words[1].0),
+    })
+}
+
+fn number(field: &'static str, given: i64) -> Result<Option<u16>, InvalidOption> {
+    match u16::try_from(given) {
+        Ok(number) => Ok(Some(number).filter(|number| *number > 0)),
+        Err(_) => Err(InvalidOption {
+            field,
+            problem: format!("{given} is not possible"),
+            remedy: "write a number from 1 to 65535, or 0 for the broker's default".into(),
+        }),
     }
 }
 

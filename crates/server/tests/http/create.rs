@@ -42,9 +42,14 @@ async fn every_check_of_the_target_has_the_words_of_the_go_tool() {
         |param: Value| with(json!({"milvus_connect_param": null, "kafka_connect_param": param}));
     let uri = "the milvus uri is invalid, nothing may follow the port: \
                write it as http(s)://host:port";
-    let later = "kafka_connect_param: a Kafka target is not supported yet by this version, \
-                 give milvus_connect_param";
     let both = with(json!({"kafka_connect_param": kafka}));
+    let odd = |key: &str, value: Value| {
+        let mut odd = kafka.clone();
+        odd[key] = value;
+        only_kafka(odd)
+    };
+    let format = r#"kafka_connect_param.format is invalid, "avro" is not known"#;
+    let partitions = "kafka_connect_param.partitions is invalid, -1 is not possible";
     let login = "cannot set only one of the milvus username and password";
     let timeout = "the milvus connect timeout is less zero";
     refused(&[
@@ -56,7 +61,8 @@ async fn every_check_of_the_target_has_the_words_of_the_go_tool() {
         (milvus(json!({"uri": "t", "connect_timeout": -1})), timeout),
         (milvus(json!({"uri": "http://t:1/x"})), uri),
         (only_kafka(json!({"address": "b"})), "the kafka topic is empty"),
-        (only_kafka(kafka), later),
+        (odd("format", json!("avro")), format),
+        (odd("partitions", json!(-1)), partitions),
         (with(json!({"buffer_config": {"period": -1}})), "the cache period is less zero"),
         (with(json!({"buffer_config": {"size": -1}})), "the cache size is less zero"),
     ])

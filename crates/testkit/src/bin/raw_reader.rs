@@ -5,10 +5,10 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use testkit::raw_reader::RawRead;
 
-/// Reads Kafka topics from beginning to end and does nothing with them.
+/// Reads the topics of a Kafka or a Pulsar from beginning to end and does nothing with them.
 #[derive(Parser)]
 struct Arguments {
-    /// The broker list.
+    /// The broker list of a Kafka, or the address of a Pulsar.
     #[arg(long)]
     brokers: String,
     /// A topic; may be given several times.

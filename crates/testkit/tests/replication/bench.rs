@@ -77,6 +77,15 @@ impl Bench {
         task
     }
 
+    /// Creates a task from its whole request, and waits until it has begun.
+    pub(crate) async fn task_as(&mut self, request: Value) -> String {
+        let created = self.service.api().request("create", request).await.unwrap();
+        let task = created["task_id"].as_str().unwrap().to_owned();
+        self.tasks.push(task.clone());
+        self.service.api().wait_begun(&task, READY_WITHIN).await.unwrap();
+        task
+    }
+
     /// A task that the test has deleted.
     pub(crate) fn forget(&mut self, task: &str) {
         self.tasks.retain(|known| known != task);

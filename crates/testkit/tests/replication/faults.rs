@@ -66,7 +66,7 @@ async fn nothing_is_left_at(queue: &Broker) {
 }
 
 /// Waits until everything that the source had written at a moment is stored as done.
-async fn gets_beyond(bench: &Bench, task: &str, moment_ms: u64) {
+pub(crate) async fn gets_beyond(bench: &Bench, task: &str, moment_ms: u64) {
     wait::until(format!("progress beyond {moment_ms}"), EQUAL_WITHIN, || async {
         let position = bench.service.api().position(task).await?;
         let channels = position["positions"].as_array().context("no position")?;

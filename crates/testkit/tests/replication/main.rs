@@ -11,6 +11,7 @@ mod bench;
 mod churn;
 mod collections;
 mod faults;
+mod kafka_sink;
 mod load;
 mod naming;
 mod requests;

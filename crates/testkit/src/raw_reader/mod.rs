@@ -1,17 +1,13 @@
-//! The yardstick of the benchmark: reads topics from beginning to end with librdkafka and does
-//! nothing with what it reads. Never decodes, never commits an offset.
+//! The yardstick of the benchmark: reads topics from beginning to end with the queue's client and
+//! does nothing with what it reads. Never decodes, never commits an offset.
 
-use crate::process::{built_program, usage_of_this};
+mod kafka;
+mod pulsar;
+
+use crate::process::{Usage, built_program, usage_of_this};
 use anyhow::{Context, Result, ensure};
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
-use rdkafka::{Offset, TopicPartitionList};
 use std::process::Command;
 use std::time::{Duration, Instant};
-
-/// Milvus uses one partition per topic.
-const PARTITION: i32 = 0;
 
 /// How long the broker may take to answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -22,11 +18,11 @@ const STALL: Duration = Duration::from_secs(30);
 /// What is read, and how.
 #[derive(Clone, Debug)]
 pub struct RawRead {
-    /// The broker list.
+    /// The broker list of a Kafka, or the address of a Pulsar, which begins with `pulsar`.
     pub brokers: String,
     /// The topics; each has one partition.
     pub topics: Vec<String>,
-    /// Settings of librdkafka, those of the service.
+    /// Settings of librdkafka, those of the service. A Pulsar has none.
     pub settings: Vec<(String, String)>,
 }
 
@@ -84,44 +80,7 @@ impl RawRead {
     /// # Errors
     /// If the broker does not answer, or stops to answer.
     pub fn run(&self) -> Result<RawResult> {
-        let consumer: BaseConsumer = self.config().create().context("librdkafka's settings")?;
-        let mut left = 0;
-        let mut ends = std::collections::HashMap::new();
-        let mut all = TopicPartitionList::new();
-        for topic in &self.topics {
-            let marks = consumer.fetch_watermarks(topic, PARTITION, ANSWER_WITHIN);
-            let (low, high) = marks.with_context(|| format!("the size of {topic}"))?;
-            if high > low {
-                all.add_partition_offset(topic, PARTITION, Offset::Offset(low))?;
-                ends.insert(topic.as_str(), high);
-                left += 1;
-            }
-        }
-        let before = usage_of_this()?;
-        let begun = Instant::now();
-        consumer.assign(&all).context("assign the topics")?;
-        let mut result = RawResult::default();
-        let mut last = Instant::now();
-        while left > 0 {
-            let Some(polled) = consumer.poll(Duration::from_millis(100)) else {
-                ensure!(last.elapsed() < STALL, "nothing came for {STALL:?}, {left} topics left");
-                continue;
-            };
-            let message = polled.context("read")?;
-            let end = ends.get(message.topic()).copied().unwrap_or(0);
-            // What came after we began is not ours to count.
-            if message.offset() < end {
-                result.messages += 1;
-                result.bytes += message.payload_len() as u64;
-                left -= usize::from(message.offset() + 1 == end);
-            }
-            last = Instant::now();
-        }
-        result.seconds = begun.elapsed().as_secs_f64();
-        let after = usage_of_this()?;
-        result.cpu_seconds = (after.cpu - before.cpu).as_secs_f64();
-        result.peak_bytes = after.peak_bytes;
-        Ok(result)
+        if self.brokers.starts_with("pulsar") { pulsar::read(self) } else { kafka::read(self) }
     }
 
     /// The same in the program `raw-reader` that Cargo has built, so that its processor time and
@@ -144,17 +103,24 @@ impl RawRead {
         let line = serde_json::from_slice(&output.stdout).context("the raw reader's answer")?;
         RawResult::from_json(&line).context("the raw reader's answer lacks something")
     }
+}
 
-    fn config(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            // librdkafka wants a group, even if nobody ever joins it.
-            .set("group.id", "raw-reader")
-            .set("enable.auto.commit", "false");
-        for (key, value) in &self.settings {
-            config.set(key, value);
-        }
-        config
+/// Measures a reading from the first request for messages on.
+struct Clock {
+    begun: Instant,
+    before: Usage,
+}
+
+impl Clock {
+    fn start() -> Result<Self> {
+        Ok(Self { before: usage_of_this()?, begun: Instant::now() })
+    }
+
+    /// The figures of what was read until now.
+    fn stop(&self, messages: u64, bytes: u64) -> Result<RawResult> {
+        let seconds = self.begun.elapsed().as_secs_f64();
+        let after = usage_of_this()?;
+        let cpu_seconds = (after.cpu - self.before.cpu).as_secs_f64();
+        Ok(RawResult { messages, bytes, seconds, cpu_seconds, peak_bytes: after.peak_bytes })
     }
 }

@@ -1,0 +1,70 @@
+//! The marks of the last appends, in memory and as the text that an exact sink stores with its
+//! records. Never asks a broker.
+
+use replication::ports::MARKS;
+use std::collections::VecDeque;
+
+/// More than the contract asks for. A mark takes 17 bytes of the 4096 that the broker allows.
+const KEPT: usize = 4 * MARKS;
+
+/// The last marks, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    hashes: VecDeque<u64>,
+}
+
+impl Marks {
+    /// Whether a mark is among them.
+    pub(super) fn holds(&self, mark: &str) -> bool {
+        self.hashes.contains(&hash(mark.as_bytes()))
+    }
+
+    /// The same with one more, without the oldest if they are too many.
+    pub(super) fn with(&self, mark: &str) -> Self {
+        let mut more = self.clone();
+        more.hashes.push_back(hash(mark.as_bytes()));
+        while more.hashes.len() > KEPT {
+            more.hashes.pop_front();
+        }
+        more
+    }
+
+    /// As stored.
+    pub(super) fn text(&self) -> String {
+        let hashes: Vec<_> = self.hashes.iter().map(|hash| format!("{hash:016x}")).collect();
+        hashes.join(" ")
+    }
+
+    /// Reads what was stored; what is no mark is nobody's.
+    pub(super) fn of(text: &str) -> Self {
+        let hashes = text.split(' ').filter_map(|hash| u64::from_str_radix(hash, 16).ok());
+        Self { hashes: hashes.collect() }
+    }
+}
+
+/// FNV-1a of 64 bits: the same in every build, unlike the hashes of the standard library.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0100_0000_01b3;
+    bytes.iter().fold(OFFSET, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_marks_are_kept_and_survive_as_text() {
+        let marks = (0..100).fold(Marks::default(), |marks, n| marks.with(&format!("window {n}")));
+        assert!((100 - MARKS..100).all(|n| marks.holds(&format!("window {n}"))));
+        assert!(!marks.holds("window 3") && !marks.holds("window 100"));
+        assert!(marks.text().len() < 4096);
+        assert_eq!(Marks::of(&marks.text()), marks);
+        assert_eq!(Marks::of(""), Marks::default());
+    }
+
+    #[test]
+    fn the_hash_is_the_same_in_every_build() {
+        assert_eq!(hash(b"a"), 0xaf63_dc4c_8601_ec8c);
+    }
+}

@@ -1,0 +1,103 @@
+//! The names of topics, made of a template. Never asks a broker.
+
+use super::options::InvalidOption;
+
+/// Longer names are refused by Kafka.
+const NAME_BYTES_MAX: usize = 249;
+
+/// A part of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Task,
+    Database,
+    Collection,
+}
+
+/// A text with `{task}`, `{database}` and `{collection}` in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Template {
+    parts: Vec<Part>,
+}
+
+impl Template {
+    /// Reads the template of an option.
+    pub(super) fn new(field: &'static str, template: &str) -> Result<Self, InvalidOption> {
+        let remedy = "use letters, digits, `.`, `_`, `-`, and {task}, {database}, {collection}";
+        let refuse = |problem: String| Err(InvalidOption::new(field, problem, remedy));
+        let mut parts = Vec::new();
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            let Some((name, behind)) = after.split_once('}') else {
+                return refuse("a `{` is not closed".into());
+            };
+            parts.push(Part::Text(before.to_owned()));
+            parts.push(match name {
+                "task" => Part::Task,
+                "database" => Part::Database,
+                "collection" => Part::Collection,
+                _ => return refuse(format!("{{{name}}} stands for nothing")),
+            });
+            rest = behind;
+        }
+        if rest.contains('}') {
+            return refuse("a `}` is not opened".into());
+        }
+        parts.push(Part::Text(rest.to_owned()));
+        let made = Self { parts };
+        match made.name("t", "d", "c").as_str() {
+            "" => refuse("it is empty".into()),
+            name @ ("." | "..") => refuse(format!("Kafka allows no topic {name}")),
+            name if name.len() > NAME_BYTES_MAX => {
+                refuse(format!("Kafka allows {NAME_BYTES_MAX} bytes, these are {}", name.len()))
+            }
+            _ => Ok(made),
+        }
+    }
+
+    /// Whether the name depends on the collection or its database.
+    pub(super) fn names_collections(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Database | Part::Collection))
+    }
+
+    /// The topic's name: what Kafka does not allow becomes `_`, what is too long is cut.
+    pub(super) fn name(&self, task: &str, database: &str, collection: &str) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Task => task,
+            Part::Database => database,
+            Part::Collection => collection,
+        });
+        let allowed = |c: char| if is_allowed(c) { c } else { '_' };
+        parts.flat_map(str::chars).map(allowed).take(NAME_BYTES_MAX).collect()
+    }
+}
+
+fn is_allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_becomes_a_name_that_kafka_allows() {
+        let template = Template::new("topic", "cdc.{task}.{database}.{collection}-rows").unwrap();
+        assert_eq!(template.name("t1", "default", "bücher 2"), "cdc.t1.default.b_cher_2-rows");
+        assert!(template.names_collections());
+        assert_eq!(template.name("t", "d", &"x".repeat(300)).len(), NAME_BYTES_MAX);
+        let plain = Template::new("topic", "rows").unwrap();
+        assert_eq!(plain.name("t", "d", "c"), "rows");
+        assert!(!plain.names_collections());
+    }
+
+    #[test]
+    fn a_template_that_means_nothing_is_refused() {
+        for template in ["", ".", "{shard}", "{task", "task}", "{}", "{ task }"] {
+            let refused = Template::new("topic", template).unwrap_err();
+            assert_eq!(refused.field, "topic", "{template}");
+            assert!(refused.remedy.contains("{task}"), "{refused}");
+        }
+    }
+}

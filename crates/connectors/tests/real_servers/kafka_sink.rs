@@ -1,0 +1,524 @@
+//! The Kafka sink against a real broker.
+
+use crate::support::{own_kafka, shared_kafka, soon};
+use connectors::Secret;
+use connectors::kafka_sink::{Format, KafkaSink, KafkaSinkOptions};
+use lab::{Listener, Server};
+use milvus_wire::ids::CollectionId;
+use milvus_wire::message::decode;
+use milvus_wire::position::MessageId;
+use milvus_wire::proto::common::{MsgBase, MsgType};
+use milvus_wire::proto::msg::{DeleteRequest, InsertRequest};
+use milvus_wire::proto::schema::field_data::Field;
+use milvus_wire::proto::schema::i_ds::IdField;
+use milvus_wire::proto::schema::scalar_field::Data as Scalars;
+use milvus_wire::proto::schema::{FieldData, IDs, LongArray, ScalarField, StringArray};
+use milvus_wire::timestamp::Timestamp;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::Headers as _;
+use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use replication::error::Kind;
+use replication::merge::Read;
+use replication::ports::{Change, Ddl, Sink};
+use replication::route::{Place, Routed};
+use replication::window::Entry;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::spawn_blocking;
+
+/// One second after 1970.
+const TT: u64 = 1000 << 18;
+
+fn base(kind: MsgType, timestamp: u64) -> Option<MsgBase> {
+    Some(MsgBase { msg_type: kind.into(), timestamp, ..Default::default() })
+}
+
+/// Rows of the collection `shop.books`, each with a text of this size.
+fn insert(keys: &[i64], at: u64, text_bytes: usize) -> Routed {
+    let column = |field_id, name: &str, data| FieldData {
+        field_id,
+        field_name: name.into(),
+        field: Some(Field::Scalars(ScalarField { data: Some(data), ..Default::default() })),
+        ..Default::default()
+    };
+    let texts = vec!["x".repeat(text_bytes); keys.len()];
+    let request = InsertRequest {
+        base: base(MsgType::Insert, at),
+        shard_name: "dml_3_7v0".into(),
+        partition_name: "_default".into(),
+        collection_id: 7,
+        timestamps: vec![at; keys.len()],
+        num_rows: keys.len() as u64,
+        fields_data: vec![
+            column(100, "id", Scalars::LongData(LongArray { data: keys.to_vec() })),
+            column(101, "text", Scalars::StringData(StringArray { data: texts })),
+        ],
+        ..Default::default()
+    };
+    routed(&request, at)
+}
+
+fn delete(keys: &[i64], at: u64) -> Routed {
+    let request = DeleteRequest {
+        base: base(MsgType::Delete, at),
+        shard_name: "dml_3_7v0".into(),
+        collection_id: 7,
+        timestamps: vec![at; keys.len()],
+        num_rows: keys.len() as i64,
+        primary_keys: Some(IDs { id_field: Some(IdField::IntId(LongArray { data: keys.into() })) }),
+        ..Default::default()
+    };
+    routed(&request, at)
+}
+
+fn place() -> Place {
+    Place {
+        database: "shop".into(),
+        name: "books".into(),
+        id: CollectionId(7),
+        vchannels: vec!["dml_3_7v0".into()],
+        lanes: vec!["dml_3".into()],
+        primary_key: 100,
+        key_name: "id".into(),
+    }
+}
+
+fn routed(message: &impl prost::Message, seq: u64) -> Routed {
+    let entry = Entry {
+        seq,
+        id: MessageId(seq.to_le_bytes().to_vec().into()),
+        order: Timestamp(seq),
+        message: decode(message.encode_to_vec().into()).unwrap(),
+    };
+    let read = Read { channel: "dml_3".into(), entry };
+    Routed { read, place: Arc::new(place()), shard: 0, partition: None }
+}
+
+/// Not what a task sends: the rows of one message under one mark.
+async fn append(sink: &KafkaSink, mark: &str, routed: &[Routed]) -> replication::error::Result<()> {
+    let changes: Vec<_> = routed.iter().map(Change::Message).collect();
+    sink.append(mark, &changes).await
+}
+
+fn by_row(task: &str, broker: &str) -> KafkaSinkOptions {
+    KafkaSinkOptions {
+        format: Format::ChangeEvent,
+        ..KafkaSinkOptions::new(task, broker, "{task}.{database}.{collection}")
+    }
+}
+
+async fn opened(options: KafkaSinkOptions) -> KafkaSink {
+    let sink = KafkaSink::new(options).unwrap();
+    soon(sink.open()).await.unwrap();
+    sink
+}
+
+/// A record as a reader gets it.
+#[derive(Clone, Debug)]
+struct Got {
+    partition: i32,
+    key: String,
+    value: Option<Value>,
+    headers: Vec<(String, String)>,
+}
+
+impl Got {
+    fn op(&self) -> &str {
+        self.value.as_ref().map_or("tombstone", |value| value["op"].as_str().unwrap())
+    }
+
+    fn id(&self) -> i64 {
+        serde_json::from_str::<Value>(&self.key).unwrap()["id"].as_i64().unwrap()
+    }
+}
+
+/// All records of a topic that are committed, each partition up to its end.
+async fn read(broker: &str, topic: &str) -> Vec<Got> {
+    read_with(broker, topic, "read_committed").await
+}
+
+async fn read_with(broker: &str, topic: &str, isolation: &'static str) -> Vec<Got> {
+    let (broker, topic) = (broker.to_owned(), topic.to_owned());
+    spawn_blocking(move || read_blocking(&broker, &topic, isolation)).await.unwrap()
+}
+
+fn read_blocking(broker: &str, topic: &str, isolation: &str) -> Vec<Got> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("group.id", "reader")
+        .set("isolation.level", isolation)
+        .set("enable.partition.eof", "true")
+        .set("enable.auto.commit", "false")
+        .create()
+        .unwrap();
+    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
+    let partitions = metadata.topics()[0].partitions().len();
+    let mut all = TopicPartitionList::new();
+    for partition in 0..partitions {
+        all.add_partition_offset(topic, partition as i32, Offset::Beginning).unwrap();
+    }
+    consumer.assign(&all).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let (mut got, mut ended) = (Vec::new(), 0);
+    while ended < partitions {
+        assert!(Instant::now() < deadline, "{topic} is not read to its end");
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Ok(record)) => got.push(Got {
+                partition: record.partition(),
+                key: String::from_utf8(record.key().unwrap_or_default().to_vec()).unwrap(),
+                value: record.payload().map(|value| serde_json::from_slice(value).unwrap()),
+                headers: headers_of(&record),
+            }),
+            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
+            _ => {}
+        }
+    }
+    got
+}
+
+fn headers_of(record: &rdkafka::message::BorrowedMessage<'_>) -> Vec<(String, String)> {
+    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
+    let headers = record.headers().map(|headers| headers.iter().collect()).unwrap_or(vec![]);
+    headers.into_iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+}
+
+/// Reads until it has so many committed records: a transaction shows a moment behind its commit.
+async fn read_when(broker: &str, topic: &str, count: usize) -> Vec<Got> {
+    soon(async {
+        loop {
+            let got = read(broker, topic).await;
+            if got.len() >= count {
+                return got;
+            }
+        }
+    })
+    .await
+}
+
+/// Waits until the topic holds something, committed or not.
+async fn wait_for_any(broker: &str, topic: &str) {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", broker)
+        .set("group.id", "watcher")
+        .set("isolation.level", "read_uncommitted")
+        .create()
+        .unwrap();
+    let topic = topic.to_owned();
+    let wait = spawn_blocking(move || {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            match consumer.fetch_watermarks(&topic, 0, Duration::from_millis(500)) {
+                Ok((_, end)) if end > 0 => return,
+                _ => {}
+            }
+        }
+        panic!("nothing arrives in {topic}");
+    });
+    wait.await.unwrap();
+}
+
+fn keys(got: &[Got]) -> Vec<i64> {
+    got.iter().map(Got::id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_arrive_in_the_order_of_their_key_with_topics_as_asked_for() {
+    let broker = shared_kafka().broker();
+    let options = KafkaSinkOptions {
+        partitions: Some(4),
+        tombstones: true,
+        progress_every: Duration::ZERO,
+        ..by_row("ordered", &broker)
+    };
+    let sink = opened(options).await;
+    let keys: Vec<_> = (0..100).collect();
+    let changes: Vec<_> = (0..5_u64)
+        .flat_map(|round| {
+            let at = TT + 2 * round;
+            [delete(&keys, at), insert(&keys, at + 1, 10)]
+        })
+        .collect();
+    soon(append(&sink, "1", &changes)).await.unwrap();
+    let ddl = Ddl::CreateDatabase("shop".into());
+    let channels = [Arc::from("dml_3")];
+    let tick = Change::Tick { channels: &channels, at: Timestamp(TT + 50) };
+    soon(sink.append("2", &[Change::Request(&ddl, Timestamp(TT)), tick])).await.unwrap();
+    assert!(sink.holds("1") && sink.holds("2") && !sink.holds("3") && !sink.is_exact());
+
+    let got = read(&broker, "ordered.shop.books").await;
+    assert_eq!(got.len(), 100 * 5 * 3);
+    let mut by_key: BTreeMap<i64, Vec<&Got>> = BTreeMap::new();
+    for record in &got {
+        by_key.entry(record.id()).or_default().push(record);
+    }
+    assert_eq!(by_key.len(), 100);
+    let mut partitions: Vec<_> = got.iter().map(|record| record.partition).collect();
+    partitions.sort_unstable();
+    partitions.dedup();
+    assert_eq!(partitions, [0, 1, 2, 3]);
+    for records in by_key.values() {
+        assert!(records.iter().all(|record| record.partition == records[0].partition));
+        let ops: Vec<_> = records.iter().map(|record| record.op()).collect();
+        assert_eq!(ops, ["d", "tombstone", "c"].repeat(5));
+        let headers: BTreeMap<_, _> = records[2].headers.iter().cloned().collect();
+        assert_eq!(headers["milvus.channel"], "dml_3");
+        assert_eq!(headers["milvus.tt"], (TT + 1).to_string());
+        assert_eq!(headers["milvus.row"], records[2].id().to_string());
+    }
+    let events = read(&broker, "ordered.events").await;
+    let kinds: Vec<_> = events.iter().map(|e| e.value.as_ref().unwrap()["type"].clone()).collect();
+    assert_eq!(kinds, ["create_database", "progress"]);
+    assert!(events.iter().all(|event| event.partition == 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_go_tools_format_arrives_split_and_in_order() {
+    let broker = shared_kafka().broker();
+    let options = KafkaSinkOptions {
+        record_bytes: 100_000,
+        partitions: Some(3),
+        ..KafkaSinkOptions::new("go", &broker, "{task}.replicate")
+    };
+    let sink = opened(options).await;
+    let rows: Vec<_> = (0..50).map(|key| insert(&[key], TT + key as u64, 20_000)).collect();
+    let mut changes: Vec<_> = rows.iter().map(Change::Message).collect();
+    let channels = [Arc::from("dml_3")];
+    changes.push(Change::Tick { channels: &channels, at: Timestamp(TT + 99) });
+    soon(sink.append("1", &changes)).await.unwrap();
+    let got = read(&broker, "go.replicate").await;
+    assert!(got.len() > 10, "{}", got.len());
+    let mut last = 0;
+    for record in &got {
+        assert_eq!(record.partition, got[0].partition);
+        let value = record.value.as_ref().unwrap();
+        assert_eq!(value["info"], "replicate message");
+        let data: Value = serde_json::from_str(value["data"].as_str().unwrap()).unwrap();
+        assert_eq!(data["ChannelName"], "dml_3");
+        let begin = data["BeginTs"].as_u64().unwrap();
+        assert!(begin > last);
+        last = data["EndTs"].as_u64().unwrap();
+    }
+    assert_eq!(last, TT + 99);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_killed_and_comes_back_in_an_append_loses_nothing() {
+    let (mut server, _run) = own_kafka(lab::KafkaOptions::default());
+    let broker = server.broker();
+    let sink = opened(by_row("killed", &broker)).await;
+    let rows: Vec<_> = (0..600).map(|key| insert(&[key], TT + key as u64, 200_000)).collect();
+    let appending = tokio::spawn(async move {
+        append(&sink, "1", &rows).await.unwrap();
+        sink
+    });
+    wait_for_any(&broker, "killed.shop.books").await;
+    let server = spawn_blocking(move || {
+        server.kill().unwrap();
+        server
+    });
+    let mut server = server.await.unwrap();
+    assert!(!appending.is_finished(), "the append was over before the broker was killed");
+    let server = spawn_blocking(move || {
+        server.bring_back().unwrap();
+        server
+    });
+    let _server = server.await.unwrap();
+    let sink = tokio::time::timeout(Duration::from_secs(120), appending).await.unwrap().unwrap();
+    assert!(sink.holds("1"));
+    let got = read(&broker, "killed.shop.books").await;
+    assert_eq!(keys(&got), (0..600).collect::<Vec<_>>());
+}
+
+/// The broker is away while the append is cut off, so that much of it still waits to be sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_append_that_was_cut_off_comes_behind_the_next_open() {
+    let (mut server, _run) = own_kafka(lab::KafkaOptions::default());
+    let broker = server.broker();
+    let topic = "reopened.shop.books";
+    let sink = opened(by_row("reopened", &broker)).await;
+    let rows: Vec<_> = (0..600).map(|key| insert(&[key], TT, 200_000)).collect();
+    let kill_in_the_middle = async {
+        wait_for_any(&broker, topic).await;
+        spawn_blocking(move || {
+            server.kill().unwrap();
+            server
+        })
+        .await
+        .unwrap()
+    };
+    let mut server = tokio::select! {
+        biased;
+        server = kill_in_the_middle => server,
+        done = append(&sink, "1", &rows) => panic!("over before it was cut off: {done:?}"),
+    };
+    let back = spawn_blocking(move || {
+        server.bring_back().unwrap();
+        server
+    });
+    let _server = back.await.unwrap();
+    assert_eq!(append(&sink, "2", &[]).await.unwrap_err().kind, Kind::Transient);
+    soon(sink.open()).await.unwrap();
+    assert!(!sink.holds("1"));
+    // A producer that was left over would have connected again by the end of this.
+    let until = Instant::now() + Duration::from_secs(5);
+    let mut own = Vec::new();
+    while Instant::now() < until {
+        let key = 1000 + own.len() as i64;
+        soon(append(&sink, &key.to_string(), &[insert(&[key], TT, 10)])).await.unwrap();
+        own.push(key);
+        let got = keys(&read(&broker, topic).await);
+        let (before, behind) = got.split_at(got.len() - own.len());
+        assert_eq!(behind, own);
+        // What came of the first append is its beginning.
+        assert_eq!(before, (0..before.len() as i64).collect::<Vec<_>>());
+        assert!((1..600).contains(&before.len()), "{}", before.len());
+    }
+}
+
+fn exactly(task: &str, broker: &str) -> KafkaSinkOptions {
+    KafkaSinkOptions { exact: true, ..by_row(task, broker) }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_is_cut_off_leaves_nothing_and_marks_survive() {
+    let broker = shared_kafka().broker();
+    let first = opened(exactly("cut", &broker)).await;
+    assert!(first.is_exact() && !first.holds("1"));
+    // Something is in the topic only when the cut off append has begun.
+    let rows: Vec<_> = (0..400).map(|key| insert(&[key], TT, 200_000)).collect();
+    {
+        let cut_off = append(&first, "1", &rows);
+        tokio::select! {
+            biased;
+            () = wait_for_any(&broker, "cut.shop.books") => {}
+            done = cut_off => panic!("the append was over before it was cut off: {done:?}"),
+        }
+    }
+    assert!(!read_with(&broker, "cut.shop.books", "read_uncommitted").await.is_empty());
+    assert_eq!(append(&first, "2", &[]).await.unwrap_err().kind, Kind::Transient);
+
+    let second = opened(exactly("cut", &broker)).await;
+    assert!(!second.holds("1"));
+    for (mark, key) in [("1", 7), ("2", 8)] {
+        soon(append(&second, mark, &[insert(&[key], TT, 10)])).await.unwrap();
+    }
+    let got = read_when(&broker, "cut.shop.books", 2).await;
+    assert_eq!(keys(&got), [7, 8]);
+    let third = opened(exactly("cut", &broker)).await;
+    assert!(third.holds("1") && third.holds("2") && !third.holds("3"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_shuts_out_the_producer_before_it() {
+    let broker = shared_kafka().broker();
+    let first = opened(exactly("fenced", &broker)).await;
+    soon(append(&first, "1", &[insert(&[1], TT, 10)])).await.unwrap();
+    let second = opened(exactly("fenced", &broker)).await;
+    assert!(second.holds("1"));
+    let error = soon(append(&first, "2", &[insert(&[2], TT, 10)])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Transient, "{error:?}");
+    assert!(!first.holds("2"));
+    soon(append(&second, "3", &[insert(&[3], TT, 10)])).await.unwrap();
+    assert_eq!(keys(&read_when(&broker, "fenced.shop.books", 2).await), [1, 3]);
+    // And the other way round, as often as one likes.
+    soon(first.open()).await.unwrap();
+    assert!(first.holds("1") && first.holds("3") && !first.holds("2"));
+    soon(append(&first, "4", &[insert(&[4], TT, 10)])).await.unwrap();
+    assert!(soon(append(&second, "5", &[insert(&[5], TT, 10)])).await.is_err());
+    assert_eq!(keys(&read_when(&broker, "fenced.shop.books", 3).await), [1, 3, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_is_all_or_nothing_with_its_records() {
+    let broker = shared_kafka().broker();
+    let sink = opened(exactly("whole", &broker)).await;
+    let good = insert(&[1], TT, 10);
+    let large = insert(&[2], TT, 17 << 20);
+    let error = soon(append(&sink, "1", &[good.clone(), large])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(!sink.holds("1"));
+    soon(sink.open()).await.unwrap();
+    assert!(!sink.holds("1"));
+    // Neither does it leave anything if a later message can't be shown.
+    let mut unreadable = good.clone();
+    unreadable.place = Arc::new(Place { primary_key: 999, ..place() });
+    let error = soon(append(&sink, "1", &[good, unreadable])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    soon(sink.open()).await.unwrap();
+    assert!(!sink.holds("1"));
+    for n in 2..40 {
+        soon(append(&sink, &n.to_string(), &[insert(&[n], TT, 10)])).await.unwrap();
+    }
+    assert_eq!(
+        keys(&read_when(&broker, "whole.shop.books", 38).await),
+        (2..40).collect::<Vec<_>>()
+    );
+    soon(sink.open()).await.unwrap();
+    assert!((24..40).all(|n| sink.holds(&n.to_string())) && !sink.holds("1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_large_is_permanent_and_says_what_to_raise() {
+    let broker = shared_kafka().broker();
+    let sink = opened(by_row("large", &broker)).await;
+    let error = soon(append(&sink, "1", &[insert(&[1], TT, 17 << 20)])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains("message.max.bytes"), "{error}");
+    assert!(error.what.contains("large.shop.books"), "{error}");
+    soon(sink.open()).await.unwrap();
+    soon(append(&sink, "2", &[insert(&[2], TT, 10)])).await.unwrap();
+    assert_eq!(keys(&read(&broker, "large.shop.books").await), [2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_password_lets_in_and_a_wrong_one_is_told() {
+    let property =
+        |key: &str, value: &str| (format!("listener.name.closed.{key}"), value.to_owned());
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                 user_cdc=\"right\" user_guest=\"right\";";
+    let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    let (server, _run) = own_kafka(lab::KafkaOptions {
+        listeners: vec![Listener { name: "CLOSED".into(), protocol: "SASL_PLAINTEXT".into() }],
+        properties: vec![
+            property("sasl.enabled.mechanisms", "PLAIN"),
+            property("plain.sasl.jaas.config", login),
+            ("authorizer.class.name".into(), authorizer.into()),
+            ("super.users".into(), "User:ANONYMOUS;User:cdc".into()),
+        ],
+        ..lab::KafkaOptions::default()
+    });
+    let with = |password: &str| KafkaSinkOptions {
+        sasl_username: "cdc".into(),
+        sasl_password: Secret::new(password),
+        ..exactly("closed", &server.listener("CLOSED").unwrap())
+    };
+    let sink = opened(with("right")).await;
+    soon(append(&sink, "1", &[insert(&[1], TT, 10)])).await.unwrap();
+    assert_eq!(keys(&read_when(&server.broker(), "closed.shop.books", 1).await), [1]);
+
+    let error = soon(KafkaSink::new(with("wrong")).unwrap().open()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains("Check user name, password"), "{error}");
+
+    // Who may log in may not write yet.
+    let guest = |exact| KafkaSinkOptions { sasl_username: "guest".into(), exact, ..with("right") };
+    let error = soon(KafkaSink::new(guest(true)).unwrap().open()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains("transactional id"), "{error}");
+    let sink = opened(guest(false)).await;
+    let error = soon(append(&sink, "1", &[insert(&[1], TT, 10)])).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains("allow"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_is_away_is_transient() {
+    let port = lab::claim_port().unwrap();
+    let sink = KafkaSink::new(by_row("away", &port.address())).unwrap();
+    assert_eq!(append(&sink, "1", &[]).await.unwrap_err().kind, Kind::Transient);
+    let error = soon(sink.open()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Transient, "{error:?}");
+}

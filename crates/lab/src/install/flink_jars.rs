@@ -1,0 +1,44 @@
+//! Apache Flink from Maven: the jars that run an SQL script in one Java machine. There is no
+//! distribution among the packages, so the settings are made by whoever runs a script.
+
+use std::path::Path;
+
+use super::maven;
+use super::stamp::{Folder, Part};
+use crate::error::Result;
+
+const VERSION: &str = "1.20.3";
+
+/// Has releases of its own, each for one line of Flink.
+const KAFKA_CONNECTOR_VERSION: &str = "3.4.0-1.20";
+
+const LOG4J_VERSION: &str = "2.24.3";
+
+pub(super) const PART: Part = Part { name: "flink", version: VERSION };
+
+pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
+    super::write(&unfinished.join("pom.xml"), &pom())?;
+    maven::download(folder, unfinished)
+}
+
+fn pom() -> String {
+    const FLINK: &str = "org.apache.flink";
+    maven::pom(
+        "flink",
+        "",
+        &[
+            (FLINK, "flink-sql-client", VERSION),
+            // What the client takes from Flink's distribution, where it is no dependency.
+            (FLINK, "flink-sql-gateway", VERSION),
+            (FLINK, "flink-table-planner-loader", VERSION),
+            (FLINK, "flink-table-runtime", VERSION),
+            (FLINK, "flink-clients", VERSION),
+            // The client does not start without one class of it, whatever the script says.
+            (FLINK, "flink-python", VERSION),
+            (FLINK, "flink-json", VERSION),
+            (FLINK, "flink-connector-base", VERSION),
+            (FLINK, "flink-connector-kafka", KAFKA_CONNECTOR_VERSION),
+            ("org.apache.logging.log4j", "log4j-slf4j-impl", LOG4J_VERSION),
+        ],
+    )
+}
