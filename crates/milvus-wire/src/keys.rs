@@ -53,6 +53,12 @@ impl Keys {
         format!("{}{collection}/", self.under("functions/"))
     }
 
+    /// The prefix of all aliases, of every database. Source: `BuildAliasKeyWithDB`. The layouts of before
+    /// 2.2.9 are not read, as their collections are not.
+    pub fn aliases(&self) -> String {
+        self.under("database/aliases/")
+    }
+
     /// The prefix of all indexes, of every collection. Source: `util.FieldIndexPrefix`.
     pub fn all_indexes(&self) -> String {
         self.beside("field-index/")
@@ -102,6 +108,12 @@ impl Keys {
         Some((CollectionId(collection.parse().ok()?), PartitionId(partition.parse().ok()?)))
     }
 
+    /// The database and the name of an alias's key.
+    pub fn parse_alias_key<'a>(&self, key: &'a str) -> Option<(DatabaseId, &'a str)> {
+        let (database, name) = key.strip_prefix(&self.aliases())?.split_once('/')?;
+        Some((DatabaseId(database.parse().ok()?), name))
+    }
+
     /// The collection of an index's or load record's key.
     pub fn parse_serving_key(&self, key: &str) -> Option<CollectionId> {
         let of_part = |prefix: String| Some(key.strip_prefix(&prefix)?.split_once('/')?.0);
@@ -143,6 +155,9 @@ mod tests {
         );
         let database = format!("{}7", keys.databases());
         assert_eq!(keys.parse_database_key(&database), Some(DatabaseId(7)));
+        let alias = "by-dev/meta/root-coord/database/aliases/1/x";
+        assert_eq!(keys.parse_alias_key(alias), Some((DatabaseId(1), "x")));
+        assert_eq!(keys.parse_alias_key(&key), None);
     }
 
     #[test]

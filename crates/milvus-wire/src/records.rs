@@ -103,3 +103,12 @@ pub(crate) struct PartitionLoadInfo {
     #[prost(int64, tag = "2")]
     pub(crate) partition_id: i64,
 }
+
+/// `etcdpb.AliasInfo`.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(crate) struct AliasInfo {
+    #[prost(string, tag = "1")]
+    pub(crate) alias_name: String,
+    #[prost(int64, tag = "2")]
+    pub(crate) collection_id: i64,
+}

@@ -1,12 +1,12 @@
-//! Reads how a collection is served, as Milvus's data and query coordinators keep it in etcd (2.3 to
-//! 2.5): its indexes and what of it is loaded.
+//! Reads how a collection is served, as Milvus's coordinators keep it in etcd (2.3 to 2.5): its indexes,
+//! what of it is loaded, and its aliases.
 //! Never talks to etcd: bytes in, values out.
 
 use crate::catalog::record;
 use crate::error::DecodeError;
-use crate::ids::{CollectionId, PartitionId};
+use crate::ids::{CollectionId, DatabaseId, PartitionId};
 use crate::proto::common::KeyValuePair;
-use crate::records::{CollectionLoadInfo, FieldIndex, PartitionLoadInfo};
+use crate::records::{AliasInfo, CollectionLoadInfo, FieldIndex, PartitionLoadInfo};
 use std::collections::BTreeSet;
 
 /// An index.
@@ -42,6 +42,28 @@ pub struct Serving {
     /// The loaded partitions. There may be fewer than the collection has although it was loaded as
     /// a whole: some may have been released. Source: `ReleasePartitionJob`.
     pub partitions: BTreeSet<PartitionId>,
+}
+
+/// Another name of a collection, of which there is one in a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// The database, from the record's key.
+    pub database: DatabaseId,
+    /// The name.
+    pub name: String,
+    /// The collection that has it now.
+    pub collection: CollectionId,
+}
+
+/// Reads whose an alias is; `None` if it has been dropped.
+pub fn decode_alias(bytes: &[u8]) -> Result<Option<CollectionId>, DecodeError> {
+    const WHAT: &str = "an alias's record";
+    match record::<AliasInfo>(WHAT, bytes)? {
+        Some(AliasInfo { collection_id: 0, .. }) => {
+            Err(DecodeError::Missing { message: WHAT, what: "a collection" })
+        }
+        info => Ok(info.map(|info| CollectionId(info.collection_id))),
+    }
 }
 
 /// Reads an index's record; `None` if it has been dropped.
@@ -128,6 +150,14 @@ mod tests {
         let dropped = FieldIndex { deleted: true, ..index(user) };
         assert_eq!(decode_index(&dropped.encode_to_vec()).unwrap(), None);
         assert!(decode_index(&[0x0a, 0xff]).is_err());
+    }
+
+    #[test]
+    fn an_alias_has_a_collection_until_it_is_dropped() {
+        let info = AliasInfo { alias_name: "x".into(), collection_id: 7 }.encode_to_vec();
+        assert_eq!(decode_alias(&info).unwrap(), Some(CollectionId(7)));
+        assert_eq!(decode_alias(&crate::catalog::TOMBSTONE).unwrap(), None);
+        assert!(decode_alias(&[]).is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::error::Result;
 use crate::into_log::next_key;
 use crate::log;
 use crate::ports::{Store, Transaction};
+use crate::selection::Names;
 use crate::stored::{self, decode, encode, load_one};
 use crate::window::Position;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
@@ -66,7 +67,7 @@ pub struct Covered {
     pub id: CollectionId,
     /// The source's database.
     pub database: String,
-    /// Its name on the source.
+    /// Its name on the source, as far as the target has followed it.
     pub name: String,
     /// When it was created on the source.
     #[serde(with = "stored::timestamp")]
@@ -85,6 +86,36 @@ pub struct Covered {
     pub key_name: String,
     /// Whether the target has it.
     pub stage: Stage,
+    /// How far the target follows its name.
+    #[serde(default)]
+    pub naming: Naming,
+    /// The target that it goes to; empty if no other task could write there, or not known.
+    #[serde(default)]
+    pub target: String,
+}
+
+/// How far the target follows a collection's name, which the source may change (`rename`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Naming {
+    /// Another collection had the name on the target that it should have, so it has one of its own
+    /// there until that is free.
+    pub parked: bool,
+    /// What the target calls it by now, or is about to: stored before the target is asked.
+    pub next: Option<Called>,
+    /// When the target was asked last: later each time.
+    #[serde(with = "stored::timestamp")]
+    pub asked: Timestamp,
+}
+
+/// A name for a collection, as the source has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Called {
+    /// The source's database.
+    pub database: String,
+    /// Its name on the source.
+    pub name: String,
+    /// The target is to give it a name of its own for now.
+    pub parked: bool,
 }
 
 /// How a collection gets to the target.
@@ -103,6 +134,13 @@ impl Covered {
     /// Whether the target has it.
     pub fn is_live(&self) -> bool {
         self.stage == Stage::Live
+    }
+
+    /// The target's database and what it is called there.
+    pub fn on_target(&self, names: &Names) -> (String, String) {
+        let (database, name) = names.collection(&self.database, &self.name);
+        let parked = self.naming.parked.then(|| format!("milvus_cdc_{}", self.id));
+        (database.to_owned(), parked.unwrap_or_else(|| name.to_owned()))
     }
 
     /// The source's physical channels.
@@ -230,4 +268,22 @@ pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
 /// A partition of a pending drop.
 pub fn pending_partition(pending: &Pending) -> Option<(PartitionId, &str)> {
     pending.partition.as_ref().map(|(id, name)| (PartitionId(*id), name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_collection_of_before_names_were_followed_is_read_and_a_parked_one_has_a_name_of_its_own() {
+        let old = br#"{"id":7,"database":"d","name":"n","created":1,"vchannels":[],"from":{},
+            "primary_key":100,"stage":"live"}"#;
+        let mut covered: Covered = decode("k", old).unwrap();
+        assert_eq!(covered.naming, Naming::default());
+        let on_target = |covered: &Covered| covered.on_target(&Names::default());
+        assert_eq!(on_target(&covered), ("d".to_owned(), "n".to_owned()));
+        covered.naming.parked = true;
+        assert_eq!(on_target(&covered), ("d".to_owned(), "milvus_cdc_7".to_owned()));
+        assert_eq!(decode::<Covered>("k", &encode(&covered)).unwrap(), covered);
+    }
 }

@@ -2,10 +2,13 @@
 //! begins, then those the catalog or the log announces.
 //! Never touches rows; what it decides is stored before a row depends on it.
 
-use crate::checkpoint::{Checkpoint, Covered, From, Pending, Stage, collection_key};
+use crate::checkpoint::{
+    Called, Checkpoint, Covered, From, Naming, Pending, Stage, collection_key,
+};
 use crate::error::{Error, Result};
 use crate::lease;
 use crate::life::Ports;
+use crate::observer::Event;
 use crate::ports::{CatalogEvent, Ddl, Transaction};
 use crate::read::Channels;
 use crate::roster::Roster;
@@ -33,6 +36,8 @@ pub struct Cover {
     pub router: Router,
     /// Their channels.
     pub channels: Channels,
+    /// What the source calls collections by now that have another name on the target.
+    pub(crate) renamed: BTreeMap<CollectionId, Called>,
 }
 
 /// Waits for the catalog to announce something.
@@ -57,15 +62,16 @@ impl Cover {
         );
         let router = Router::new(ports.observer.clone(), task.names.clone());
         let roster = Roster::new(task.selection.clone(), collections);
-        Self { task, ports, roster, router, channels }
+        Self { task, ports, roster, router, channels, renamed: BTreeMap::new() }
     }
 
     /// Takes up what a stored task was doing.
     pub async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
         let ids: Vec<_> = self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
         for id in ids {
+            self.finish_rename(id).await?;
             let ended = checkpoint.pending.as_ref().is_some_and(|p| p.collection == id);
-            if !self.find_place(id).await? && !ended {
+            if !self.find_place(id).await? && !ended && !self.was_renamed_there(id).await? {
                 let covered = self.roster.get(id).map_or("", |c| &c.name).to_owned();
                 return Err(Error::permanent(format!(
                     "the collection {covered} was on the target and is gone there; delete the task \
@@ -107,7 +113,10 @@ impl Cover {
             };
             let existed = known.contains(&collection.id);
             let stage = if existed { Stage::Existing } else { Stage::Awaited };
-            self.roster.add(covered(collection, from, stage)?);
+            if self.claims(collection).await? {
+                let target = self.ports.destination.address().to_owned();
+                self.roster.add(Covered { target, ..covered(collection, from, stage)? });
+            }
         }
         for covered in self.roster.all() {
             covered.put(&self.task.id, &mut stored);
@@ -135,6 +144,7 @@ impl Cover {
                 Some(collection) if collection.state == State::Created => {
                     self.create(&collection).await?;
                     self.lives(id).await?;
+                    self.note_name(&collection);
                 }
                 _ => self.never_came_to_be(id).await?,
             }
@@ -146,10 +156,9 @@ impl Cover {
     pub async fn look(&mut self, event: CatalogEvent) -> Result<()> {
         match event {
             CatalogEvent::Collection(id) => {
-                if self.roster.get(id).is_none()
-                    && let Some(collection) = self.ports.catalog.collection(id).await?
-                {
+                if let Some(collection) = self.ports.catalog.collection(id).await? {
                     self.join(&collection).await?;
+                    self.note_name(&collection);
                 }
             }
             CatalogEvent::Partition(id) => self.learn_partitions(id).await?,
@@ -158,9 +167,8 @@ impl Cover {
             CatalogEvent::Resync => {
                 let snapshot = self.ports.catalog.snapshot().await?;
                 for collection in &snapshot.collections {
-                    if self.roster.get(collection.id).is_none() {
-                        self.join(collection).await?;
-                    }
+                    self.join(collection).await?;
+                    self.note_name(collection);
                 }
                 let live: Vec<_> =
                     self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
@@ -169,16 +177,23 @@ impl Cover {
                 }
             }
         }
-        Ok(())
+        self.follow_names().await
     }
 
     /// Begins to read a collection that came to be while the task runs. It is created on the target
-    /// when its CreateCollection message is met in the log.
+    /// when its CreateCollection message is met in the log. One that is known already has joined,
+    /// whatever it is called by now.
     async fn join(&mut self, collection: &Collection) -> Result<bool> {
-        if collection.state != State::Created || self.selector(collection).is_none() {
+        let is_known = self.roster.get(collection.id).is_some();
+        if is_known || collection.state != State::Created || self.selector(collection).is_none() {
             return Ok(false);
         }
+        if !self.claims(collection).await? {
+            return Ok(false);
+        }
+        let target = self.ports.destination.address().to_owned();
         let joined = covered(collection, starts(collection), Stage::Awaited)?;
+        let joined = Covered { target, ..joined };
         let mut open = Vec::new();
         for (channel, from) in &joined.from {
             let position = self.channels.position(channel).cloned();
@@ -214,6 +229,18 @@ impl Cover {
         Ok(true)
     }
 
+    /// Whether the collection may be the task's. A rename may have brought one into its selection that
+    /// another task has.
+    async fn claims(&self, collection: &Collection) -> Result<bool> {
+        let is_ours = self.ports.destination.claim(&self.task.id, collection.id).await?;
+        if !is_ours {
+            let name = collection.name();
+            tracing::warn!(task = %self.task.id, name, "another task has this collection, under its old name");
+            self.ports.observer.event(Event::Counted("of_another_task", 1));
+        }
+        Ok(is_ours)
+    }
+
     /// Joins what a round announces before the round is taken apart: a channel may have to be read
     /// again for it, and the round with it. Returns whether anything joined.
     pub async fn join_announced(&mut self, upto: Timestamp) -> Result<bool> {
@@ -246,14 +273,18 @@ impl Cover {
         if self.roster.get(id).is_none() {
             return Ok(());
         }
+        self.make_room(&collection).await?;
         self.create(&collection).await?;
-        self.lives(id).await
+        self.lives(id).await?;
+        self.note_name(&collection);
+        self.follow_names().await
     }
 
     async fn lives(&mut self, id: CollectionId) -> Result<()> {
         let mut stored = Transaction::default();
         if let Some(covered) = self.roster.get_mut(id) {
             covered.stage = Stage::Live;
+            self.ports.destination.address().clone_into(&mut covered.target);
             covered.put(&self.task.id, &mut stored);
         }
         self.save(stored).await
@@ -263,23 +294,26 @@ impl Cover {
     /// the target and died before it could store that; then its drop comes on the log.
     async fn never_came_to_be(&mut self, id: CollectionId) -> Result<()> {
         let Some(covered) = self.roster.get(id).cloned() else { return Ok(()) };
-        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let there = self.ports.destination.describe(&covered, (database, name)).await?;
+        let (database, name) = covered.on_target(self.router.names());
+        let there = self.ports.destination.describe(&covered, (&database, &name)).await?;
         if there.is_some_and(|there| there.created == covered.created) {
             self.find_place(id).await?;
             self.learn_partitions(id).await?;
             return self.lives(id).await;
         }
         tracing::info!(collection = %covered.name, %id, "collection was gone before it was created");
-        if self.ports.destination.forgets() {
-            let (database, name) = (database.to_owned(), name.to_owned());
+        // Where another one has the name, this one was never told of.
+        let is_free = self.has_name(id, &(database.clone(), name.clone())).is_none();
+        if self.ports.destination.forgets() && is_free {
             self.apply(Ddl::DropCollection { database, name }, covered.created).await?;
         }
         let mut stored = Transaction::default();
         stored.deletes.push(collection_key(&self.task.id, id));
         self.roster.remove(id);
         self.leave_channels(&covered);
-        self.save(stored).await
+        self.save(stored).await?;
+        // Its name is free.
+        self.follow_names().await
     }
 
     pub(crate) fn leave_channels(&mut self, gone: &Covered) {
@@ -298,6 +332,11 @@ impl Cover {
     /// Stores the positions and what else has changed.
     pub async fn save(&self, mut stored: Transaction) -> Result<()> {
         self.checkpoint(None).put(&self.task.id, &mut stored);
+        self.keep(stored).await
+    }
+
+    /// Stores what has changed besides the positions.
+    pub(crate) async fn keep(&self, mut stored: Transaction) -> Result<()> {
         self.ports.destination.lease().guard(&mut stored)?;
         lease::commit(&*self.ports.store, stored).await
     }
@@ -362,5 +401,7 @@ pub(crate) fn covered(
         primary_key: primary.map_or(0, |f| f.field_id),
         key_name: primary.map_or_else(String::new, |f| f.name.clone()),
         stage,
+        naming: Naming::default(),
+        target: String::new(),
     })
 }

@@ -10,42 +10,13 @@ use crate::merge::{Read, Then};
 use crate::observer::{Event, Observer};
 use crate::ports::{Ddl, Snapshot, TargetCollection, Transaction};
 use crate::window::Entry;
-use milvus_wire::catalog::{Collection, State, field_texts};
-use milvus_wire::ids::{CollectionId, PartitionId};
-use milvus_wire::message::{DdlMessage, Message};
+use milvus_wire::catalog::{Collection, field_texts};
+use milvus_wire::ids::CollectionId;
+use milvus_wire::message::Message;
 use milvus_wire::position::MessageId;
-use milvus_wire::proto::common::{MsgBase, MsgType};
-use milvus_wire::proto::msg::DropCollectionRequest;
 use milvus_wire::timestamp::Timestamp;
-use prost::Message as _;
 
 impl Cover {
-    /// The collection that a newly announced one takes its name from. The source has dropped it
-    /// already, but writes the drop to the log when it gets round to it, which may be after its
-    /// namesake's creation (`garbage_collector.GcCollectionData`). Its drop messages are made up
-    /// here, one per shard, and the log's own will find nothing.
-    pub async fn displaced(&self, id: CollectionId, upto: Timestamp) -> Result<Option<Vec<Read>>> {
-        let names = self.router.names();
-        let called = |c: &Covered| {
-            let (database, name) = names.collection(&c.database, &c.name);
-            (database.to_owned(), name.to_owned())
-        };
-        let Some(name) = self.roster.get(id).filter(|c| !c.is_live()).map(called) else {
-            return Ok(None);
-        };
-        let old = self.roster.all().find(|c| c.id != id && c.is_live() && called(c) == name);
-        let Some(old) = old else { return Ok(None) };
-        let still = self.ports.catalog.collection(old.id).await?;
-        if still.is_some_and(|still| still.state == State::Created) {
-            return Err(Error::permanent(format!(
-                "two collections of the source have the name {}.{} on the target; change the \
-                 task's name mapping",
-                name.0, name.1
-            )));
-        }
-        Ok(Some(made_up_drop(old, upto)))
-    }
-
     /// What a drop leaves to be done once its messages are acknowledged; `None` if it concerns
     /// nothing that the target has.
     pub fn pending(&self, then: &Then) -> Option<Pending> {
@@ -61,14 +32,6 @@ impl Cover {
         Some(Pending { collection: ddl.collection_id, partition, at: ddl.timestamp })
     }
 
-    /// The same for a made-up drop.
-    pub fn pending_of(&self, read: &Read) -> Option<Pending> {
-        match &read.entry.message {
-            Message::DropCollection(ddl) => self.pending(&Then::DropCollection(ddl.clone())),
-            _ => None,
-        }
-    }
-
     /// Carries out a drop whose messages are in the target's log: with those the target's nodes
     /// clean up, with the request its coordinator does.
     pub async fn drop(&mut self, pending: &Pending) -> Result<()> {
@@ -76,8 +39,7 @@ impl Cover {
         let Some(covered) = self.roster.get(id) else {
             return Ok(());
         };
-        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let (database, name) = (database.to_owned(), name.to_owned());
+        let (database, name) = covered.on_target(self.router.names());
         let mut stored = Transaction::default();
         if let Some((partition, partition_name)) = pending_partition(pending) {
             let partition_name = partition_name.to_owned();
@@ -95,12 +57,15 @@ impl Cover {
         } else {
             self.apply(Ddl::DropCollection { database, name }, pending.at).await?;
             self.router.forget(id);
+            self.renamed.remove(&id);
             stored.deletes.push(collection_key(&self.task.id, id));
             stored.deletes.push(serving_key(&self.task.id, id));
             if let Some(gone) = self.roster.remove(id) {
                 self.leave_channels(&gone);
             }
-            self.save(stored).await
+            self.save(stored).await?;
+            // Its name is free.
+            self.follow_names().await
         }
     }
 
@@ -116,10 +81,9 @@ impl Cover {
 
     /// Creates a collection of the roster on the target, with its partitions.
     pub(crate) async fn create(&mut self, collection: &Collection) -> Result<()> {
-        let names = self.router.names();
-        let (database, name) = names.collection(&collection.database, collection.name());
-        let (database, name) = (database.to_owned(), name.to_owned());
         let Some(covered) = self.roster.get(collection.id) else { return Ok(()) };
+        // As it was called when it joined: what has changed since is followed next.
+        let (database, name) = covered.on_target(self.router.names());
         let destination = &self.ports.destination;
         let there = destination.describe(covered, (&database, &name)).await?;
         let awaited = covered.stage == Stage::Awaited;
@@ -133,6 +97,7 @@ impl Cover {
             check_fields(&format!("{database}.{name}"), collection, there)?;
         } else {
             self.apply(Ddl::CreateDatabase(database.clone()), collection.created).await?;
+            self.take_back_alias((&database, &name), collection.created).await?;
             let collection = Box::new(collection.clone());
             let created = collection.created;
             self.apply(Ddl::CreateCollection { database, name, collection }, created).await?;
@@ -151,8 +116,8 @@ impl Cover {
         let Some(covered) = self.roster.get(id) else {
             return Ok(false);
         };
-        let (database, name) = self.router.names().collection(&covered.database, &covered.name);
-        let there = self.ports.destination.describe(covered, (database, name)).await?;
+        let (database, name) = covered.on_target(self.router.names());
+        let there = self.ports.destination.describe(covered, (&database, &name)).await?;
         let Some(there) = there else { return Ok(false) };
         self.router.settle(&self.roster, id, there)?;
         if let (Some(place), Destination::Milvus(link)) =
@@ -192,32 +157,6 @@ fn check_fields(name: &str, here: &Collection, there: &TargetCollection) -> Resu
         only(&here, there),
         only(there, &here)
     )))
-}
-
-fn made_up_drop(old: &Covered, at: Timestamp) -> Vec<Read> {
-    let request = DropCollectionRequest {
-        base: Some(MsgBase {
-            msg_type: MsgType::DropCollection.into(),
-            msg_id: -old.id.0,
-            timestamp: at.0,
-            ..Default::default()
-        }),
-        db_name: old.database.clone(),
-        collection_name: old.name.clone(),
-        collection_id: old.id.0,
-        ..Default::default()
-    };
-    let ddl = DdlMessage {
-        msg_id: -old.id.0,
-        timestamp: at,
-        database: old.database.clone(),
-        collection: old.name.clone(),
-        partition: String::new(),
-        collection_id: old.id,
-        partition_id: PartitionId(0),
-        raw: request.encode_to_vec().into(),
-    };
-    on_every_shard(old, at, &Message::DropCollection(ddl))
 }
 
 /// A made-up message as it would have been read, once per shard. It stands behind all that was read.

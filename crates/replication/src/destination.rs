@@ -13,7 +13,9 @@ use crate::log::Log;
 use crate::observer::Observer;
 use crate::ports::{Ddl, TargetCollection};
 use crate::stop::Stop;
+use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -92,7 +94,24 @@ impl Destination {
         let (id, created) = (covered.id, covered.created);
         let has = covered.is_live() || log.has_creation(id, created);
         let vchannels = covered.vchannels.clone();
-        Ok(has.then_some(TargetCollection { id, created, vchannels, fields: None }))
+        let properties = BTreeMap::new();
+        Ok(has.then_some(TargetCollection { id, created, vchannels, fields: None, properties }))
+    }
+
+    /// Whether a collection may be the task's there; no other task writes to its log.
+    pub(crate) async fn claim(&self, task: &str, id: CollectionId) -> Result<bool> {
+        match self {
+            Self::Milvus(link) => link.claim(task, id).await,
+            Self::Log(_) => Ok(true),
+        }
+    }
+
+    /// What names a target that tasks share; empty for a log.
+    pub(crate) fn address(&self) -> &str {
+        match self {
+            Self::Milvus(link) => link.address(),
+            Self::Log(_) => "",
+        }
     }
 
     /// Asks it for something.

@@ -1,16 +1,17 @@
-//! How a collection is served (indexes, load) as a value, and what has to be asked of a target so
-//! that it follows from one such value to another.
+//! How a collection is served (indexes, load, properties, aliases) as a value, and what has to be asked
+//! of a target so that it follows from one such value to another; of aliases, see `alias`.
 //! Never asks anybody: values in, requests out.
 
+use crate::alias::Aliases;
 use crate::checkpoint::serving_key;
-use crate::ports::Transaction;
+use crate::ports::{Ddl, Transaction};
 use crate::stored::encode;
 use milvus_wire::catalog::{Collection, Partition as Record, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::common::KeyValuePair;
 use milvus_wire::proto::milvus as pb;
-use milvus_wire::serving::Serving;
+use milvus_wire::serving::{Alias, Serving};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -24,6 +25,12 @@ pub struct Served {
     pub load: Option<Load>,
     /// All partitions, by id: a name that was used again is another partition.
     pub partitions: BTreeMap<i64, Partition>,
+    /// Its properties (`collection.ttl.seconds`, …).
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+    /// Its aliases.
+    #[serde(default)]
+    pub aliases: Aliases,
 }
 
 /// An index.
@@ -66,6 +73,8 @@ pub enum Change {
     DropIndex(Index),
     /// Create an index.
     CreateIndex(Index),
+    /// Set these properties and remove those.
+    Alter(Vec<(String, String)>, Vec<String>),
     /// Load the collection as a whole, so often.
     Load(i32),
     /// Load these partitions, so often.
@@ -74,7 +83,12 @@ pub enum Change {
 
 impl Served {
     /// From the records of the source.
-    pub fn new(collection: &Collection, partitions: &[Record], serving: &Serving) -> Self {
+    pub fn new(
+        collection: &Collection,
+        partitions: &[Record],
+        serving: &Serving,
+        aliases: &[Alias],
+    ) -> Self {
         let field = |id| {
             let found = collection.schema.fields.iter().find(|field| field.field_id == id);
             found.map(|field| field.name.clone()).unwrap_or_default()
@@ -99,6 +113,8 @@ impl Served {
             indexes: serving.indexes.iter().map(|i| (i.id, index(i))).collect(),
             load,
             partitions: here.map(|p| (p.id.0, partition(p))).collect(),
+            properties: collection.properties.iter().map(pair).collect(),
+            aliases: Aliases::of(aliases, collection.id),
         }
     }
 
@@ -162,9 +178,12 @@ pub fn changes(before: Option<&Served>, now: &Served) -> Vec<Change> {
         lacking.map(|(_, index)| index.clone()).collect::<Vec<_>>()
     };
     let (dropped, created) = (lacks(now, before), lacks(before, now));
-    // Milvus drops no index of a loaded collection (`dropIndexTask.PreExecute`): the source has
-    // released it in between.
-    let load = Loads::new(before, now, !dropped.is_empty());
+    let (set, removed) = properties(before, now);
+    // Milvus drops no index of a loaded collection (`dropIndexTask.PreExecute`), and from 2.4 on changes
+    // none of these properties (`alterCollectionTask.PreExecute`): the source has released it in between.
+    let needs_release = |key: &String| key == "mmap.enabled" || key == "lazyload.enabled";
+    let altered = set.iter().map(|(key, _)| key).chain(&removed).any(needs_release);
+    let load = Loads::new(before, now, !dropped.is_empty() || altered);
     let mut changes = Vec::new();
     changes.extend(load.release.then_some(Change::Release));
     let (released, loaded) = load.partitions(before, now);
@@ -173,12 +192,23 @@ pub fn changes(before: Option<&Served>, now: &Served) -> Vec<Change> {
     changes.extend(first);
     changes.extend(dropped.into_iter().map(Change::DropIndex));
     changes.extend(created.into_iter().map(Change::CreateIndex));
+    if !set.is_empty() || !removed.is_empty() {
+        changes.push(Change::Alter(set, removed));
+    }
     let replicas = now.load.map_or(1, |load| load.replicas);
     changes.extend(load.asks_whole.then_some(Change::Load(replicas)));
     // What a load of the whole has loaded and the source has not.
     changes.extend(last);
     changes.extend((!loaded.is_empty()).then_some(Change::LoadPartitions(loaded, replicas)));
     changes
+}
+
+/// The properties to be set, and those to be removed.
+fn properties(before: &Served, now: &Served) -> (Vec<(String, String)>, Vec<String>) {
+    let is_new = |(key, value): &(&String, &String)| before.properties.get(*key) != Some(*value);
+    let set = now.properties.iter().filter(is_new).map(|(k, v)| (k.clone(), v.clone()));
+    let is_gone = |key: &&String| !now.properties.contains_key(*key);
+    (set.collect(), before.properties.keys().filter(is_gone).cloned().collect())
 }
 
 /// How the load of a collection changes.
@@ -223,15 +253,19 @@ impl Loads {
 }
 
 impl Change {
-    /// Whether it changes what is loaded, and not an index.
+    /// Whether it changes what is loaded.
     pub fn is_of_load(&self) -> bool {
-        !matches!(self, Self::DropIndex(_) | Self::CreateIndex(_))
+        !matches!(self, Self::DropIndex(_) | Self::CreateIndex(_) | Self::Alter(..))
     }
 
     /// The request, with the target's names.
-    pub fn request(self, database: &str, collection: &str) -> OpRequest {
+    pub fn request(self, database: &str, collection: &str) -> Ddl {
         let (db_name, collection_name) = (database.to_owned(), collection.to_owned());
-        match self {
+        Ddl::Op(Box::new(match self {
+            Self::Alter(set, removed) => {
+                let (database, name) = (db_name, collection_name);
+                return Ddl::AlterCollection { database, name, set, removed };
+            }
             Self::Release => OpRequest::ReleaseCollection(pb::ReleaseCollectionRequest {
                 db_name,
                 collection_name,
@@ -278,7 +312,7 @@ impl Change {
                     ..Default::default()
                 })
             }
-        }
+        }))
     }
 }
 
@@ -303,6 +337,7 @@ mod tests {
             indexes: indexes.iter().map(|(id, name)| (*id, index(name))).collect(),
             load: load.map(|(whole, replicas)| Load { whole, replicas }),
             partitions: partitions.iter().map(partition).collect(),
+            ..Served::default()
         }
     }
 
@@ -395,32 +430,56 @@ mod tests {
 
     #[test]
     fn a_request_that_was_overtaken_does_not_agree() {
-        let load = |database: &str| Change::Load(1).request(database, "c");
-        let (create, drop) = (
-            Change::CreateIndex(index("a")).request("d", "c"),
-            Change::DropIndex(index("a")).request("d", "c"),
-        );
+        let op = |change: Change| match change.request("d", "c") {
+            Ddl::Op(request) => *request,
+            other => panic!("{other:?}"),
+        };
+        let load = op(Change::Load(1));
+        let (create, drop) =
+            (op(Change::CreateIndex(index("a"))), op(Change::DropIndex(index("a"))));
         let here = served(&[(1, "a")], WHOLE, &[(5, "p", true)]);
         assert!(here.agrees_with(&create) && !here.agrees_with(&drop));
-        assert!(here.agrees_with(&load("d")));
-        assert!(!here.agrees_with(&Change::Release.request("d", "c")));
+        assert!(here.agrees_with(&load));
+        assert!(!here.agrees_with(&op(Change::Release)));
         let released = served(&[], None, &[(5, "p", false)]);
         assert!(!released.agrees_with(&create) && released.agrees_with(&drop));
-        assert!(!released.agrees_with(&load("d")));
+        assert!(!released.agrees_with(&load));
         // The collection was released, and then a partition of it loaded.
         let parts = served(&[], PARTS, &[(5, "p", true), (6, "q", false)]);
-        assert!(!parts.agrees_with(&Change::Release.request("d", "c")));
-        assert!(!parts.agrees_with(&load("d")));
-        let of = |name: &str| Change::LoadPartitions(names(&[name]), 1).request("d", "c");
+        assert!(!parts.agrees_with(&op(Change::Release)));
+        assert!(!parts.agrees_with(&load));
+        let of = |name: &str| op(Change::LoadPartitions(names(&[name]), 1));
         assert!(parts.agrees_with(&of("p")) && !parts.agrees_with(&of("q")));
-        let of = |name: &str| Change::ReleasePartitions(names(&[name])).request("d", "c");
+        let of = |name: &str| op(Change::ReleasePartitions(names(&[name])));
         assert!(!parts.agrees_with(&of("p")) && parts.agrees_with(&of("q")));
     }
 
     #[test]
-    fn it_is_read_as_it_was_stored() {
-        let now = served(&[(1, "a")], Some((true, 2)), &[(5, "p", true)]);
+    fn properties_are_set_and_removed_and_some_need_a_release() {
+        let with = |pairs: &[(&str, &str)]| {
+            let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            let properties = pairs.iter().map(pair).collect();
+            Served { properties, ..served(&[], WHOLE, &[(5, "p", true)]) }
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let (before, now) = (with(&[("a", "1"), ("b", "1")]), with(&[("a", "2")]));
+        let expected = [Change::Alter(vec![pair("a", "2")], names(&["b"]))];
+        assert_eq!(changes(Some(&before), &now), expected);
+        assert_eq!(changes(Some(&now), &now), []);
+        let mapped = with(&[("a", "2"), ("mmap.enabled", "true")]);
+        let set = Change::Alter(vec![pair("mmap.enabled", "true")], vec![]);
+        let expected = [Change::Release, set, Change::Load(1)];
+        assert_eq!(changes(Some(&now), &mapped), expected);
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_stored_and_so_is_one_of_before_there_were_aliases() {
+        let mut now = served(&[(1, "a")], Some((true, 2)), &[(5, "p", true)]);
+        now.aliases.given.insert("x".into());
         let read: Served = crate::stored::decode("k", &encode(&now)).unwrap();
         assert_eq!(read, now);
+        let old = br#"{"indexes":{},"load":null,"partitions":{}}"#;
+        let read: Served = crate::stored::decode("k", old).unwrap();
+        assert_eq!(read, Served::default());
     }
 }

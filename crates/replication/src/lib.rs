@@ -1,5 +1,7 @@
 //! The way of a row from the source to where its task's changes go; knows traits and no client.
+pub mod alias;
 pub mod checkpoint;
+mod claims;
 pub mod cover;
 mod ddl;
 mod delivery;
@@ -22,6 +24,7 @@ mod path;
 pub mod ports;
 pub mod positions;
 pub mod read;
+mod rename;
 pub mod roster;
 pub mod route;
 pub mod selection;

@@ -3,6 +3,7 @@
 //! Never touches rows; those go through a [`crate::delivery`].
 
 use crate::checkpoint;
+use crate::claims::Claims;
 use crate::error::Result;
 use crate::lane::{Held, Lane, LaneRecord};
 use crate::lease::{self, BEAT, Lease};
@@ -12,6 +13,7 @@ use crate::stop::{Backoff, Stop};
 use crate::stored::decode;
 use crate::task::Limits;
 use futures::{FutureExt, StreamExt, stream};
+use milvus_wire::ids::CollectionId;
 use milvus_wire::replicate::{ReplicateCall, tick};
 use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;
@@ -54,6 +56,7 @@ pub struct Link {
     progress: Mutex<BTreeMap<String, Timestamp>>,
     /// When lanes without rows were ticked last by a task that catches up.
     ticked: Mutex<Option<Instant>>,
+    claims: Claims,
 }
 
 impl Link {
@@ -75,7 +78,18 @@ impl Link {
             clock: Mutex::default(),
             progress: Mutex::default(),
             ticked: Mutex::default(),
+            claims: Claims::default(),
         })
+    }
+
+    /// Whether a collection of the source may be the task's here.
+    pub(crate) async fn claim(&self, task: &str, id: CollectionId) -> Result<bool> {
+        self.claims.take(&*self.store, &self.address, (task, id)).await
+    }
+
+    /// What names the target.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Takes the lease and takes the lanes up where an earlier life left them. Done once.

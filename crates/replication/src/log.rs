@@ -118,11 +118,12 @@ fn mark_of(request: &Ddl, at: Timestamp) -> String {
         Ddl::CreateCollection { collection, .. } => return creation_mark(collection.id, at),
         Ddl::CreateDatabase(name) => format!("create/{name}"),
         Ddl::DropCollection { database, name } => format!("drop/{database}/{name}"),
-        Ddl::CreatePartition { database, collection, partition } => {
-            format!("create/{database}/{collection}/{partition}")
-        }
-        Ddl::DropPartition { database, collection, partition } => {
-            format!("drop/{database}/{collection}/{partition}")
+        // Without the collection's name, which may have changed since it was asked for first.
+        Ddl::CreatePartition { partition, .. } => format!("create-partition/{partition}"),
+        Ddl::DropPartition { partition, .. } => format!("drop-partition/{partition}"),
+        Ddl::RenameCollection { id, .. } => format!("rename/{id}"),
+        Ddl::AlterCollection { .. } | Ddl::GiveAlias { .. } | Ddl::DropAlias { .. } => {
+            format!("{}/{}", request.name(), request.what())
         }
         Ddl::Op(request) => {
             format!("{}/{}/{}", request.name(), request.database(), request.collections().join("/"))

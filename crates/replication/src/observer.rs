@@ -64,7 +64,7 @@ pub enum Event<'a> {
     },
     /// Something noteworthy was counted, by name: `restamped`, `late`, `fenced`, `skipped`,
     /// `missed_<type>`, `replayed_window`, `unanswered_call`, `retried`, `op_skipped`,
-    /// `op_refused`, `serving_refused`, `serving_unreadable`.
+    /// `op_refused`, `serving_refused`, `serving_unreadable`, `of_another_task`.
     Counted(&'a str, u64),
     /// The task waits for something that should heal by itself; `None`: it goes on.
     Waiting(Option<&'a str>),

@@ -4,7 +4,7 @@
 //! the catalog for what this channel does not tell, so that the two never ask the target at once.
 //! Never holds up the rows.
 
-use crate::checkpoint::OpPosition;
+use crate::checkpoint::{Covered, OpPosition, collection_key};
 use crate::destination::Destination;
 use crate::error::{Error, Kind, Result};
 use crate::lease;
@@ -15,11 +15,13 @@ use crate::ports::{Ddl, Record, Transaction};
 use crate::selection::named;
 use crate::serving::Follower;
 use crate::stop::{Backoff, Stop};
+use crate::stored::load_one;
 use crate::task::Task;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::op::{OpRequest, decode};
 use milvus_wire::timestamp::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -149,6 +151,7 @@ impl Ops {
         let database = named(request.database()).to_owned();
         let selection = &self.task.selection;
         let snapshot = self.ports.catalog.snapshot().await?;
+        let mut called = BTreeMap::new();
         match &mut request {
             OpRequest::Access(access) => {
                 access.rename(|database, name| {
@@ -193,16 +196,33 @@ impl Ops {
                 if !self.agrees(&request, &living).await? {
                     return Ok(None);
                 }
+                for id in living {
+                    called.extend(self.called(id).await?);
+                }
             }
         }
         let names = &self.task.names;
-        let to = request.collections().first().map_or_else(
-            || names.database(&database).to_owned(),
-            |first| names.collection(&database, first).0.to_owned(),
-        );
-        request.rename(&to, |name| names.collection(&database, name).1.to_owned());
+        let on_target = |name: &str| {
+            let (to, to_name) = names.collection(&database, name);
+            called.get(name).cloned().unwrap_or_else(|| (to.to_owned(), to_name.to_owned()))
+        };
+        let to = request
+            .collections()
+            .first()
+            .map_or_else(|| names.database(&database).to_owned(), |first| on_target(first).0);
+        request.rename(&to, |name| on_target(name).1);
         self.wait_for_collections(&request, &to).await?;
         Ok(Some(request))
+    }
+
+    /// A collection's name on the source and on the target, where they do not follow from each other
+    /// because the target has not followed a rename yet.
+    async fn called(&self, id: CollectionId) -> Result<Option<(String, (String, String))>> {
+        let Some(collection) = self.ports.catalog.collection(id).await? else { return Ok(None) };
+        let key = collection_key(&self.task.id, id);
+        let covered: Option<Covered> = load_one(&*self.ports.store, &key).await?;
+        let name = collection.name().to_owned();
+        Ok(covered.map(|covered| (name, covered.on_target(&self.task.names))))
     }
 
     /// Whether a request is still what the source has. Either way the catalog is looked at: it may

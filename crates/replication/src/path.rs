@@ -86,22 +86,16 @@ impl Path {
 
     /// One stretch of a round: its rows, then its DDL. `ahead` is what comes after it.
     async fn step(&mut self, step: Step, ahead: &BTreeMap<Arc<str>, Entry>) -> Result<()> {
-        let Step { mut messages, upto, then } = step;
+        let Step { messages, upto, then } = step;
         let stop = self.stop.clone();
-        let mut pending = then.as_ref().and_then(|then| self.cover.pending(then));
+        let pending = then.as_ref().and_then(|then| self.cover.pending(then));
         let begins = then.as_ref().and_then(Then::begins);
-        if let Some(id) = begins
-            && let Some(drop) = stop.bounded(self.cover.displaced(id, upto)).await??
-        {
-            pending = drop.first().and_then(|read| self.cover.pending_of(read));
-            messages.extend(drop);
-        }
         let routed = self.cover.router.route(messages, &self.cover.roster)?; // 4 route
         if self.is_cut_replay(upto) {
             self.carried.extend(routed);
             return self.begin(begins).await;
         }
-        let mut window = std::mem::take(&mut self.carried);
+        let mut window = self.cover.router.again(std::mem::take(&mut self.carried));
         window.extend(routed);
         self.cover.channels.advance(upto, ahead);
         if !window.is_empty() || pending.is_some() || self.delivery.is_replaying() {

@@ -11,7 +11,7 @@ use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::op::OpRequest;
 use milvus_wire::position::MessageId;
 use milvus_wire::replicate::ReplicateCall;
-use milvus_wire::serving::Serving;
+use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub enum CatalogEvent {
     Collection(CollectionId),
     /// A partition of this collection.
     Partition(CollectionId),
-    /// An index of this collection, or what of it is loaded.
+    /// An index of this collection, what of it is loaded, or an alias that it has or had.
     Serving(CollectionId),
     /// Events may have been missed: list again.
     Resync,
@@ -96,6 +96,9 @@ pub trait Catalog: Send + Sync {
     /// it is gone. Records that can't be read are a permanent error.
     async fn serving(&self, id: CollectionId) -> Result<Serving>;
 
+    /// All aliases. A record that can't be read is a permanent error.
+    async fn aliases(&self) -> Result<Vec<Alias>>;
+
     /// A live feed of changes. What happens after this call is not missed: a watch that was lost
     /// or compacted is re-established and reported as [`CatalogEvent::Resync`], as is a receiver
     /// that lagged (`RecvError::Lagged` means the same).
@@ -114,6 +117,8 @@ pub struct TargetCollection {
     /// As [`milvus_wire::catalog::field_texts`] tells them, for comparing with the source; `None`:
     /// whatever the source has.
     pub fields: Option<Vec<String>>,
+    /// Its properties.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// Why a replicate call did not succeed.
@@ -164,6 +169,46 @@ pub enum Ddl {
         /// The partition's name.
         partition: String,
     },
+    /// Give a collection another name, in another database perhaps; its old aliases end there.
+    RenameCollection {
+        /// Its id on the source.
+        id: CollectionId,
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        name: String,
+        /// The target's database from now on, which it has.
+        to_database: String,
+        /// The target's collection name from now on.
+        to_name: String,
+    },
+    /// Set properties of a collection and remove others; all else stays as it is.
+    AlterCollection {
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        name: String,
+        /// To be set.
+        set: Vec<(String, String)>,
+        /// To be removed.
+        removed: Vec<String>,
+    },
+    /// Give an alias to a collection, and take it from whoever has it.
+    GiveAlias {
+        /// The target's database.
+        database: String,
+        /// The target's collection name.
+        collection: String,
+        /// The alias.
+        alias: String,
+    },
+    /// Drop an alias.
+    DropAlias {
+        /// The target's database.
+        database: String,
+        /// The alias.
+        alias: String,
+    },
     /// A request of the op channel, names already rewritten.
     Op(Box<OpRequest>),
 }
@@ -177,20 +222,30 @@ impl Ddl {
             Self::DropCollection { .. } => "DropCollection",
             Self::CreatePartition { .. } => "CreatePartition",
             Self::DropPartition { .. } => "DropPartition",
+            Self::RenameCollection { .. } => "RenameCollection",
+            Self::AlterCollection { .. } => "AlterCollection",
+            // Which of the two it becomes is found out at the target.
+            Self::GiveAlias { .. } => "AlterAlias",
+            Self::DropAlias { .. } => "DropAlias",
             Self::Op(request) => request.name(),
         }
     }
 
-    /// The name of what it concerns; of a request of the op channel its database.
+    /// The name of what it concerns; of a request of the op channel its collection or database.
     pub fn what(&self) -> &str {
         match self {
             Self::CreateDatabase(name)
             | Self::CreateCollection { name, .. }
-            | Self::DropCollection { name, .. } => name,
+            | Self::DropCollection { name, .. }
+            | Self::RenameCollection { name, .. }
+            | Self::AlterCollection { name, .. } => name,
+            Self::GiveAlias { alias, .. } | Self::DropAlias { alias, .. } => alias,
             Self::CreatePartition { partition, .. } | Self::DropPartition { partition, .. } => {
                 partition
             }
-            Self::Op(request) => request.database(),
+            Self::Op(request) => {
+                request.collections().first().copied().unwrap_or(request.database())
+            }
         }
     }
 }
@@ -198,8 +253,12 @@ impl Ddl {
 /// A Milvus that takes replicate messages (2.3.2 to 2.5, `common.ttMsgEnabled: false`).
 #[async_trait]
 pub trait Target: Send + Sync {
-    /// Describes a collection; `None` if the collection or its database does not exist.
+    /// Describes a collection; `None` if the collection or its database does not exist. An alias is
+    /// not a collection.
     async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>>;
+
+    /// The collection that has an alias; `None` if there is no such alias.
+    async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>>;
 
     /// Partition names and ids of a collection.
     async fn partitions(&self, database: &str, name: &str)

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where a source collection lives on the target.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Place {
     /// The target's database.
     pub database: String,
@@ -103,7 +103,7 @@ impl Router {
         let Some(covered) = roster.get(id) else {
             return Ok(());
         };
-        let (database, name) = self.names.collection(&covered.database, &covered.name);
+        let (database, name) = covered.on_target(&self.names);
         if there.vchannels.len() != covered.vchannels.len() {
             return Err(Error::permanent(format!(
                 "the collection {database}.{name} has {} shards on the target and {} on the source; \
@@ -125,8 +125,8 @@ impl Router {
             }
         }
         let place = Place {
-            database: database.to_owned(),
-            name: name.to_owned(),
+            database,
+            name,
             id: there.id,
             vchannels: there.vchannels,
             lanes,
@@ -136,6 +136,27 @@ impl Router {
         self.places.insert(id, Arc::new(place));
         self.partitions.remove(&id);
         Ok(())
+    }
+
+    /// The target calls a collection something else from now on.
+    pub(crate) fn rename(&mut self, id: CollectionId, (database, name): (String, String)) {
+        if let Some(place) = self.places.get_mut(&id) {
+            *place = Arc::new(Place { database, name, ..Place::clone(place) });
+        }
+    }
+
+    /// What was routed before, with the names that the target has now.
+    pub(crate) fn again(&self, mut routed: Vec<Routed>) -> Vec<Routed> {
+        if routed.is_empty() {
+            return routed;
+        }
+        let places: BTreeMap<_, _> = self.places.values().map(|place| (place.id, place)).collect();
+        for message in &mut routed {
+            if let Some(place) = places.get(&message.place.id) {
+                message.place = (*place).clone();
+            }
+        }
+        routed
     }
 
     /// Forgets a collection that has ended.

@@ -1,5 +1,5 @@
-//! How collections are served: indexes and loads, of which the op channel tells neither what was
-//! before its task nor all that is. The source's catalog does, so the target follows the difference
+//! How collections are served: indexes, loads, properties and aliases, of which the op channel tells
+//! neither what was before its task nor all that is. The source's catalog does, so the target follows the difference
 //! between what the catalog says and what was carried over last, which is stored.
 //! Never holds up the rows, and never waits until a load or an index is complete.
 
@@ -33,8 +33,8 @@ const AWAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Looks at how collections are served, and lets the target follow.
 pub(crate) struct Follower {
-    task: Arc<Task>,
-    ports: Ports,
+    pub(crate) task: Arc<Task>,
+    pub(crate) ports: Ports,
     changes: Receiver<CatalogEvent>,
     progress: watch::Receiver<Progress>,
     due: BTreeMap<Look, Due>,
@@ -105,8 +105,9 @@ impl Follower {
         // `createPartitionTask.Execute`, `dropCollectionTask.Execute`.
         let partitions = catalog.partitions(id).await?;
         let serving = catalog.serving(id).await?;
+        let aliases = catalog.aliases().await?;
         let collection = catalog.collection(id).await?.filter(|c| c.state == State::Created);
-        Ok(collection.map(|collection| Served::new(&collection, &partitions, &serving)))
+        Ok(collection.map(|it| Served::new(&it, &partitions, &serving, &aliases)))
     }
 
     fn soon(&mut self, look: Look) {
@@ -199,31 +200,66 @@ impl Follower {
         let covered: Covered = decode(&key, &stored.value)?;
         // What the source has dropped is dropped on the target in the order of the rows.
         let Some(now) = self.served(id).await? else { return Ok(Looked::Done) };
-        if !covered.is_live() {
+        if !covered.is_live() || covered.naming.next.is_some() {
             return Ok(Looked::Awaits);
         }
-        let (now, is_all) = self.as_far_as_there(now, &covered).await?;
-        let done = if is_all { Looked::Done } else { Looked::Awaits };
+        let (mut now, mut is_all) = self.as_far_as_there(now, &covered).await?;
         let before: Option<Served> = load_one(store, &serving_key(task, id)).await?;
-        if before.as_ref() == Some(&now) {
-            return Ok(done);
-        }
-        let changes = changes(before.as_ref(), &now);
+        let had = match &before {
+            Some(before) => before.clone(),
+            None => self.as_created(&covered, &now).await?,
+        };
+        let changes = changes(Some(&had), &now);
         if changes.iter().any(Change::is_of_load) && seen != Some(&now) {
             return Ok(Looked::Changing(now));
         }
-        for change in changes {
-            self.ask(change, &covered).await?;
-        }
-        let mut carried = Transaction::default();
-        now.put(task, id, &mut carried);
         // Not behind the back of the rows: they may have dropped it on the target by now.
-        carried.conditions.push((key, stored.version));
-        self.ports.destination.lease().guard(&mut carried)?;
-        match store.commit(carried).await? {
+        let unchanged = (key, stored.version);
+        if let Some(giving) = had.aliases.before_giving(&now.aliases) {
+            let about = Served { aliases: giving, ..had.clone() };
+            if self.store(id, &about, unchanged.clone()).await? == Committed::Conflict {
+                return Ok(Looked::Awaits);
+            }
+        }
+        is_all &= self.follow_aliases(&covered, &had.aliases, &mut now.aliases).await?;
+        let done = if is_all { Looked::Done } else { Looked::Awaits };
+        if before.as_ref() == Some(&now) {
+            return Ok(done);
+        }
+        let (database, collection) = covered.on_target(&self.task.names);
+        for change in changes {
+            self.ask(change.request(&database, &collection)).await?;
+        }
+        match self.store(id, &now, unchanged).await? {
             Committed::Yes => Ok(done),
             Committed::Conflict => Ok(Looked::Awaits),
         }
+    }
+
+    /// What is known of a collection when nothing has been carried over: its properties came with its
+    /// creation, and what only the target has stays.
+    async fn as_created(&self, covered: &Covered, now: &Served) -> Result<Served> {
+        let (database, name) = covered.on_target(&self.task.names);
+        let Destination::Milvus(link) = &self.ports.destination else {
+            return Ok(Served::default());
+        };
+        let there = link.target.describe(&database, &name).await?;
+        let mut properties = there.map(|there| there.properties).unwrap_or_default();
+        properties.retain(|key, _| now.properties.contains_key(key));
+        Ok(Served { properties, ..Served::default() })
+    }
+
+    async fn store(
+        &self,
+        id: CollectionId,
+        served: &Served,
+        unchanged: (String, u64),
+    ) -> Result<Committed> {
+        let mut carried = Transaction::default();
+        served.put(&self.task.id, id, &mut carried);
+        carried.conditions.push(unchanged);
+        self.ports.destination.lease().guard(&mut carried)?;
+        self.ports.store.commit(carried).await
     }
 
     /// A collection that the rows do not know: they may come to it, or it is none of the task's.
@@ -241,9 +277,9 @@ impl Follower {
         if self.task.ignore_partition {
             return Ok((now.without_partitions(), true));
         }
-        let (database, name) = self.task.names.collection(&covered.database, &covered.name);
+        let (database, name) = covered.on_target(&self.task.names);
         let Destination::Milvus(link) = &self.ports.destination else { return Ok((now, true)) };
-        let there = link.target.partitions(database, name).await?;
+        let there = link.target.partitions(&database, &name).await?;
         let all = now.partitions.len();
         now.partitions.retain(|id, partition| {
             let stands_for = covered.partitions.get(&partition.name).copied().map(PartitionId);
@@ -253,26 +289,29 @@ impl Follower {
         Ok((now, is_all))
     }
 
-    /// Asks the target for a change. What it refuses for good is counted and left out.
-    async fn ask(&self, change: Change, covered: &Covered) -> Result<()> {
-        let (database, collection) = self.task.names.collection(&covered.database, &covered.name);
+    /// Asks the target for a change. What it refuses for good is counted and left out. Returns whether it
+    /// was done.
+    pub(crate) async fn ask(&self, request: Ddl) -> Result<bool> {
         let at = self.progress.borrow().done;
-        let request = change.request(database, collection);
-        let name = request.name();
-        match self.ports.destination.apply(&Ddl::Op(Box::new(request)), at).await {
+        let (name, what) = (request.name(), request.what().to_owned());
+        match self.ports.destination.apply(&request, at).await {
             Ok(()) => {
-                tracing::info!(request = name, collection, "the target follows the source");
+                tracing::info!(request = name, what, "the target follows the source");
                 self.ports.observer.event(Event::Called(name));
-                Ok(())
+                Ok(true)
             }
             Err(e) if e.kind == Kind::Permanent => {
-                // The rows go on: what an index or a load lacks can be made good by hand.
-                tracing::error!(request = name, collection, error = ?e, "the target does not follow");
-                self.count("serving_refused");
-                Ok(())
+                self.refused(name, &what, &e);
+                Ok(false)
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// The rows go on: what an index, a load or an alias lacks can be made good by hand.
+    pub(crate) fn refused(&self, request: &str, what: &str, why: &dyn std::fmt::Debug) {
+        tracing::error!(request, what, error = ?why, "the target does not follow");
+        self.count("serving_refused");
     }
 
     fn count(&self, what: &str) {

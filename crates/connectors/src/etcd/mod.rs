@@ -2,8 +2,8 @@
 //! only.
 //!
 //! [`options`] say how to reach it, `connection` asks and heals, `listing` reads in pages,
-//! `read` makes collections of records, `serving` their indexes and load state, `watch` tells of
-//! changes.
+//! `read` makes collections of records, `serving` their indexes, load state and aliases, `watch` tells
+//! of changes.
 
 mod connection;
 mod listing;
@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::keys::Keys;
-use milvus_wire::serving::Serving;
+use milvus_wire::serving::{Alias, Serving};
 use replication::error::Result;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
 use std::collections::HashMap;
@@ -82,6 +82,10 @@ impl Catalog for Etcd {
 
     async fn serving(&self, id: CollectionId) -> Result<Serving> {
         serving::serving(&self.shared, id).await
+    }
+
+    async fn aliases(&self) -> Result<Vec<Alias>> {
+        serving::aliases(&self.shared).await
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

@@ -1,12 +1,14 @@
-//! Reads how a collection is served, in one request, so that it fits together. Never looks at what
-//! the collection is.
+//! Reads how a collection is served, in one request, so that it fits together; and the aliases, which
+//! are not kept by collection. Never looks at what the collection is.
 
 use super::Shared;
-use super::listing::reader;
-use super::read::unreadable;
+use super::listing::{list, reader};
+use super::read::{text, unreadable};
 use etcd_client::{Client, GetOptions, Txn, TxnOp, TxnOpResponse};
 use milvus_wire::ids::CollectionId;
-use milvus_wire::serving::{Serving, decode_index, decode_load, decode_partition_load};
+use milvus_wire::serving::{
+    Alias, Serving, decode_alias, decode_index, decode_load, decode_partition_load,
+};
 use replication::error::Result;
 
 /// The indexes of a collection and what of it is loaded; nothing of either if it is gone.
@@ -39,4 +41,21 @@ pub(super) async fn serving(shared: &Shared, id: CollectionId) -> Result<Serving
         serving.partitions.extend(partition.map_err(|error| unreadable(&record, error))?);
     }
     Ok(serving)
+}
+
+/// All aliases, of every database.
+pub(super) async fn aliases(shared: &Shared) -> Result<Vec<Alias>> {
+    let (records, _) = list(&shared.connection, &shared.keys.aliases(), None).await?;
+    let mut aliases = Vec::new();
+    for record in records {
+        let key = text(record.key());
+        let Some((database, name)) = shared.keys.parse_alias_key(&key) else { continue };
+        let decoded = decode_alias(record.value()).map_err(|error| unreadable(&record, error))?;
+        aliases.extend(decoded.map(|collection| Alias {
+            database,
+            name: name.to_owned(),
+            collection,
+        }));
+    }
+    Ok(aliases)
 }

@@ -7,7 +7,8 @@
 use super::Shared;
 use super::listing::ANSWER_BYTES_MAX;
 use super::read::text;
-use etcd_client::{Client, WatchOptions, WatchResponse, WatchStream, Watcher};
+use etcd_client::{Client, KeyValue, WatchOptions, WatchResponse, WatchStream, Watcher};
+use milvus_wire::serving::decode_alias;
 use rand::Rng as _;
 use replication::ports::CatalogEvent;
 use std::convert::Infallible;
@@ -88,6 +89,7 @@ async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
             keys.all_indexes(),
             keys.all_loads(),
             keys.all_partition_loads(),
+            keys.aliases(),
         ];
         begin_on(client, keys.collections(), more)
     };
@@ -100,9 +102,10 @@ async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
 async fn begin_on(
     client: Client,
     first: String,
-    more: [String; 4],
+    more: [String; 5],
 ) -> Result<(Watcher, WatchStream, Option<WatchResponse>), etcd_client::Error> {
-    let options = || Some(WatchOptions::new().with_prefix().with_progress_notify());
+    // Only what an alias's record was before tells from whom it was taken.
+    let options = || Some(WatchOptions::new().with_prefix().with_prev_key().with_progress_notify());
     let mut watch = client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
     let (mut watcher, mut stream) = watch.watch(first, options()).await?;
     let mut unconfirmed = more.len();
@@ -135,19 +138,33 @@ fn alive(
 }
 
 fn announce(shared: &Shared, answer: &WatchResponse) {
-    for record in answer.events().iter().filter_map(|event| event.kv()) {
+    for event in answer.events() {
+        let Some(record) = event.kv() else { continue };
         let key = text(record.key());
-        let event = if let Some((database, id)) = shared.keys.parse_collection_key(&key) {
+        let concerned = if let Some((database, id)) = shared.keys.parse_collection_key(&key) {
             let mut homes = shared.homes.lock().unwrap_or_else(PoisonError::into_inner);
             homes.insert(id, database);
-            CatalogEvent::Collection(id)
+            vec![CatalogEvent::Collection(id)]
         } else if let Some((id, _)) = shared.keys.parse_partition_key(&key) {
-            CatalogEvent::Partition(id)
+            vec![CatalogEvent::Partition(id)]
         } else if let Some(id) = shared.keys.parse_serving_key(&key) {
-            CatalogEvent::Serving(id)
+            vec![CatalogEvent::Serving(id)]
+        } else if shared.keys.parse_alias_key(&key).is_some() {
+            of_alias(event.prev_kv(), record)
         } else {
             continue;
         };
-        let _ = shared.events.send(event);
+        for event in concerned {
+            let _ = shared.events.send(event);
+        }
     }
+}
+
+/// Who had an alias, and who has it now.
+fn of_alias(before: Option<&KeyValue>, now: &KeyValue) -> Vec<CatalogEvent> {
+    let has = |record: &KeyValue| decode_alias(record.value()).ok().flatten();
+    let (before, now) = (before.and_then(has), has(now));
+    // In this order: a look at who has it now moves it, and then there is nothing left to take away.
+    let concerned: Vec<_> = now.into_iter().chain(before).map(CatalogEvent::Serving).collect();
+    if concerned.is_empty() { vec![CatalogEvent::Resync] } else { concerned }
 }

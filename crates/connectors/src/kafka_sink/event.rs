@@ -26,6 +26,26 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> Value {
             "drop_partition".to_owned(),
             json!({"database": database, "collection": collection, "partition": partition}),
         ),
+        Ddl::RenameCollection { database, name, to_database, to_name, .. } => (
+            "rename_collection".to_owned(),
+            json!({
+                "database": database, "collection": name,
+                "new_database": to_database, "new_collection": to_name,
+            }),
+        ),
+        Ddl::AlterCollection { database, name, set, removed } => {
+            let set: Map<_, _> = set.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+            let about =
+                json!({"database": database, "collection": name, "set": set, "removed": removed});
+            ("alter_collection".to_owned(), about)
+        }
+        Ddl::GiveAlias { database, collection, alias } => (
+            "alter_alias".to_owned(),
+            json!({"database": database, "collection": collection, "alias": alias}),
+        ),
+        Ddl::DropAlias { database, alias } => {
+            ("drop_alias".to_owned(), json!({"database": database, "alias": alias}))
+        }
         Ddl::Op(request) => (snake(request.name()), asked(request)),
     };
     let mut event = Map::new();

@@ -71,6 +71,24 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
         Ddl::DropPartition { database, collection, partition } => {
             ("drop partition", of_a_partition(base, [database, collection, partition]))
         }
+        Ddl::RenameCollection { database, name, to_database, to_name, .. } => {
+            let names = json!({"oldName": name, "newName": to_name, "newDBName": to_database});
+            ("rename collection", in_database(base, database, names))
+        }
+        Ddl::AlterCollection { database, name, set, removed } => {
+            let pair = |(key, value): &(String, String)| json!({"key": key, "value": value});
+            let set: Vec<_> = set.iter().map(pair).collect();
+            let change =
+                json!({"collection_name": name, "properties": set, "delete_keys": removed});
+            ("alter collection", in_database(base, database, change))
+        }
+        Ddl::GiveAlias { database, collection, alias } => {
+            let change = json!({"collection_name": collection, "alias": alias});
+            ("alter alias", in_database(base, database, change))
+        }
+        Ddl::DropAlias { database, alias } => {
+            ("drop alias", in_database(base, database, json!({"alias": alias})))
+        }
         Ddl::Op(request) => {
             let (kind, message, old) = op(request);
             let mut parameters = message.with("base", self::base(old, at)).0;
@@ -78,6 +96,14 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
             (kind, parameters.into())
         }
     }
+}
+
+/// What the Go tool knows nothing of, with the names that Milvus's messages have in Go's JSON.
+fn in_database(base: Value, database: &str, mut message: Value) -> Value {
+    message["base"] = base;
+    message["db_name"] = database.into();
+    message["Database"] = database.into();
+    message
 }
 
 fn of_a_partition(base: Value, [database, collection, partition]: [&str; 3]) -> Value {
@@ -412,6 +438,23 @@ mod tests {
             properties: vec![],
             partition_count: None,
         }
+    }
+
+    #[test]
+    fn a_rename_has_both_names() {
+        let ddl = Ddl::RenameCollection {
+            id: CollectionId(7),
+            database: "shop".into(),
+            name: "titles".into(),
+            to_database: "attic".into(),
+            to_name: "old_titles".into(),
+        };
+        let (kind, told) = of(&ddl, AT);
+        assert_eq!(kind, "rename collection");
+        assert_eq!((&told["Database"], &told["oldName"]), (&json!("shop"), &json!("titles")));
+        let new = (&told["newDBName"], &told["newName"]);
+        assert_eq!(new, (&json!("attic"), &json!("old_titles")));
+        assert_eq!(told["base"]["replicateInfo"]["msgTimestamp"], AT.0);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 #![allow(deprecated)] // `replicate_info` is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
 use super::client::Client;
-use super::{describe, op};
+use super::{describe, naming, op};
 use milvus_wire::catalog::Collection;
 use milvus_wire::proto::common::{MsgBase, ReplicateInfo};
 use milvus_wire::proto::milvus as pb;
@@ -28,6 +28,16 @@ pub(super) async fn apply(client: &Client, ddl: &Ddl, at: Timestamp) -> Result<(
         Ddl::DropPartition { database, collection, partition } => {
             drop_partition(client, Place { database, collection }, partition, at).await
         }
+        Ddl::RenameCollection { database, name, to_database, to_name, .. } => {
+            naming::rename(client, (database, name), (to_database, to_name), at).await
+        }
+        Ddl::AlterCollection { database, name, set, removed } => {
+            naming::alter(client, (database, name), set, removed, at).await
+        }
+        Ddl::GiveAlias { database, collection, alias } => {
+            naming::give_alias(client, (database, collection), alias, at).await
+        }
+        Ddl::DropAlias { database, alias } => naming::drop_alias(client, database, alias, at).await,
         Ddl::Op(request) => op::apply(client, request, at).await,
     }
 }
@@ -107,6 +117,10 @@ async fn drop_collection(client: &Client, database: &str, name: &str, at: Timest
         db_name: database.to_owned(),
         collection_name: name.to_owned(),
     };
+    // From 2.4 on none is dropped that has aliases, so the source's had none any more.
+    for alias in describe::aliases(client, database, name).await? {
+        naming::drop_alias(client, database, &alias, at).await?;
+    }
     match client.ask(database, request, async |mut c, r| c.drop_collection(r).await).await {
         Ok(_) => Ok(()),
         Err(_) if describe::collection(client, database, name).await?.is_none() => Ok(()),

@@ -17,8 +17,34 @@ pub(super) async fn collection(
     database: &str,
     name: &str,
 ) -> Result<Option<TargetCollection>> {
+    let named = named(client, database, name).await?;
+    Ok(named.filter(|it| !it.aliases.iter().any(|alias| alias == name)).map(target_collection))
+}
+
+/// The collection that has an alias; `None` if there is no such alias.
+pub(super) async fn alias(
+    client: &Client,
+    database: &str,
+    alias: &str,
+) -> Result<Option<CollectionId>> {
+    let named = named(client, database, alias).await?;
+    let has = named.filter(|it| it.aliases.iter().any(|known| known == alias));
+    Ok(has.map(|it| CollectionId(it.collection_id)))
+}
+
+/// The aliases of a collection; none if it is not there.
+pub(super) async fn aliases(client: &Client, database: &str, name: &str) -> Result<Vec<String>> {
+    Ok(named(client, database, name).await?.map(|it| it.aliases).unwrap_or_default())
+}
+
+/// What has a name: a collection, by its own or by an alias.
+async fn named(
+    client: &Client,
+    database: &str,
+    name: &str,
+) -> Result<Option<pb::DescribeCollectionResponse>> {
     match described(client, database, name).await {
-        Ok(described) => Ok(Some(target_collection(described))),
+        Ok(described) => Ok(Some(described)),
         Err(fault) if fault.no_collection() => Ok(None),
         Err(fault) => Err(client.error(&format!("describe collection {database}.{name}"), fault)),
     }
@@ -45,6 +71,7 @@ fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollect
         id: CollectionId(described.collection_id),
         created: Timestamp(described.created_timestamp),
         vchannels,
+        properties: described.properties.into_iter().map(|p| (p.key, p.value)).collect(),
         fields: Some(described.schema.as_ref().map(field_texts).unwrap_or_default()),
     }
 }

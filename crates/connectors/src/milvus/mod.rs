@@ -2,13 +2,14 @@
 //! repetition is safe.
 //!
 //! [`options`] say how to reach it, `client` holds the connections, `fault` says what an answer
-//! means; `describe` reads, `ddl` and `op` change metadata, `replicate` appends to its log.
+//! means; `describe` reads, `ddl`, `naming` and `op` change metadata, `replicate` appends to its log.
 
 mod access;
 mod client;
 mod ddl;
 mod describe;
 mod fault;
+mod naming;
 mod op;
 mod options;
 mod replicate;
@@ -18,7 +19,7 @@ pub use options::MilvusOptions;
 use async_trait::async_trait;
 use client::Client;
 use describe::ChannelCache;
-use milvus_wire::ids::PartitionId;
+use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::timestamp::Timestamp;
@@ -43,6 +44,10 @@ impl Milvus {
 impl Target for Milvus {
     async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>> {
         describe::collection(&self.client, database, name).await
+    }
+
+    async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>> {
+        describe::alias(&self.client, database, alias).await
     }
 
     async fn partitions(

@@ -255,6 +255,10 @@ impl Target for Milvus {
         Ok(cluster.collections.values().find(|c| c.name == name).map(|c| c.info.clone()))
     }
 
+    async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
+        Ok(None)
+    }
+
     async fn partitions(&self, _: &str, name: &str) -> Result<BTreeMap<String, PartitionId>> {
         self.thaw().await;
         self.faults.reading().await?;
@@ -365,6 +369,7 @@ impl Milvus {
                     created: at,
                     vchannels,
                     fields: Some(milvus_wire::catalog::field_texts(&collection.schema)),
+                    properties: BTreeMap::new(),
                 };
                 let partitions = BTreeMap::from([("_default".to_owned(), id * 1000)]);
                 let (name, rows, last, met) =
@@ -383,6 +388,7 @@ impl Milvus {
                     self.verdict.violated(format!("I2: dropped too early: {difference}"));
                 }
             }
+            Ddl::RenameCollection { name, to_name, .. } => self.rename(cluster, name, to_name),
             Ddl::CreatePartition { collection, partition, .. } => {
                 let Some(id) = by_name(cluster, collection) else {
                     return;
@@ -401,7 +407,20 @@ impl Milvus {
                     c.rows.retain(|row| row.partition != pid);
                 }
             }
-            Ddl::CreateDatabase(_) | Ddl::Op(_) => {}
+            Ddl::CreateDatabase(_)
+            | Ddl::AlterCollection { .. }
+            | Ddl::GiveAlias { .. }
+            | Ddl::DropAlias { .. }
+            | Ddl::Op(_) => {}
         }
+    }
+
+    fn rename(&self, cluster: &mut Cluster, name: &str, to: &str) {
+        let is_taken = cluster.collections.values().any(|c| c.name == to);
+        let Some(it) = cluster.collections.values_mut().find(|c| c.name == name) else { return };
+        if is_taken {
+            self.verdict.violated(format!("{name} is renamed to {to}, which exists"));
+        }
+        to.clone_into(&mut it.name);
     }
 }

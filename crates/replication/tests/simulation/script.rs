@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Database, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::position::MessageId;
-use milvus_wire::serving::Serving;
+use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, CatalogEvent, ChannelReader, Record, Snapshot, Source};
@@ -54,9 +54,9 @@ impl Script {
 
     /// One random act.
     pub(crate) fn act(&self, late: bool) {
-        let event = self.world().act(self.now(), late);
+        let events = self.world().act(self.now(), late);
         self.grown.notify_waiters();
-        if let Some(event) = event {
+        for event in events {
             let lost = self.faults.chance(4);
             let _ = self.events.send(if lost { CatalogEvent::Resync } else { event });
         }
@@ -154,6 +154,10 @@ impl Catalog for Script {
     async fn serving(&self, _: CollectionId) -> Result<Serving> {
         self.faults.reading().await?;
         Ok(Serving::default())
+    }
+
+    async fn aliases(&self) -> Result<Vec<Alias>> {
+        Ok(Vec::new())
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

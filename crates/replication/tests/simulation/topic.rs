@@ -25,6 +25,7 @@ enum Entry {
     Row(RowMessage),
     Create { id: i64, name: String },
     Drop { name: String },
+    Rename { name: String, to: String },
     CreatePartition { collection: String, partition: String },
     DropPartition { collection: String, partition: String },
     Tick(Timestamp),
@@ -123,6 +124,16 @@ impl Topic {
                 None if self.exact => self.violated(format!("{name} is dropped twice")),
                 _ => {}
             },
+            Entry::Rename { name, to } => match kept.collections.remove(&name) {
+                Some(_) if kept.collections.contains_key(&to) => {
+                    self.violated(format!("{name} is renamed to {to}, which exists"));
+                }
+                Some(it) => {
+                    kept.collections.insert(to, it);
+                }
+                None if self.exact => self.violated(format!("{name} is renamed twice")),
+                None => {}
+            },
             Entry::CreatePartition { collection, partition } => {
                 if let Some(c) = kept.collections.get_mut(&collection)
                     && !c.partitions.insert(partition)
@@ -200,8 +211,10 @@ impl Topic {
 
 fn entry_of(change: &Change<'_>) -> Option<Entry> {
     Some(match change {
-        Change::Message(Routed { read, .. }) => match &read.entry.message {
-            Message::Row(row) => Entry::Row(row.clone()),
+        Change::Message(Routed { read, place, .. }) => match &read.entry.message {
+            Message::Row(row) => {
+                Entry::Row(RowMessage { collection: place.name.clone(), ..row.clone() })
+            }
             // Requests tell of drops.
             _ => return None,
         },
@@ -217,7 +230,12 @@ fn entry_of(change: &Change<'_>) -> Option<Entry> {
             Ddl::DropPartition { collection, partition, .. } => {
                 Entry::DropPartition { collection, partition }
             }
-            Ddl::CreateDatabase(_) | Ddl::Op(_) => return None,
+            Ddl::RenameCollection { name, to_name, .. } => Entry::Rename { name, to: to_name },
+            Ddl::CreateDatabase(_)
+            | Ddl::AlterCollection { .. }
+            | Ddl::GiveAlias { .. }
+            | Ddl::DropAlias { .. }
+            | Ddl::Op(_) => return None,
         },
     })
 }

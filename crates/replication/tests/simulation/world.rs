@@ -122,37 +122,92 @@ impl World {
 /// What it does.
 impl World {
     /// One random act, and what a watch of the catalog tells of it.
-    pub(crate) fn act(&mut self, now: Timestamp, late: bool) -> Option<CatalogEvent> {
-        let live: Vec<i64> = self
+    pub(crate) fn act(&mut self, now: Timestamp, late: bool) -> Vec<CatalogEvent> {
+        let mut live: Vec<i64> = self
             .collections
             .values()
             .filter(|c| c.info.state == State::Created)
             .map(|c| c.info.id.0)
             .collect();
         match self.rng.u32(0..100) {
-            _ if live.is_empty() => Some(self.create(now, None)),
-            0..=3 if live.len() < 4 => Some(self.create(now, None)),
+            _ if live.is_empty() => vec![self.create(now, None)],
+            0..=3 if live.len() < 4 => vec![self.create(now, None)],
             4..=5 => {
                 let id = live[self.rng.usize(0..live.len())];
                 let name = self.end(now, id);
                 // A namesake at once, now and then.
-                (self.rng.bool()).then(|| self.create(now, Some(name)))
+                (self.rng.bool()).then(|| self.create(now, Some(name))).into_iter().collect()
             }
             6..=7 => {
                 let id = live[self.rng.usize(0..live.len())];
-                Some(self.create_partition(now, id))
+                vec![self.create_partition(now, id)]
             }
             8..=9 => {
                 let id = live[self.rng.usize(0..live.len())];
-                let name = self.drop_partition(now, id);
-                name.filter(|_| self.rng.bool()).map(|name| self.add_partition(now, id, name))
+                let name = self.drop_partition(now, id).filter(|_| self.rng.bool());
+                name.map(|name| self.add_partition(now, id, name)).into_iter().collect()
+            }
+            10..=12 => {
+                self.rng.shuffle(&mut live);
+                self.change_names(now, &live)
             }
             n => {
                 let id = live[self.rng.usize(0..live.len())];
                 self.write(now, id, n, late);
-                None
+                Vec::new()
             }
         }
+    }
+
+    /// Renames, and does what makes names meet: a new one takes the old name, two swap theirs, one
+    /// takes the name of another that is dropped.
+    fn change_names(&mut self, now: Timestamp, live: &[i64]) -> Vec<CatalogEvent> {
+        let renamed = |id: i64| CatalogEvent::Collection(CollectionId(id));
+        let id = live[0];
+        let name = self.name_of(id);
+        // Of the same task: its names begin with the same letter.
+        let others = live[1..].iter().copied();
+        let other = { others }.find(|other| self.name_of(*other)[..1] == name[..1]);
+        match (self.rng.u32(0..4), other) {
+            (0, Some(other)) => {
+                let others_name = self.name_of(other);
+                self.rename(other, name);
+                self.rename(id, others_name);
+                vec![renamed(id), renamed(other)]
+            }
+            (1, Some(other)) => {
+                let free = self.end(now, other);
+                self.rename(id, free);
+                let mut told = vec![renamed(id)];
+                if self.rng.bool() {
+                    told.push(self.create(now, Some(name)));
+                }
+                told
+            }
+            (2, _) => {
+                let new = self.new_name(&name[..1]);
+                self.rename(id, new);
+                vec![renamed(id), self.create(now, Some(name))]
+            }
+            _ => {
+                let new = self.new_name(&name[..1]);
+                self.rename(id, new);
+                vec![renamed(id)]
+            }
+        }
+    }
+
+    fn name_of(&self, id: i64) -> String {
+        self.collections[&id].info.name().to_owned()
+    }
+
+    fn new_name(&mut self, letter: &str) -> String {
+        self.names += 1;
+        format!("{letter}{}", self.names)
+    }
+
+    fn rename(&mut self, id: i64, name: String) {
+        self.collections.get_mut(&id).unwrap().info.schema.name = name;
     }
 
     /// A tick on every channel that carries a collection, sometimes twice.
@@ -198,9 +253,10 @@ impl World {
         let mut channels: Vec<&str> = CHANNELS.to_vec();
         self.rng.shuffle(&mut channels);
         let pchannels: Vec<String> = channels[..shards].iter().map(|c| (*c).to_owned()).collect();
-        self.names += 1;
-        let name =
-            name.unwrap_or_else(|| format!("{}{}", ["a", "b"][self.rng.usize(0..2)], self.names));
+        let name = name.unwrap_or_else(|| {
+            let letter = ["a", "b"][self.rng.usize(0..2)];
+            self.new_name(letter)
+        });
         let mut start_positions = BTreeMap::new();
         for channel in &pchannels {
             let position = self.log.append(channel, &log::create_collection(&name, cid, at));

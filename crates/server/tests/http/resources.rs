@@ -220,6 +220,8 @@ async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers
         primary_key: 100,
         key_name: "id".to_owned(),
         stage,
+        naming: Default::default(),
+        target: String::new(),
     };
     let mut stored = Transaction::default();
     covered(1, "taken", Stage::Live).put("a", &mut stored);

@@ -199,6 +199,10 @@ impl Catalog for FixedCatalog {
         Ok(milvus_wire::serving::Serving::default())
     }
 
+    async fn aliases(&self) -> Result<Vec<milvus_wire::serving::Alias>> {
+        Ok(Vec::new())
+    }
+
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {
         self.changes.subscribe()
     }
@@ -214,6 +218,9 @@ fn away<T>() -> Result<T> {
 #[async_trait]
 impl Target for Away {
     async fn describe(&self, _: &str, _: &str) -> Result<Option<TargetCollection>> {
+        away()
+    }
+    async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
         away()
     }
     async fn partitions(&self, _: &str, _: &str) -> Result<BTreeMap<String, PartitionId>> {

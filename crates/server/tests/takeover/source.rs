@@ -7,7 +7,7 @@ use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::MsgBase;
 use milvus_wire::proto::msg::TimeTickMsg;
 use milvus_wire::proto::schema::CollectionSchema;
-use milvus_wire::serving::Serving;
+use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use prost::Message;
 use replication::error::Result;
@@ -76,6 +76,10 @@ impl Catalog for Scripted {
 
     async fn serving(&self, _: CollectionId) -> Result<Serving> {
         Ok(Serving::default())
+    }
+
+    async fn aliases(&self) -> Result<Vec<Alias>> {
+        Ok(Vec::new())
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

@@ -31,6 +31,9 @@ impl Metadata {
         for pair in &described.properties {
             fact(format!("property {}", pair.key), pair.value.clone());
         }
+        let mut aliases = described.aliases.clone();
+        aliases.sort();
+        fact("aliases".into(), aliases.join(" "));
         for (place, field) in schema.fields.iter().enumerate() {
             fact(format!("field {}", field.name), field_fact(place, field));
         }

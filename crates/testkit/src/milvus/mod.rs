@@ -2,12 +2,13 @@
 //! says to be possible later.
 //!
 //! In reading order: [`CollectionSpec`] says what a collection is to be, `definition` creates and
-//! describes databases, collections and partitions, `writing` and `querying` move rows, `serving`
-//! is indexes and loading, `access` users and roles.
+//! describes databases, collections and partitions, `naming` changes what does not touch rows,
+//! `writing` and `querying` move rows, `serving` is indexes and loading, `access` users and roles.
 
 mod access;
 mod definition;
 mod fault;
+mod naming;
 mod querying;
 mod serving;
 mod spec;

@@ -13,6 +13,7 @@ mod collections;
 mod faults;
 mod kafka_sink;
 mod load;
+mod naming;
 mod requests;
 mod shared_store;
 mod structure;

@@ -8,7 +8,7 @@ use crate::tasks::{TaskRecord, to_task};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use replication::checkpoint::{self, Covered, Stage};
-use replication::selection::{Names, named};
+use replication::selection::named;
 use replication::task::{Limits, Task, Unsupported};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ fn merged(
                 Stage::Existing | Stage::Awaited => CoverState::Awaited,
                 Stage::Live => CoverState::Replicated,
             };
-            shown(&task.names, c.id, (&c.database, &c.name), state, known(c.id))
+            shown(c.id, (&c.database, &c.name), c.on_target(&task.names), state, known(c.id))
         })
         .collect();
     for c in catalog.into_iter().flatten() {
@@ -117,8 +117,9 @@ fn merged(
         let usable = matches!(c.state, State::Created | State::Creating);
         let database = named(&c.database);
         if !taken_up && usable && task.selection.find(database, c.name()).is_some() {
-            let names = (database, c.name());
-            all.push(shown(&task.names, c.id, names, CoverState::Selected, Some(c.state)));
+            let (to, to_name) = task.names.collection(database, c.name());
+            let to = (to.to_owned(), to_name.to_owned());
+            all.push(shown(c.id, (database, c.name()), to, CoverState::Selected, Some(c.state)));
         }
     }
     all.sort_by(|a, b| (&a.database, &a.collection).cmp(&(&b.database, &b.collection)));
@@ -126,19 +127,18 @@ fn merged(
 }
 
 fn shown(
-    names: &Names,
     id: CollectionId,
     (database, name): (&str, &str),
+    (target_database, target_collection): (String, String),
     state: CoverState,
     source: Option<State>,
 ) -> CoveredCollection {
-    let (target_database, target_collection) = names.collection(database, name);
     CoveredCollection {
         collection_id: id.0,
         database: named(database).to_owned(),
         collection: name.to_owned(),
-        target_database: target_database.to_owned(),
-        target_collection: target_collection.to_owned(),
+        target_database,
+        target_collection,
         state,
         source_state: source.map(|state| match state {
             State::Creating => SourceState::Creating,
