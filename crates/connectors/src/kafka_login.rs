@@ -15,8 +15,21 @@ pub(crate) struct Login<'a> {
 }
 
 impl Login<'_> {
+    /// What every client of these brokers is told.
+    pub(crate) fn client(&self, brokers: &str) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", brokers)
+            .set("client.id", "milvus-cdc")
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.ms", "100")
+            .set("reconnect.backoff.max.ms", "2000");
+        self.set(&mut config);
+        config
+    }
+
     /// Tells librdkafka. What is empty has a default that depends on whether there is a user name.
-    pub(crate) fn set(&self, config: &mut ClientConfig) {
+    fn set(&self, config: &mut ClientConfig) {
         let user = !self.username.is_empty();
         if user {
             config.set("sasl.username", self.username).set("sasl.password", self.password.expose());

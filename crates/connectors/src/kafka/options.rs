@@ -110,25 +110,18 @@ impl KafkaOptions {
     }
 
     fn config(&self, own: &[(&str, String)]) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("client.id", "milvus-cdc")
-            // Required by the client; nothing is ever stored under it.
-            .set("group.id", "milvus-cdc")
-            .set("socket.keepalive.enable", "true")
-            .set("reconnect.backoff.ms", "100")
-            .set("reconnect.backoff.max.ms", "2000");
-        for (key, value) in own {
-            config.set(*key, value);
-        }
         let login = Login {
             username: &self.sasl_username,
             password: &self.sasl_password,
             mechanisms: &self.sasl_mechanisms,
             protocol: &self.security_protocol,
         };
-        login.set(&mut config);
+        let mut config = login.client(&self.brokers);
+        // Required by the client; nothing is ever stored under it.
+        config.set("group.id", "milvus-cdc");
+        for (key, value) in own {
+            config.set(*key, value);
+        }
         for (key, value) in &self.consumer {
             config.set(key, value);
         }

@@ -280,20 +280,13 @@ impl KafkaSinkOptions {
 
     /// What every client needs. Settings of TLS are among those of the producer.
     fn reaching(&self) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .set("client.id", "milvus-cdc")
-            .set("socket.keepalive.enable", "true")
-            .set("reconnect.backoff.ms", "100")
-            .set("reconnect.backoff.max.ms", "2000");
         let login = Login {
             username: &self.sasl_username,
             password: &self.sasl_password,
             mechanisms: &self.sasl_mechanisms,
             protocol: &self.security_protocol,
         };
-        login.set(&mut config);
+        let mut config = login.client(&self.brokers);
         for (key, value) in &self.producer {
             if ["ssl.", "sasl.", "security.", "socket.", "broker."]
                 .iter()
