@@ -168,6 +168,9 @@ impl Fault {
             "rate limit",
             "not healthy",
             "unavailable",
+            // A flush, before a data node watches the channel; the coordinator's retries hide the code.
+            // Source: `datacoord.Server.Flush`, `DataNode.FlushChannels`.
+            "channel not found",
             "deadline exceeded",
             "must drop all collections before",
         ];
@@ -276,6 +279,16 @@ mod tests {
         let status =
             Status { code, error_code: old as i32, reason: reason.into(), ..Status::default() };
         Fault::of(&status).unwrap()
+    }
+
+    #[test]
+    fn a_flush_before_a_data_node_watches_the_channel_heals() {
+        let reason =
+            "attempt #0: channel=by-dev-rootcoord-dml_3_44v0: channel not found".to_owned();
+        for (code, old) in [(1, 1), (65535, 1)] {
+            let fault = Fault::Status { code, old, reason: reason.clone() };
+            assert_eq!(fault.error("flush one").kind, replication::error::Kind::Transient);
+        }
     }
 
     #[test]
