@@ -8,6 +8,7 @@ mod delay;
 mod figures;
 mod idle;
 mod kafka_sink;
+mod raw_write;
 mod scene;
 
 use anyhow::Result;

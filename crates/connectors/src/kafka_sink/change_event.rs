@@ -7,8 +7,7 @@ use super::progress::Progress;
 use super::record::{Origin, Partition, Record};
 use super::topic::Template;
 use super::value::{put, put_value};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use milvus_wire::DecodeError;
 use milvus_wire::columns::{Keys, Rows, Value};
 use milvus_wire::message::{Message, RowKind, RowMessage};
@@ -191,7 +190,7 @@ impl ChangeEvents {
         Common {
             topic: topic.clone(),
             channel: routed.read.channel.clone(),
-            message_id: STANDARD.encode(&routed.read.entry.id.0).into(),
+            message_id: STANDARD.encode_to_string(&routed.read.entry.id.0).into(),
             source,
             key_name: &place.key_name,
         }

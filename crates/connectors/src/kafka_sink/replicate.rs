@@ -4,8 +4,7 @@
 use super::progress::Progress;
 use super::record::{Partition, Record};
 use super::request;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use bytes::Bytes;
 use milvus_wire::message::Message;
 use milvus_wire::position::MessageId;
@@ -180,7 +179,7 @@ fn value(channel: &str, pending: &Pending) -> Vec<u8> {
     ] {
         put(&mut out, &[key, &name]);
         if !id.0.is_empty() {
-            put(&mut out, &[r#",\"msgID\":\""#, &STANDARD.encode(&id.0), r#"\""#]);
+            put(&mut out, &[r#",\"msgID\":\""#, &STANDARD.encode_to_string(&id.0), r#"\""#]);
         }
         put(&mut out, &[r#",\"timestamp\":"#, &at.0.to_string(), "}]"]);
     }
@@ -215,25 +214,18 @@ fn put_base64(out: &mut Vec<u8>, parts: &[Bytes]) {
             rest = behind;
             count = (count + 1) % 3;
             if count == 0 {
-                encode(out, &waiting);
+                STANDARD.encode_append(waiting, out);
             }
         }
         let (whole, behind) = rest.split_at(rest.len() - rest.len() % 3);
-        encode(out, whole);
+        STANDARD.encode_append(whole, out);
         // Only what is left of this part is here if nothing waits.
         for next in behind {
             waiting[count] = *next;
             count += 1;
         }
     }
-    encode(out, &waiting[..count]);
-}
-
-fn encode(out: &mut Vec<u8>, bytes: &[u8]) {
-    let start = out.len();
-    out.resize(start + base64_len(bytes.len()), 0);
-    let written = STANDARD.encode_slice(bytes, &mut out[start..]);
-    written.expect("the room is what base64 needs");
+    STANDARD.encode_append(&waiting[..count], out);
 }
 
 fn unreadable(error: milvus_wire::DecodeError) -> Error {
@@ -244,6 +236,8 @@ fn unreadable(error: milvus_wire::DecodeError) -> Error {
 mod tests {
     use super::super::samples::{TT, delete, drop_collection, insert, routed};
     use super::*;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD as BASE64;
     use milvus_wire::message::decode;
     use milvus_wire::proto::msg::InsertRequest;
     use prost::Message as _;
@@ -269,12 +263,12 @@ mod tests {
     }
 
     fn tick_of(at: u64) -> String {
-        STANDARD.encode(tick(Timestamp(at)).to_bytes())
+        BASE64.encode(tick(Timestamp(at)).to_bytes())
     }
 
     fn messages(data: &Value) -> Vec<Message> {
         let texts = data["MsgsBytes"].as_array().unwrap().iter();
-        let bytes = texts.map(|text| STANDARD.decode(text.as_str().unwrap()).unwrap());
+        let bytes = texts.map(|text| BASE64.decode(text.as_str().unwrap()).unwrap());
         bytes.map(|bytes| decode(bytes.into()).unwrap()).collect()
     }
 
@@ -289,7 +283,7 @@ mod tests {
         assert_eq!(made.len(), 1);
         let (info, data) = &made[0];
         assert_eq!(info, "replicate message");
-        let first = STANDARD.encode(insert_at_shop(&rows));
+        let first = BASE64.encode(insert_at_shop(&rows));
         let second = data["MsgsBytes"][1].clone();
         assert_eq!(
             *data,
@@ -421,7 +415,7 @@ mod tests {
             }
             let mut out = Vec::new();
             put_base64(&mut out, &parts);
-            assert_eq!(String::from_utf8(out).unwrap(), STANDARD.encode(&bytes), "{cuts:?}");
+            assert_eq!(String::from_utf8(out).unwrap(), BASE64.encode(&bytes), "{cuts:?}");
         }
     }
 }

@@ -1,8 +1,7 @@
 //! A value of a row as JSON. Never rounds a number, and never embeds JSON that is none.
 
 use super::options::Vectors;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64_simd::STANDARD;
 use milvus_wire::columns::{Value, length, scalar};
 use milvus_wire::proto::schema::ScalarField;
 use serde::Serialize;
@@ -47,7 +46,8 @@ pub(super) fn put_value(
         Value::FloatVector(floats) => match vectors {
             Vectors::Array => put(out, floats),
             Vectors::Base64 => {
-                let bytes: Vec<u8> = floats.iter().flat_map(|float| float.to_le_bytes()).collect();
+                let mut bytes = Vec::with_capacity(size_of_val(floats));
+                floats.iter().for_each(|float| bytes.extend_from_slice(&float.to_le_bytes()));
                 put_base64(out, &bytes);
             }
         },
@@ -102,7 +102,9 @@ pub(super) fn put(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
 }
 
 fn put_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    put(out, &STANDARD.encode(bytes));
+    out.push(b'"');
+    STANDARD.encode_append(bytes, out);
+    out.push(b'"');
 }
 
 #[cfg(test)]
