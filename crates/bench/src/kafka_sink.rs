@@ -93,7 +93,7 @@ pub(crate) async fn measure(scene: &Scene, backlog: &Backlog, rounds: usize) -> 
     let runs = forms().into_iter().map(|form| (form, Vec::new())).collect();
     let mut all = KafkaSink { raw: Vec::new(), written: Vec::new(), runs, rows };
     // A broker that has just begun interprets its code, and then compiles it, for some seconds.
-    for (form, _) in all.runs.iter().filter(|(form, _)| !form.aim.is_empty()) {
+    for (form, _) in all.runs.iter().take(2) {
         run(scene, rows, form, &broker.broker(), TOPIC).await?;
     }
     for round in 0..rounds {
