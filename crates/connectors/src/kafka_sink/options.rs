@@ -1,5 +1,6 @@
 //! What a Kafka sink is told, and what is wrong with it. Never shows a secret, never connects.
 
+use super::settings;
 use super::topic::Template;
 use crate::Secret;
 use crate::kafka_login::{Login, refused_options};
@@ -52,8 +53,8 @@ pub struct KafkaSinkOptions {
     pub sasl_mechanisms: String,
     /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`; empty: with SASL if there is a user name.
     pub security_protocol: String,
-    /// Further settings of librdkafka, such as `compression.type`. They can't weaken
-    /// acknowledgement and order.
+    /// Further settings of librdkafka, such as `compression.type`: those of TLS, of the network and
+    /// of speed.
     pub producer: BTreeMap<String, String>,
     /// The topic of the records: a template with `{task}` and, for [`Format::ChangeEvent`],
     /// `{database}` and `{collection}`. What Kafka does not allow in a name becomes `_`.
@@ -175,6 +176,8 @@ impl KafkaSinkOptions {
                 return Err(InvalidOption::new(field, "it is zero", remedy));
             }
         }
+        // Before librdkafka sees them: it loads what some of them name.
+        self.producer.keys().try_for_each(|name| settings::check(name))?;
         self.check_deliveries()?;
         let refused = self.producing().create_native_config().err();
         refused.map_or(Ok(()), |error| {
@@ -287,13 +290,8 @@ impl KafkaSinkOptions {
             protocol: &self.security_protocol,
         };
         let mut config = login.client(&self.brokers);
-        for (key, value) in &self.producer {
-            if ["ssl.", "sasl.", "security.", "socket.", "broker."]
-                .iter()
-                .any(|p| key.starts_with(p))
-            {
-                config.set(key, value);
-            }
+        for (key, value) in self.producer.iter().filter(|(key, _)| settings::is_of_all(key)) {
+            config.set(key, value);
         }
         config
     }
@@ -308,12 +306,10 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_shown_and_settings_cannot_weaken_acknowledgement() {
+    fn secrets_are_not_shown_and_settings_reach_the_clients_they_concern() {
         let mut options = KafkaSinkOptions { exact: true, ..options() };
         options.sasl_password = Secret::new("hunter2");
         options.producer.insert("ssl.key.password".into(), "hunter3".into());
-        options.producer.insert("acks".into(), "1".into());
-        options.producer.insert("transactional.id".into(), "other".into());
         options.producer.insert("compression.type".into(), "lz4".into());
         let shown = format!("{options:?}");
         assert!(!shown.contains("hunter"), "{shown}");
@@ -322,6 +318,7 @@ mod tests {
         assert_eq!(config.get("transactional.id"), Some("milvus-cdc-t1"));
         assert_eq!(config.get("compression.type"), Some("lz4"));
         assert_eq!(options.remembering().get("ssl.key.password"), Some("hunter3"));
+        assert_eq!(options.remembering().get("compression.type"), None);
     }
 
     #[test]
@@ -356,7 +353,10 @@ mod tests {
         assert_eq!(exact.check(), Ok(()));
         endless(&mut exact);
         assert_eq!(exact.check().unwrap_err().field, "producer");
-        assert!(setting("no.such.thing", "1").is_err());
+        assert!(setting("ssl.no.such.thing", "1").is_err());
+        // Refused by name, though librdkafka would take it.
+        let code = setting("plugin.library.paths", "/tmp/code.so").unwrap_err();
+        assert!(code.remedy.contains("load code"), "{code}");
         assert_eq!(setting("compression.type", "zstd"), Ok(()));
         let by_row = KafkaSinkOptions { format: Format::ChangeEvent, ..options() };
         let by_row = KafkaSinkOptions { topic: "a.{database}.{collection}".into(), ..by_row };

@@ -50,6 +50,8 @@ async fn every_check_of_the_target_has_the_words_of_the_go_tool() {
     };
     let format = r#"kafka_connect_param.format is invalid, "avro" is not known"#;
     let partitions = "kafka_connect_param.partitions is invalid, -1 is not possible";
+    let code = "kafka_connect_param.producer is invalid, plugin.library.paths can't be given";
+    let brokers = "kafka_connect_param.producer is invalid, bootstrap.servers can't be given";
     let login = "cannot set only one of the milvus username and password";
     let timeout = "the milvus connect timeout is less zero";
     refused(&[
@@ -63,6 +65,8 @@ async fn every_check_of_the_target_has_the_words_of_the_go_tool() {
         (only_kafka(json!({"address": "b"})), "the kafka topic is empty"),
         (odd("format", json!("avro")), format),
         (odd("partitions", json!(-1)), partitions),
+        (odd("producer", json!({"plugin.library.paths": "/tmp/code.so"})), code),
+        (odd("producer", json!({"bootstrap.servers": "c:9092"})), brokers),
         (with(json!({"buffer_config": {"period": -1}})), "the cache period is less zero"),
         (with(json!({"buffer_config": {"size": -1}})), "the cache size is less zero"),
     ])
