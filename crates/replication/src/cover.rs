@@ -6,6 +6,7 @@ use crate::checkpoint::{
     Called, Checkpoint, Covered, From, Naming, Pending, Stage, collection_key,
 };
 use crate::error::{Error, Result};
+use crate::given;
 use crate::lease;
 use crate::life::Ports;
 use crate::observer::Event;
@@ -98,6 +99,9 @@ impl Cover {
             }
         }
         let after = self.ports.catalog.snapshot().await?;
+        if let Some(what) = given::misfit(self.roster.selection(), &after.collections) {
+            return Err(Error::permanent(format!("{what}; {}", given::REMEDY)));
+        }
         self.create_databases(&after).await?;
         let known: BTreeSet<_> =
             before.collections.iter().filter(|c| c.state == State::Created).map(|c| c.id).collect();
