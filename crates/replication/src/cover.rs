@@ -68,6 +68,11 @@ impl Cover {
 
     /// Takes up what a stored task was doing.
     pub async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.taken_over {
+            // What created them may lie before the place where the op channel goes on.
+            let snapshot = self.ports.catalog.snapshot().await?;
+            self.create_databases(&snapshot).await?;
+        }
         let ids: Vec<_> = self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
         for id in ids {
             self.finish_rename(id).await?;
