@@ -5,7 +5,7 @@ use super::topic::Template;
 use crate::Secret;
 use crate::kafka_login::{Login, refused_options};
 use rdkafka::ClientConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -156,6 +156,15 @@ impl KafkaSinkOptions {
         }
     }
 
+    /// Whether it may write where another task does: they have a broker in common, and their topics
+    /// may be one. A broker that has two names is two.
+    pub fn meets(&self, other: &Self) -> bool {
+        let templates = [self, other].map(|task| Template::new("topic", &task.topic));
+        let [Ok(topic), Ok(others)] = &templates else { return false };
+        !brokers(&self.brokers).is_disjoint(&brokers(&other.brokers))
+            && topic.may_equal(&self.task, others, &other.task)
+    }
+
     /// Says what can't work, without connecting.
     pub fn check(&self) -> Result<(), InvalidOption> {
         let given = |field, value: &str| match value.is_empty() {
@@ -297,6 +306,22 @@ impl KafkaSinkOptions {
     }
 }
 
+/// In one spelling each, without the protocol that librdkafka takes before them.
+fn brokers(list: &str) -> BTreeSet<String> {
+    let spelled = |broker: &str| {
+        let broker = broker.trim().to_ascii_lowercase();
+        let broker = broker.rsplit_once("//").map_or(&*broker, |(_, broker)| broker);
+        let (host, port) = match broker.rsplit_once(':') {
+            // The colons of an IPv6 address stand in brackets.
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (broker, "9092"),
+        };
+        let host = if host == "localhost" { "127.0.0.1" } else { host };
+        format!("{host}:{port}")
+    };
+    list.split(',').filter(|broker| !broker.trim().is_empty()).map(spelled).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,6 +344,22 @@ mod tests {
         assert_eq!(config.get("compression.type"), Some("lz4"));
         assert_eq!(options.remembering().get("ssl.key.password"), Some("hunter3"));
         assert_eq!(options.remembering().get("compression.type"), None);
+    }
+
+    #[test]
+    fn two_tasks_meet_where_a_broker_and_a_topic_may_be_one() {
+        let at =
+            |task: &str, brokers: &str, topic: &str| KafkaSinkOptions::new(task, brokers, topic);
+        let here = at("t1", "a:9092, B:9092", "x.{collection}");
+        for brokers in ["b:9092", "c:1,PLAINTEXT://A", "A:9092,"] {
+            assert!(here.meets(&at("t2", brokers, "x.orders")), "{brokers}");
+        }
+        assert!(!here.meets(&at("t2", "a:9093", "x.orders")));
+        assert!(!here.meets(&at("t2", "a:9092", "y.orders")));
+        let each = "{task}.{database}.{collection}";
+        assert!(!at("t1", "a", each).meets(&at("t2", "a", each)));
+        assert!(at("t1", "[::1]", "rows").meets(&at("t2", "[::1]:9092", "rows")));
+        assert!(at("t1", "localhost:1", "rows").meets(&at("t2", "127.0.0.1:1", "rows")));
     }
 
     #[test]

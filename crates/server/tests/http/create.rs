@@ -203,6 +203,24 @@ async fn what_another_task_has_is_a_duplicate_under_every_spelling_of_the_target
 }
 
 #[tokio::test]
+async fn what_another_task_has_in_a_topic_that_may_be_the_same_is_a_duplicate() {
+    let service = Harness::start().await;
+    let into = |address: &str, topic: &str| {
+        let kafka = json!({"address": address, "topic": topic, "format": "change_event"});
+        with(json!({"milvus_connect_param": null, "kafka_connect_param": kafka}))
+    };
+    let each = "{task}.{database}.{collection}";
+    service.done("create", into("a:9092,b:9092", each)).await;
+    service.done("create", into("a:9092,b:9092", each)).await;
+    service.done("create", into("a:9092,b:9092", "x.{collection}")).await;
+    for (address, topic) in [("B:9092", "x.{collection}"), ("a", "x.c"), ("b", "x.{database}")] {
+        let (_, message) = service.refused("create", into(address, topic)).await;
+        assert!(message.contains("is duplicate with existing task, [default.c]"), "{message}");
+    }
+    service.done("create", into("c:9092", "x.{collection}")).await;
+}
+
+#[tokio::test]
 async fn a_deleted_task_no_longer_counts() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
