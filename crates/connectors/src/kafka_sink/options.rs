@@ -395,6 +395,8 @@ mod tests {
         endless(&mut exact);
         assert_eq!(exact.check().unwrap_err().field, "producer");
         assert!(setting("ssl.no.such.thing", "1").is_err());
+        let odd = setting("compression.type", "hunter2").unwrap_err().to_string();
+        assert!(odd.contains("compression.type") && !odd.contains("hunter"), "{odd}");
         // Refused by name, though librdkafka would take it.
         let code = setting("plugin.library.paths", "/tmp/code.so").unwrap_err();
         assert!(code.remedy.contains("load code"), "{code}");
