@@ -238,9 +238,23 @@ async fn only_one_task_of_a_target_may_ask_for_users_and_roles() {
         )
     };
     let data = service.done("create", asking("a")).await;
-    assert!(data.get("warnings").is_none(), "{data}");
+    let warnings = data["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("2.4"), "{data}");
     let (code, message) = service.refused("create", asking("b")).await;
     assert_eq!((code, message), (400, format!("{HANDLE}the enable user role param is duplicate")));
+}
+
+#[tokio::test]
+async fn what_is_accepted_and_has_no_effect_is_told() {
+    let service = Harness::start().await;
+    let mut idle = with(json!({"buffer_config": {"period": 1, "size": 1}}));
+    idle["milvus_connect_param"]["channel_num"] = json!(16);
+    let warnings = service.done("create", idle).await["warnings"].to_string();
+    for key in ["buffer_config", "channel_num"] {
+        assert!(warnings.contains(&format!("{key} has no effect")), "{warnings}");
+    }
+    let plain = with(json!({"collection_infos": [{"name": "other"}]}));
+    assert_eq!(service.done("create", plain).await.get("warnings"), None);
 }
 
 #[tokio::test]
