@@ -37,7 +37,9 @@ impl Health {
         let Some(config) = config else { return Outcome::Refused };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let asked = match runtime {
-            Ok(runtime) => runtime.block_on(timeout(ANSWER_WITHIN, self.ask(&config))),
+            Ok(runtime) => {
+                runtime.block_on(async { timeout(ANSWER_WITHIN, self.ask(&config)).await })
+            }
             Err(error) => Ok(Err((Outcome::Refused, error.to_string()))),
         };
         let silent = |_| Err((Outcome::Unreachable, format!("no answer in {ANSWER_WITHIN:?}")));
