@@ -22,8 +22,16 @@ const INSTALLED: &str = "/usr/local/bin/milvus-cdc";
 /// Out of 100, as systemd counts what a service could do to its machine; without any precaution 96.
 const EXPOSURE_MAX: &str = "20";
 
-/// What the chart is rendered with: the defaults, and everything switched the other way.
-const VALUES: [Option<&str>; 2] = [None, Some("deploy/helm/milvus-cdc/ci/all-values.yaml")];
+/// What the chart is rendered with: the defaults, everything switched the other way, and clients that
+/// show certificates.
+const VALUES: [Option<&str>; 3] = [
+    None,
+    Some("deploy/helm/milvus-cdc/ci/all-values.yaml"),
+    Some("deploy/helm/milvus-cdc/ci/client-certificates-values.yaml"),
+];
+
+/// Where these have certificates.
+const CERTIFICATES: &str = "/certificates";
 
 const KUBERNETES: &str = "1.31";
 
@@ -90,6 +98,7 @@ impl Check {
     }
 
     fn chart(&self) -> Result<()> {
+        self.certificates()?;
         for values in VALUES {
             let with_values = |command: &str| {
                 let mut helm = Command::new(&self.tools.helm);
@@ -106,6 +115,16 @@ impl Check {
         Ok(())
     }
 
+    /// For configurations that name some: one that has signed itself.
+    fn certificates(&self) -> Result<()> {
+        let mut make = Command::new("openssl");
+        make.current_dir(&self.scratch).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"]);
+        make.args(["-subj", "/CN=milvus-cdc", "-keyout", "tls.key", "-out", "tls.crt"]);
+        steps::output(&mut make)?;
+        fs::copy(self.scratch.join("tls.crt"), self.scratch.join("ca.crt"))?;
+        Ok(())
+    }
+
     /// What a cluster would be given.
     fn rendered(&self, text: &str) -> Result<()> {
         let file = self.write("rendered.yaml", text)?;
@@ -116,21 +135,25 @@ impl Check {
             // The kinds of the Prometheus operator are nobody's but its own.
             .args(["--strict", "--quiet", "--no-warn"]);
         steps::run(validate.arg(&file))?;
-        let mut configurations = 0;
+        let mut configurations = Vec::new();
+        let mut set = Value::Null;
         for document in serde_yaml_ng::Deserializer::from_str(text) {
             let object: Value = serde::Deserialize::deserialize(document)?;
             if let Some(configuration) = object["data"]["cdc.yaml"].as_str() {
-                accept(&self.write("cdc.yaml", configuration)?)?;
-                configurations += 1;
+                let here = configuration.replace(CERTIFICATES, &self.scratch.to_string_lossy());
+                accept(&self.write("cdc.yaml", &here)?)?;
+                configurations.push(serde_yaml_ng::from_str::<Value>(configuration)?);
+            }
+            if object["kind"] == "StatefulSet" {
+                set = object.clone();
             }
             if object["kind"] == "PrometheusRule" {
                 self.rules(&serde_json::to_string(&object["spec"])?)?;
             }
         }
-        if configurations == 1 {
-            Ok(())
-        } else {
-            Err(format!("the chart has {configurations} configurations").into())
+        match configurations.as_slice() {
+            [configuration] => probes(&set, configuration),
+            _ => Err(format!("the chart has {} configurations", configurations.len()).into()),
         }
     }
 
@@ -175,6 +198,24 @@ impl Check {
         fs::write(&path, text)?;
         Ok(path)
     }
+}
+
+/// A probe speaks as the service listens.
+fn probes(set: &Value, configuration: &Value) -> Result<()> {
+    let api = &configuration["api"];
+    let (tls, client_ca) = (api["tlsCertPath"].is_string(), api["tlsClientCAPath"].is_string());
+    let container = &set["spec"]["template"]["spec"]["containers"][0];
+    for name in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        let probe = &container[name];
+        let fits = match probe["httpGet"].as_object() {
+            Some(get) => !client_ca && tls == (get.get("scheme") == Some(&"HTTPS".into())),
+            None => client_ca && probe["tcpSocket"].is_object(),
+        };
+        if !fits {
+            return Err(format!("{CHART}: the {name} can't reach a service with {api}").into());
+        }
+    }
+    Ok(())
 }
 
 /// The service accepts this configuration, with nothing from the environment.

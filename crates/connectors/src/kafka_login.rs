@@ -4,6 +4,7 @@
 use crate::Secret;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 use replication::error::Error;
 
 /// User name, password and protocol as the options have them.
@@ -55,8 +56,12 @@ impl Login<'_> {
 /// What the options are to blame for.
 pub(crate) fn refused_options(error: &KafkaError) -> Error {
     let what = match error {
-        KafkaError::ClientConfig(_, description, key, _) => {
-            format!("the Kafka setting {key} is not valid: {description}")
+        // The words for a value that is no number have it in them, and it may be a secret.
+        KafkaError::ClientConfig(res, description, key, value) => {
+            let is_told =
+                *res == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN || value.parse::<i64>().is_ok();
+            let why = if is_told { description } else { "it can't have this value" };
+            format!("the Kafka setting {key} is not valid: {why}")
         }
         other => format!("the Kafka settings are not valid: {other}"),
     };

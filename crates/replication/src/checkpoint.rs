@@ -33,6 +33,9 @@ pub struct Checkpoint {
     pub channels: BTreeMap<String, Position>,
     /// A drop whose messages are acknowledged and whose request may not have been carried out.
     pub pending: Option<Pending>,
+    /// The task was taken over and has not run since: the target may lack databases.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub taken_over: bool,
 }
 
 /// A drop that is announced in the target's log and still has to be asked for.
@@ -183,7 +186,7 @@ pub struct Loaded {
 impl Checkpoint {
     /// A checkpoint to store.
     pub fn new(channels: BTreeMap<String, Position>, pending: Option<Pending>) -> Self {
-        Self { channels, pending }
+        Self { channels, pending, taken_over: false }
     }
 
     /// Adds this record to a transaction.

@@ -6,6 +6,7 @@ use crate::checkpoint::{
     Called, Checkpoint, Covered, From, Naming, Pending, Stage, collection_key,
 };
 use crate::error::{Error, Result};
+use crate::given;
 use crate::lease;
 use crate::life::Ports;
 use crate::observer::Event;
@@ -67,6 +68,11 @@ impl Cover {
 
     /// Takes up what a stored task was doing.
     pub async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.taken_over {
+            // What created them may lie before the place where the op channel goes on.
+            let snapshot = self.ports.catalog.snapshot().await?;
+            self.create_databases(&snapshot).await?;
+        }
         let ids: Vec<_> = self.roster.all().filter(|c| c.is_live()).map(|c| c.id).collect();
         for id in ids {
             self.finish_rename(id).await?;
@@ -98,6 +104,9 @@ impl Cover {
             }
         }
         let after = self.ports.catalog.snapshot().await?;
+        if let Some(what) = given::misfit(self.roster.selection(), &after.collections) {
+            return Err(Error::permanent(format!("{what}; {}", given::REMEDY)));
+        }
         self.create_databases(&after).await?;
         let known: BTreeSet<_> =
             before.collections.iter().filter(|c| c.state == State::Created).map(|c| c.id).collect();

@@ -8,6 +8,7 @@ mod delivery;
 pub mod destination;
 pub mod difference;
 pub mod error;
+pub mod given;
 mod into_lanes;
 mod into_log;
 mod lane;

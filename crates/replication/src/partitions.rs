@@ -3,6 +3,7 @@
 //! taken by one partition after the other; which of them the target's stands for is stored.
 //! Never touches rows.
 
+use crate::checkpoint::Covered;
 use crate::cover::Cover;
 use crate::ddl::on_every_shard;
 use crate::destination::Destination;
@@ -18,9 +19,6 @@ use milvus_wire::proto::msg::DropPartitionRequest;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// The partition that every collection has. Source: `common.defaultPartitionName`.
-const DEFAULT_PARTITION: &str = "_default";
 
 /// A partition whose name the target still gives to one that is gone on the source.
 #[derive(Debug)]
@@ -143,8 +141,7 @@ impl Cover {
         }
         if self.task.ignore_partition {
             for partition in &here {
-                let found = there.get(&partition.name).or_else(|| there.get(DEFAULT_PARTITION));
-                if let Some(found) = found {
+                if let Some(found) = there.get(&partition.name).or_else(|| first(&there)) {
                     self.router.settle_partition(id, partition.id, *found);
                 }
             }
@@ -180,9 +177,10 @@ impl Cover {
             return Ok(());
         }
         for partition in here {
-            let claimed = self.roster.get(id).map(|c| &c.partitions);
-            let is_new = claimed.is_some_and(|claimed| !claimed.contains_key(&partition.name));
-            if is_new && partition.name != DEFAULT_PARTITION {
+            let lacks = |c: &Covered| {
+                !c.partitions.contains_key(&partition.name) && !came_with(partition, c)
+            };
+            if self.roster.get(id).is_some_and(lacks) {
                 let ddl = Ddl::CreatePartition {
                     database: place.database.clone(),
                     collection: place.name.clone(),
@@ -219,5 +217,29 @@ impl Cover {
             self.save(stored).await?;
         }
         Ok(stands_for)
+    }
+}
+
+/// The partition that every collection begins with, whatever Milvus's `common.defaultPartitionName` says
+/// on this cluster: ids are given in order.
+fn first(partitions: &BTreeMap<String, PartitionId>) -> Option<&PartitionId> {
+    partitions.values().min()
+}
+
+/// Whether a partition was made with its collection, so that nobody has to be asked for it.
+fn came_with(partition: &Partition, collection: &Covered) -> bool {
+    partition.created == collection.created
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partition_that_a_collection_begins_with_is_known_without_its_name() {
+        let named = |(name, id): (&str, i64)| (name.to_owned(), PartitionId(id));
+        let there = [("a", 9), ("as_configured", 7), ("z", 8)].map(named).into();
+        assert_eq!(first(&there), Some(&PartitionId(7)));
+        assert_eq!(first(&BTreeMap::new()), None);
     }
 }

@@ -33,8 +33,8 @@ pub struct Taken<'a> {
 pub struct Takeover<'a> {
     /// Its collections.
     pub collections: Vec<Taken<'a>>,
-    /// The first message of the op channel; `None`: it begins when the task starts.
-    pub op: Option<MessageId>,
+    /// The first message of the op channel.
+    pub op: MessageId,
     /// What has a source timestamp at or below it may be on the target already.
     pub fence: Timestamp,
 }
@@ -74,10 +74,9 @@ impl Takeover<'_> {
         }
         let position = |id| Position { id, tick: Timestamp::ZERO };
         let channels = self.channels(source).into_iter().map(|(name, id)| (name, position(id)));
-        Checkpoint::new(channels.collect(), None).put(task, &mut stored);
-        if let Some(op) = &self.op {
-            OpPosition::new(op.clone(), Timestamp::ZERO).put(task, &mut stored);
-        }
+        let checkpoint = Checkpoint::new(channels.collect(), None);
+        Checkpoint { taken_over: true, ..checkpoint }.put(task, &mut stored);
+        OpPosition::new(self.op.clone(), Timestamp::ZERO).put(task, &mut stored);
         if self.fence > Timestamp::ZERO {
             stored.puts.push((fence_key(task), fence(store, task, self.fence).await?));
         }

@@ -2,7 +2,7 @@
 //! Never waits for a source or a target before it answers.
 
 use crate::config::{Config, QueueConfig, SourceConfig};
-use crate::http::{self, ApiLimits, ApiState, SourcePlace};
+use crate::http::{self, ApiLimits, ApiState, Readiness, SourcePlace};
 use crate::metrics::Metrics;
 use crate::supervisor::{STOP_MARGIN, Settings, Supervisor};
 use crate::tasks::Book;
@@ -54,7 +54,10 @@ impl Service {
             // The supervisor cuts a runner off after its own margin; the handler sees that.
             stop_within: config.limits.finish_max + STOP_MARGIN * 2,
         };
+        let is_loopback = listener.local_addr()?.ip().is_loopback();
         let api = ApiState {
+            only_local: is_loopback && tls.is_none() && !config.api.tokens.are_asked_for(),
+            readiness: Readiness::default(),
             book: Book::new(Arc::clone(&world.store)),
             desk: supervisor.desk(),
             live: supervisor.live(),

@@ -168,6 +168,40 @@ fn a_configuration_is_checked_and_dumped() {
     assert!(stderr(&run(&["serve", "--config", name, "--check-config"])).contains("warning: new"));
 }
 
+/// However it is secured: a container's health check knows no token and no certificate.
+#[test]
+fn the_health_of_a_service_is_asked_with_its_configuration_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let papers = rcgen::generate_simple_self_signed(["cdc.internal".to_owned()]).unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (cert, key, config) = (path("cert.pem"), path("key.pem"), path("cdc.yaml"));
+    std::fs::write(&cert, papers.cert.pem()).unwrap();
+    std::fs::write(&key, papers.signing_key.serialize_pem()).unwrap();
+    let tls = [("MILVUS_CDC_API__TLSCERTPATH", &*cert), ("MILVUS_CDC_API__TLSKEYPATH", &*key)];
+    let tokens = [("MILVUS_CDC_API__MANAGETOKENS", "the-token-of-the-manager")];
+    let client_ca = [("MILVUS_CDC_API__TLSCLIENTCAPATH", &*cert)];
+    for variables in [vec![], [&tls[..], &tokens].concat(), [&tls[..], &client_ca].concat()] {
+        let service = Service::start_with(folder.path(), &variables);
+        let address = service.server.trim_start_matches("http://").to_owned();
+        let health = |more: &[&str]| {
+            let mut health = Command::new(PROGRAM);
+            health.args(["health", "--config", &config]).args(more);
+            let named = health.env("MILVUS_CDC_ADDRESS", &address);
+            named.envs(variables.iter().copied()).output().unwrap()
+        };
+        for more in [&[][..], &["--ready"]] {
+            let asked = health(more);
+            assert_eq!(code(&asked), 0, "{variables:?} {more:?}: {}", stderr(&asked));
+        }
+        drop(service);
+        let gone = health(&[]);
+        assert_eq!(code(&gone), 3, "{}", stderr(&gone));
+        assert!(stderr(&gone).contains(&address), "{}", stderr(&gone));
+    }
+    let unreadable = run(&["health", "--config", &path("missing.yaml")]);
+    assert_eq!(code(&unreadable), 1, "{}", stderr(&unreadable));
+}
+
 #[test]
 fn a_task_is_created_shown_paused_resumed_and_deleted() {
     let folder = tempfile::tempdir().unwrap();

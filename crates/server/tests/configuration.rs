@@ -103,7 +103,6 @@ const WRONG: [&str; 35] = [
     "limits.requests",
     "sourceConfig.timeTickInterval",
     "sourceConfig.channelNum",
-    "sourceConfig.defaultPartitionName",
     "sourceConfig.etcd.address",
     "sourceConfig.etcd.enableAuth",
     "sourceConfig.etcd.tlsCertPath",
@@ -136,7 +135,6 @@ limits: {roundSize: -1, callSize: big, finishMax: 1d, requests: 0}
 sourceConfig:
   timeTickInterval: fast
   channelNum: x
-  defaultPartitionName: other
   etcd: {address: [x], enableAuth: maybe, enableTLS: true, tlsCertPath: /no/such, tlsMinVersion: '2'}
   kafka: {address: [nohost], saslUsername: u, saslMechanisms: GSSAPI, securityProtocol: ftp}
   pulsar: {address: 'http://p:1', tenant: a/b, authPlugin: athenz, authParams: 'a:b,c'}
@@ -232,7 +230,7 @@ metaStoreConfig:
 sourceConfig:
   etcd: {address: ['http://127.0.0.1:2379'], rootPath: by-dev, metaSubPath: meta, enableAuth: false, username: root, password: hunter2}
   readChanLen: 4
-  defaultPartitionName: _default
+  defaultPartitionName: other
   replicateChan: by-dev-replicate-msg
   kafka: {address: '127.0.0.1:9092'}
   pulsar: {address: '', webPort: 80, tenant: public}
@@ -254,6 +252,7 @@ packer: {timerInterval: 5000, maxCount: 10, maxMsgSize: 0, memoryLimit: 0}
         "packer.maxCount",
         "metaStoreConfig.etcd.rootPath",
         "sourceConfig.etcd.username",
+        "sourceConfig.defaultPartitionName",
     ] {
         assert!(
             faults.warnings.iter().any(|w| w.starts_with(key)),
@@ -262,6 +261,17 @@ packer: {timerInterval: 5000, maxCount: 10, maxMsgSize: 0, memoryLimit: 0}
         );
     }
     assert!(!faults.warnings.iter().any(|w| w.contains("hunter2") || w.contains("detectDeadLock")));
+}
+
+/// The Go tool sends what it holds; here a task stops.
+#[test]
+fn a_memory_limit_that_would_stop_tasks_is_a_warning() {
+    for (kib, is_warned) in [("1024", true), ("65535", true), ("65536", false), ("0", false)] {
+        let (config, faults) = read(&format!("{MINIMAL}packer: {{memoryLimit: {kib}}}\n"), &[]);
+        assert!(config.is_some(), "{:?}", faults.errors);
+        let warned = faults.warnings.iter().any(|w| w.starts_with("packer.memoryLimit: "));
+        assert_eq!(warned, is_warned, "{kib}: {:?}", faults.warnings);
+    }
 }
 
 #[test]

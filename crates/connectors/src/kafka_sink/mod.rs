@@ -17,6 +17,7 @@ mod request;
 #[cfg(test)]
 mod samples;
 mod session;
+mod settings;
 mod topic;
 mod topics;
 mod value;

@@ -1,10 +1,11 @@
 //! What a Kafka sink is told, and what is wrong with it. Never shows a secret, never connects.
 
+use super::settings;
 use super::topic::Template;
 use crate::Secret;
 use crate::kafka_login::{Login, refused_options};
 use rdkafka::ClientConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -52,8 +53,8 @@ pub struct KafkaSinkOptions {
     pub sasl_mechanisms: String,
     /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`; empty: with SASL if there is a user name.
     pub security_protocol: String,
-    /// Further settings of librdkafka, such as `compression.type`. They can't weaken
-    /// acknowledgement and order.
+    /// Further settings of librdkafka, such as `compression.type`: those of TLS, of the network and
+    /// of speed.
     pub producer: BTreeMap<String, String>,
     /// The topic of the records: a template with `{task}` and, for [`Format::ChangeEvent`],
     /// `{database}` and `{collection}`. What Kafka does not allow in a name becomes `_`.
@@ -155,6 +156,15 @@ impl KafkaSinkOptions {
         }
     }
 
+    /// Whether it may write where another task does: they have a broker in common, and their topics
+    /// may be one. A broker that has two names is two.
+    pub fn meets(&self, other: &Self) -> bool {
+        let templates = [self, other].map(|task| Template::new("topic", &task.topic));
+        let [Ok(topic), Ok(others)] = &templates else { return false };
+        !brokers(&self.brokers).is_disjoint(&brokers(&other.brokers))
+            && topic.may_equal(&self.task, others, &other.task)
+    }
+
     /// Says what can't work, without connecting.
     pub fn check(&self) -> Result<(), InvalidOption> {
         let given = |field, value: &str| match value.is_empty() {
@@ -175,6 +185,8 @@ impl KafkaSinkOptions {
                 return Err(InvalidOption::new(field, "it is zero", remedy));
             }
         }
+        // Before librdkafka sees them: it loads what some of them name.
+        self.producer.keys().try_for_each(|name| settings::check(name))?;
         self.check_deliveries()?;
         let refused = self.producing().create_native_config().err();
         refused.map_or(Ok(()), |error| {
@@ -287,16 +299,27 @@ impl KafkaSinkOptions {
             protocol: &self.security_protocol,
         };
         let mut config = login.client(&self.brokers);
-        for (key, value) in &self.producer {
-            if ["ssl.", "sasl.", "security.", "socket.", "broker."]
-                .iter()
-                .any(|p| key.starts_with(p))
-            {
-                config.set(key, value);
-            }
+        for (key, value) in self.producer.iter().filter(|(key, _)| settings::is_of_all(key)) {
+            config.set(key, value);
         }
         config
     }
+}
+
+/// In one spelling each, without the protocol that librdkafka takes before them.
+fn brokers(list: &str) -> BTreeSet<String> {
+    let spelled = |broker: &str| {
+        let broker = broker.trim().to_ascii_lowercase();
+        let broker = broker.rsplit_once("//").map_or(&*broker, |(_, broker)| broker);
+        let (host, port) = match broker.rsplit_once(':') {
+            // The colons of an IPv6 address stand in brackets.
+            Some((host, port)) if !port.contains(']') => (host, port),
+            _ => (broker, "9092"),
+        };
+        let host = if host == "localhost" { "127.0.0.1" } else { host };
+        format!("{host}:{port}")
+    };
+    list.split(',').filter(|broker| !broker.trim().is_empty()).map(spelled).collect()
 }
 
 #[cfg(test)]
@@ -308,12 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_shown_and_settings_cannot_weaken_acknowledgement() {
+    fn secrets_are_not_shown_and_settings_reach_the_clients_they_concern() {
         let mut options = KafkaSinkOptions { exact: true, ..options() };
         options.sasl_password = Secret::new("hunter2");
         options.producer.insert("ssl.key.password".into(), "hunter3".into());
-        options.producer.insert("acks".into(), "1".into());
-        options.producer.insert("transactional.id".into(), "other".into());
         options.producer.insert("compression.type".into(), "lz4".into());
         let shown = format!("{options:?}");
         assert!(!shown.contains("hunter"), "{shown}");
@@ -322,6 +343,23 @@ mod tests {
         assert_eq!(config.get("transactional.id"), Some("milvus-cdc-t1"));
         assert_eq!(config.get("compression.type"), Some("lz4"));
         assert_eq!(options.remembering().get("ssl.key.password"), Some("hunter3"));
+        assert_eq!(options.remembering().get("compression.type"), None);
+    }
+
+    #[test]
+    fn two_tasks_meet_where_a_broker_and_a_topic_may_be_one() {
+        let at =
+            |task: &str, brokers: &str, topic: &str| KafkaSinkOptions::new(task, brokers, topic);
+        let here = at("t1", "a:9092, B:9092", "x.{collection}");
+        for brokers in ["b:9092", "c:1,PLAINTEXT://A", "A:9092,"] {
+            assert!(here.meets(&at("t2", brokers, "x.orders")), "{brokers}");
+        }
+        assert!(!here.meets(&at("t2", "a:9093", "x.orders")));
+        assert!(!here.meets(&at("t2", "a:9092", "y.orders")));
+        let each = "{task}.{database}.{collection}";
+        assert!(!at("t1", "a", each).meets(&at("t2", "a", each)));
+        assert!(at("t1", "[::1]", "rows").meets(&at("t2", "[::1]:9092", "rows")));
+        assert!(at("t1", "localhost:1", "rows").meets(&at("t2", "127.0.0.1:1", "rows")));
     }
 
     #[test]
@@ -356,7 +394,12 @@ mod tests {
         assert_eq!(exact.check(), Ok(()));
         endless(&mut exact);
         assert_eq!(exact.check().unwrap_err().field, "producer");
-        assert!(setting("no.such.thing", "1").is_err());
+        assert!(setting("ssl.no.such.thing", "1").is_err());
+        let odd = setting("compression.type", "hunter2").unwrap_err().to_string();
+        assert!(odd.contains("compression.type") && !odd.contains("hunter"), "{odd}");
+        // Refused by name, though librdkafka would take it.
+        let code = setting("plugin.library.paths", "/tmp/code.so").unwrap_err();
+        assert!(code.remedy.contains("load code"), "{code}");
         assert_eq!(setting("compression.type", "zstd"), Ok(()));
         let by_row = KafkaSinkOptions { format: Format::ChangeEvent, ..options() };
         let by_row = KafkaSinkOptions { topic: "a.{database}.{collection}".into(), ..by_row };

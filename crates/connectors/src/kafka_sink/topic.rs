@@ -60,6 +60,22 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Database | Part::Collection))
     }
 
+    /// Whether collections could be named so that this template of a task and another one give the
+    /// same name.
+    pub(super) fn may_equal(&self, task: &str, other: &Self, other_task: &str) -> bool {
+        meet(&self.pattern(task), &other.pattern(other_task))
+    }
+
+    /// The characters of its names; `None` is any text, the name of a collection or database.
+    fn pattern(&self, task: &str) -> Vec<Option<char>> {
+        let of = |part: &Part| match part {
+            Part::Text(text) => text.chars().map(allowed).map(Some).collect(),
+            Part::Task => task.chars().map(allowed).map(Some).collect(),
+            Part::Database | Part::Collection => vec![None],
+        };
+        self.parts.iter().flat_map(of).take(NAME_BYTES_MAX).collect()
+    }
+
     /// The topic's name: what Kafka does not allow becomes `_`, what is too long is cut.
     pub(super) fn name(&self, task: &str, database: &str, collection: &str) -> String {
         let parts = self.parts.iter().map(|part| match part {
@@ -68,13 +84,32 @@ impl Template {
             Part::Database => database,
             Part::Collection => collection,
         });
-        let allowed = |c: char| if is_allowed(c) { c } else { '_' };
         parts.flat_map(str::chars).map(allowed).take(NAME_BYTES_MAX).collect()
     }
 }
 
-fn is_allowed(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+fn allowed(c: char) -> char {
+    if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '_' }
+}
+
+/// Whether some text fits both patterns.
+fn meet(a: &[Option<char>], b: &[Option<char>]) -> bool {
+    // Whether what of `a` was looked at can be as much of `b`.
+    let mut fits = vec![false; b.len() + 1];
+    for i in 0..=a.len() {
+        let before = std::mem::replace(&mut fits, vec![false; b.len() + 1]);
+        for j in 0..=b.len() {
+            let any = (i > 0 && a[i - 1].is_none()) || (j > 0 && b[j - 1].is_none());
+            fits[j] = match (i, j) {
+                (0, 0) => true,
+                (_, 0) => any && before[0],
+                (0, _) => any && fits[j - 1],
+                _ if any => before[j] || fits[j - 1],
+                _ => a[i - 1] == b[j - 1] && before[j - 1],
+            };
+        }
+    }
+    fits[b.len()]
 }
 
 #[cfg(test)]
@@ -90,6 +125,36 @@ mod tests {
         let plain = Template::new("topic", "rows").unwrap();
         assert_eq!(plain.name("t", "d", "c"), "rows");
         assert!(!plain.names_collections());
+    }
+
+    #[test]
+    fn templates_that_may_give_one_name_are_told_from_those_that_cannot() {
+        let may_equal = |a: &str, b: &str| {
+            let [a, b] = [a, b].map(|text| Template::new("topic", text).unwrap());
+            let there = a.may_equal("t1", &b, "t2");
+            assert_eq!(there, b.may_equal("t2", &a, "t1"), "both ways");
+            there
+        };
+        for (a, b) in [
+            ("rows", "rows"),
+            ("ro/ws", "ro_ws"),
+            ("x.{collection}", "x.orders"),
+            ("x.{collection}", "x.{database}.{collection}"),
+            ("{database}.rows", "x.{collection}"),
+            ("{task}", "t1{collection}"),
+            ("{collection}", "a{collection}b{database}c"),
+        ] {
+            assert!(may_equal(a, b), "{a} {b}");
+        }
+        for (a, b) in [
+            ("rows", "row"),
+            ("{task}.{database}.{collection}", "{task}.{database}.{collection}"),
+            ("x.{collection}", "y.orders"),
+            ("{collection}.a", "{collection}.b"),
+            ("a{collection}b", "ab{collection}c"),
+        ] {
+            assert!(!may_equal(a, b), "{a} {b}");
+        }
     }
 
     #[test]

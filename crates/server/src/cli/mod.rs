@@ -1,9 +1,10 @@
-//! The command line: `serve` runs the service, `task` talks to one over HTTP, `import` takes over the
-//! tasks of a Go Milvus-CDC.
+//! The command line: `serve` runs the service, `task` talks to one over HTTP, `health` asks whether it is
+//! well, `import` takes over the tasks of a Go Milvus-CDC.
 //! Data goes to standard output, everything else to standard error. Never shows a secret.
 
 mod client;
 mod create;
+mod health;
 mod import;
 mod output;
 mod rows;
@@ -48,6 +49,7 @@ enum Command {
     /// Run the service.
     Serve(serve::Serve),
     Import(import::Import),
+    Health(health::Health),
     /// Create, show and change tasks of a running service.
     ///
     /// Exit codes: 0 done, 1 refused by the server, 2 wrong command line, 3 server not reachable,
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),
         Command::Import(import) => import.run(),
+        Command::Health(health) => health.run(),
         Command::Task(task) => task.run(),
     };
     outcome.into()

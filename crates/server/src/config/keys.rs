@@ -139,7 +139,11 @@ pub const KEYS: &[Key] = &[
     used("sourceConfig.replicateChan", Form::Text),
     used("sourceConfig.timeTickInterval", Form::Number),
     used("sourceConfig.channelNum", Form::Number),
-    used("sourceConfig.defaultPartitionName", Form::Text),
+    idle(
+        "sourceConfig.defaultPartitionName",
+        Form::Text,
+        "the partition that a collection begins with is known without its name",
+    ),
     idle(
         "sourceConfig.readChanLen",
         Form::Number,

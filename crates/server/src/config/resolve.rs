@@ -23,6 +23,9 @@ const LEVELS: [(&str, &str); 8] = [
     ("fatal", "error"),
 ];
 
+/// Less than this of what a task holds while it waits for a tick is too little for many: KiB.
+const HELD_KIB_LOW: usize = 64 << 10;
+
 /// The level that a name means, ours or the Go tool's.
 pub fn level(name: &str) -> Option<&'static str> {
     LEVELS.iter().find(|(theirs, _)| theirs.eq_ignore_ascii_case(name)).map(|(_, ours)| *ours)
@@ -254,6 +257,18 @@ impl Reader<'_> {
         if folder.is_empty() { "milvus-cdc.state".into() } else { folder.into() }
     }
 
+    /// In the Go tool a limit at which it sends what it holds, and so often a small one.
+    fn held_kib(&mut self, default: usize) -> usize {
+        const KEY: &str = "packer.memoryLimit";
+        let kib = self.positive(KEY, 1024..=1 << 30, default);
+        if kib < HELD_KIB_LOW {
+            let what = "here a task that has to hold more than this while it waits for a tick stops: \
+                        leave the key out, or write at least 65536";
+            self.faults.warn(KEY, what);
+        }
+        kib
+    }
+
     fn limits(&mut self) -> Limits {
         let d = Limits::default();
         let keep_alive = match self.text("target.keepAlive").to_ascii_lowercase().as_str() {
@@ -266,11 +281,7 @@ impl Reader<'_> {
         let backoff = d.backoff_max.as_secs() as usize;
         Limits {
             round_bytes: self.number("limits.roundSize", 64..=1 << 20, kib(d.round_bytes)) << 10,
-            held_bytes_max: self.positive(
-                "packer.memoryLimit",
-                1024..=1 << 30,
-                kib(d.held_bytes_max),
-            ) << 10,
+            held_bytes_max: self.held_kib(kib(d.held_bytes_max)) << 10,
             call_bytes: self.number("limits.callSize", 16..=64 << 10, kib(d.call_bytes)) << 10,
             settle: self.time("target.settleTime", 0..=3600, d.settle),
             lane_wait_max: self.time("target.laneWaitMax", 1..=86_400, d.lane_wait_max),

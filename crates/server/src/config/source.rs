@@ -14,14 +14,6 @@ const CHANNELS: usize = 16;
 const TOPIC_MAX: usize = 249;
 
 pub(super) fn resolve(reader: &mut Reader<'_>) -> SourceConfig {
-    let partition = reader.text("sourceConfig.defaultPartitionName");
-    if !partition.is_empty() && partition != "_default" {
-        reader.wrong(
-            "sourceConfig.defaultPartitionName",
-            "another name than `_default` is not supported yet by this version",
-            "remove the key",
-        );
-    }
     SourceConfig {
         catalog: etcd(reader),
         queue: queue(reader),

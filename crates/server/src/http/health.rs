@@ -12,18 +12,50 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 /// How long each part may take to answer.
 const PART_WITHIN: Duration = Duration::from_secs(2);
+
+/// How long what was found is told.
+const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// The process answers.
 pub(super) async fn healthz() -> Answer {
     std::future::ready(Answer::done(Data::new())).await
 }
 
+/// What was last found of the readiness. Anybody may ask, so one at a time looks, and the others are
+/// told the same.
+#[derive(Default)]
+pub struct Readiness(Mutex<Option<(Instant, Answer)>>);
+
 /// The service can do its work; what it depends on is shown.
 pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap) -> Answer {
-    let (store, (queue, catalog)) = tokio::join!(api.book.list(), source(&api));
+    let mut answer = found(&api).await;
+    // Whether it is ready is everybody's; names of tasks and what they wait for are not.
+    if api.role(&headers).is_err() {
+        answer.data.clear();
+        answer.message = if answer.code == 200 { String::new() } else { "not ready".to_owned() };
+    }
+    answer
+}
+
+async fn found(api: &ApiState) -> Answer {
+    let mut last = api.readiness.0.lock().await;
+    match &*last {
+        Some((at, answer)) if at.elapsed() < GOOD_FOR => answer.clone(),
+        _ => {
+            let answer = look(api).await;
+            *last = Some((Instant::now(), answer.clone()));
+            answer
+        }
+    }
+}
+
+async fn look(api: &ApiState) -> Answer {
+    let (store, (queue, catalog)) = tokio::join!(within(api.book.list()), source(api));
     let mut data = Data::new();
     let mut reasons = Vec::new();
     match &store {
@@ -31,16 +63,16 @@ pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap)
             data.insert("store".into(), json!("ok"));
             data.insert(
                 "tasks_waiting".into(),
-                waiting(&api, listing.records.iter().map(|r| r.task_id.as_str())),
+                waiting(api, listing.records.iter().map(|r| r.task_id.as_str())),
             );
             let broken: Vec<&str> = listing.broken.iter().map(|e| e.what.as_str()).collect();
             if !broken.is_empty() {
                 data.insert("broken_records".into(), json!(broken));
             }
         }
-        Err(error) => {
-            data.insert("store".into(), json!(error.what));
-            reasons.push(format!("store: {}", error.what));
+        Err(reason) => {
+            data.insert("store".into(), json!(reason));
+            reasons.push(format!("store: {reason}"));
         }
     }
     let supervisor = api.desk.failing();
@@ -49,11 +81,6 @@ pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap)
     data.insert("source_queue".into(), json!(queue));
     data.insert("source_catalog".into(), json!(catalog));
     let code = if reasons.is_empty() { 200 } else { 503 };
-    // Whether it is ready is everybody's; names of tasks and what they wait for are not.
-    if api.role(&headers).is_err() {
-        data.clear();
-        reasons = reasons.iter().map(|_| "not ready".to_owned()).take(1).collect();
-    }
     Answer { code, message: reasons.join("; "), data }
 }
 

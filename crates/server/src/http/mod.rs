@@ -2,8 +2,8 @@
 //! metrics, health.
 //! Never touches a running task: handlers write the store and poke the supervisor.
 //!
-//! `cdc` and `v1` read requests and put answers into their form. What they share: `gate` bounds
-//! a request, `create`, `tasks`, `show` and `positions` do the work, `refusal` is
+//! `cdc` and `v1` read requests and put answers into their form. What they share: `site` keeps out pages
+//! of other sites, `gate` bounds a request, `create`, `tasks`, `show` and `positions` do the work, `refusal` is
 //! why not.
 
 mod cdc;
@@ -13,11 +13,13 @@ mod health;
 mod positions;
 mod refusal;
 mod show;
+mod site;
 mod state;
 mod tasks;
 mod v1;
 
 pub use cdc::KINDS;
+pub use health::Readiness;
 pub use state::{ApiLimits, ApiState, SourcePlace};
 
 use crate::access::Role;
@@ -41,6 +43,7 @@ pub fn router(api: Arc<ApiState>) -> Router {
         .route("/readyz", get(health::readyz))
         .merge(v1::routes(&api))
         .fallback(no_such_path)
+        .layer(from_fn_with_state(Arc::clone(&api), site::ours))
         .layer(from_fn_with_state(Arc::clone(&api), count))
         .with_state(api)
 }

@@ -1,5 +1,6 @@
 //! What every handler holds. Never anything that could start or stop a task by itself.
 
+use super::health::Readiness;
 use crate::access::{Denied, Role, Tokens};
 use crate::lag::Lag;
 use crate::live::Live;
@@ -41,6 +42,10 @@ pub struct ApiState {
     pub log_level: LogLevel,
     /// Who may do what.
     pub tokens: Tokens,
+    /// It listens on loopback, where everybody may do everything.
+    pub only_local: bool,
+    /// What was last found of its readiness.
+    pub readiness: Readiness,
     /// Bounds.
     pub limits: ApiLimits,
     /// One permit per request that is worked on.

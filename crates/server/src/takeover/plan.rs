@@ -79,7 +79,15 @@ pub struct Planner<'a> {
 
 /// A topic can't be fenced.
 const AGAIN_ON_KAFKA: &str = "what the Go tool has sent to Kafka after its saved positions is sent \
-                              again, and that each collection exists";
+                              again, and that each database and collection exists";
+
+/// The Go tool saves one with the first request that it carries out.
+const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channel, so that goes on at its \
+                              present end: what was asked for since that tool stopped is not \
+                              carried out, except that databases are created and that indexes and \
+                              loads of a Milvus become the source's; drop on the target the \
+                              databases that were dropped meanwhile, and repeat there what was \
+                              asked for of users and roles";
 
 /// A collection begins there.
 const FIRST: &str = "first message";
@@ -177,9 +185,9 @@ impl Planner<'_> {
                 plan.notes.push(gone(&saved.name, id.0, saved));
             }
         }
-        takeover.op = self.op(task, plan)?;
+        takeover.op = self.op(task, plan).await?;
         let channels = takeover.channels(self.source);
-        let op = takeover.op.iter().map(|from| (self.op_channel, from));
+        let op = [(self.op_channel, &takeover.op)];
         for (channel, from) in channels.iter().map(|(name, from)| (name.as_str(), from)).chain(op) {
             // Fails for good if the queue does not hold it.
             drop(self.source.open(channel, from).await?);
@@ -189,18 +197,17 @@ impl Planner<'_> {
         Ok(takeover)
     }
 
-    fn op(&self, task: &GoTask, plan: &mut TaskPlan) -> Result<Option<MessageId>> {
+    async fn op(&self, task: &GoTask, plan: &mut TaskPlan) -> Result<MessageId> {
         let given = task.record.as_ref().map_or("", |record| &record.rpc_channel.position);
-        let (op, shown) = match task.op.get(self.op_channel) {
-            Some(saved) => (Some(saved.clone()), format!("{saved:?}")),
-            None if given.is_empty() => (None, "from the start of the task".to_owned()),
-            None => {
-                let given = decode_position(given).map_err(Error::permanent)?;
-                let given = MessageId(given.msg_id.into());
-                (Some(given.clone()), format!("{given:?}"))
+        let op = match task.op.get(self.op_channel) {
+            Some(saved) => saved.clone(),
+            None if given.is_empty() => {
+                plan.notes.push(NO_OP_POSITION.to_owned());
+                self.source.end(self.op_channel).await?
             }
+            None => MessageId(decode_position(given).map_err(Error::permanent)?.msg_id.into()),
         };
-        plan.op_channel = shown;
+        plan.op_channel = format!("{op:?}");
         Ok(op)
     }
 }

@@ -26,14 +26,13 @@ impl Objection {
 
 /// Checks a new task against the stored ones of its target; answers what it has to leave to them.
 pub(super) fn admit(record: &TaskRecord, others: &[TaskRecord]) -> Result<Vec<Name>, Objection> {
-    let target = record.target().map_err(|what| Objection {
+    record.target().map_err(|what| Objection {
         field: "milvus_connect_param.uri",
         what,
         remedy: "write it as http(s)://host:port",
         conflict: false,
     })?;
-    let here = |other: &&TaskRecord| other.target().is_ok_and(|theirs| theirs == target);
-    let others: Vec<&TaskRecord> = others.iter().filter(here).collect();
+    let others: Vec<&TaskRecord> = others.iter().filter(|other| record.meets(other)).collect();
     let user_role = |r: &TaskRecord| r.extra_info.enable_user_role;
     if user_role(record) && others.iter().any(|o| user_role(o)) {
         return Err(Objection::conflict(

@@ -102,7 +102,13 @@ impl KafkaParam {
         Ok(options)
     }
 
-    /// Names the topic: two tasks that write the same collections there would double them.
+    /// Whether one task may write where another one does: the same collections would be there twice.
+    pub fn meets(&self, task: &str, other: &Self, other_task: &str) -> bool {
+        let place = |kafka: &Self, task| KafkaSinkOptions::new(task, &kafka.address, &kafka.topic);
+        place(self, task).meets(&place(other, other_task))
+    }
+
+    /// Names the topic, or its template.
     pub fn name(&self) -> String {
         let mut brokers: Vec<_> = self.address.split(',').map(str::trim).collect();
         brokers.sort_unstable();

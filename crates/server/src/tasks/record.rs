@@ -116,7 +116,17 @@ impl TaskRecord {
         !self.kafka_connect_param.address.is_empty()
     }
 
-    /// The name of what it writes to: the same for all tasks that must not write the same there.
+    /// Whether it may write where another task does, so that they must not write the same.
+    pub fn meets(&self, other: &Self) -> bool {
+        let [here, there] = [self, other].map(|task| &task.kafka_connect_param);
+        match (self.is_to_kafka(), other.is_to_kafka()) {
+            (true, true) => here.meets(&self.task_id, there, &other.task_id),
+            (false, false) => self.target().is_ok_and(|target| other.target() == Ok(target)),
+            _ => false,
+        }
+    }
+
+    /// The name of what it writes to.
     pub fn target(&self) -> Result<String, String> {
         if self.is_to_kafka() {
             return Ok(self.kafka_connect_param.name());

@@ -17,11 +17,20 @@ pub fn check_id(id: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What was asked for and is not done: nothing is left out in silence.
+/// What was asked for and is not done, or not from every source: nothing is left out in silence.
 pub fn differences(record: &TaskRecord) -> Vec<&'static str> {
     let mut differences = Vec::new();
     if record.writer_cache_config != BufferConfig::default() {
         differences.push("buffer_config has no effect");
+    }
+    if record.milvus_connect_param.channel_num != 0 {
+        differences.push("channel_num has no effect, the target is asked for its channels");
+    }
+    if record.extra_info.enable_user_role {
+        differences.push(
+            "enable_user_role needs a source of Milvus 2.4 or later: 2.3 does not log users, roles and \
+             grants, so nothing of them is carried over",
+        );
     }
     differences
 }

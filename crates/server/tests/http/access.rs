@@ -86,6 +86,45 @@ async fn cdc_asks_for_the_same_tokens_in_its_own_envelope() {
 }
 
 #[tokio::test]
+async fn a_page_of_another_site_changes_nothing_and_another_name_is_not_answered() {
+    let service = Harness::start().await;
+    let create = json!({"request_type": "create", "request_data": request()}).to_string();
+    let resource = json!({"milvus_connect_param": {"uri": "http://t"}, "db_collections": {}});
+    let own = service.base().to_owned();
+    let send = async |path: &str, header: &str, value: &str| {
+        let post = service.on(Method::POST, path).header(header, value);
+        let post = match path {
+            // What a form of any page can send.
+            "/cdc" => post.header("content-type", "text/plain").body(create.clone()),
+            _ => post.json(&resource),
+        };
+        let answer = post.send().await.unwrap();
+        let status = answer.status().as_u16();
+        let body: Value = answer.json().await.unwrap();
+        assert!(body["code"] == status || body["status"] == status, "{body}");
+        status
+    };
+    let elsewhere = "http://elsewhere.example.com";
+    for path in ["/cdc", "/api/v1/tasks", "/api/v1/tasks/check"] {
+        for (header, value) in [
+            ("origin", elsewhere),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("host", "elsewhere.example.com"),
+        ] {
+            assert_eq!(send(path, header, value).await, 403, "{path} {header} {value}");
+        }
+    }
+    let get = service.on(Method::GET, "/api/v1/tasks").header("host", "elsewhere.example.com");
+    assert_eq!(get.send().await.unwrap().status(), 403);
+    assert_eq!(service.done("list", json!({})).await["tasks"], json!([]), "nothing was created");
+    assert_eq!(send("/cdc", "origin", &own).await, 200, "a page of ours");
+    let secured = secured().await;
+    let get = secured.on(Method::GET, "/healthz").header("host", "elsewhere.example.com");
+    assert_eq!(get.send().await.unwrap().status(), 200, "tokens are asked for");
+}
+
+#[tokio::test]
 async fn health_is_everybodys_and_metrics_are_for_readers() {
     let service = secured().await;
     for path in ["/healthz", "/readyz", "/api/v1/", "/api/v1/openapi.json"] {

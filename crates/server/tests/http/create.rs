@@ -50,6 +50,8 @@ async fn every_check_of_the_target_has_the_words_of_the_go_tool() {
     };
     let format = r#"kafka_connect_param.format is invalid, "avro" is not known"#;
     let partitions = "kafka_connect_param.partitions is invalid, -1 is not possible";
+    let code = "kafka_connect_param.producer is invalid, plugin.library.paths can't be given";
+    let brokers = "kafka_connect_param.producer is invalid, bootstrap.servers can't be given";
     let login = "cannot set only one of the milvus username and password";
     let timeout = "the milvus connect timeout is less zero";
     refused(&[
@@ -63,6 +65,8 @@ async fn every_check_of_the_target_has_the_words_of_the_go_tool() {
         (only_kafka(json!({"address": "b"})), "the kafka topic is empty"),
         (odd("format", json!("avro")), format),
         (odd("partitions", json!(-1)), partitions),
+        (odd("producer", json!({"plugin.library.paths": "/tmp/code.so"})), code),
+        (odd("producer", json!({"bootstrap.servers": "c:9092"})), brokers),
         (with(json!({"buffer_config": {"period": -1}})), "the cache period is less zero"),
         (with(json!({"buffer_config": {"size": -1}})), "the cache size is less zero"),
     ])
@@ -199,6 +203,24 @@ async fn what_another_task_has_is_a_duplicate_under_every_spelling_of_the_target
 }
 
 #[tokio::test]
+async fn what_another_task_has_in_a_topic_that_may_be_the_same_is_a_duplicate() {
+    let service = Harness::start().await;
+    let into = |address: &str, topic: &str| {
+        let kafka = json!({"address": address, "topic": topic, "format": "change_event"});
+        with(json!({"milvus_connect_param": null, "kafka_connect_param": kafka}))
+    };
+    let each = "{task}.{database}.{collection}";
+    service.done("create", into("a:9092,b:9092", each)).await;
+    service.done("create", into("a:9092,b:9092", each)).await;
+    service.done("create", into("a:9092,b:9092", "x.{collection}")).await;
+    for (address, topic) in [("B:9092", "x.{collection}"), ("a", "x.c"), ("b", "x.{database}")] {
+        let (_, message) = service.refused("create", into(address, topic)).await;
+        assert!(message.contains("is duplicate with existing task, [default.c]"), "{message}");
+    }
+    service.done("create", into("c:9092", "x.{collection}")).await;
+}
+
+#[tokio::test]
 async fn a_deleted_task_no_longer_counts() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
@@ -216,9 +238,23 @@ async fn only_one_task_of_a_target_may_ask_for_users_and_roles() {
         )
     };
     let data = service.done("create", asking("a")).await;
-    assert!(data.get("warnings").is_none(), "{data}");
+    let warnings = data["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("2.4"), "{data}");
     let (code, message) = service.refused("create", asking("b")).await;
     assert_eq!((code, message), (400, format!("{HANDLE}the enable user role param is duplicate")));
+}
+
+#[tokio::test]
+async fn what_is_accepted_and_has_no_effect_is_told() {
+    let service = Harness::start().await;
+    let mut idle = with(json!({"buffer_config": {"period": 1, "size": 1}}));
+    idle["milvus_connect_param"]["channel_num"] = json!(16);
+    let warnings = service.done("create", idle).await["warnings"].to_string();
+    for key in ["buffer_config", "channel_num"] {
+        assert!(warnings.contains(&format!("{key} has no effect")), "{warnings}");
+    }
+    let plain = with(json!({"collection_infos": [{"name": "other"}]}));
+    assert_eq!(service.done("create", plain).await.get("warnings"), None);
 }
 
 #[tokio::test]

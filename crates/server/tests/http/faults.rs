@@ -114,5 +114,9 @@ async fn a_service_starts_and_answers_while_its_store_is_away() {
     assert!(ready.contains("the store is away"), "{ready}");
     service.store.away.store(false, Ordering::SeqCst);
     service.until("a", |t| t["status"]["stage"] == "running").await;
-    assert_eq!(service.get("/readyz").await.0, 200);
+    eventually(async || match service.get("/readyz").await {
+        (200, _) => Ok(()),
+        (_, body) => Err(body),
+    })
+    .await;
 }

@@ -17,6 +17,18 @@ async fn a_source_that_is_away_is_shown_and_the_service_stays_ready() {
     assert_eq!(body["data"]["store"], "ok");
 }
 
+/// Anybody may ask, as often as he likes.
+#[tokio::test]
+async fn the_store_and_the_source_are_not_asked_for_each_look_at_the_readiness() {
+    let service = Harness::start().await;
+    let looks = 50;
+    let all = (0..looks).map(|_| service.get("/readyz"));
+    let all = futures::future::join_all(all).await;
+    assert!(all.iter().all(|(status, _)| *status == 200), "{all:?}");
+    let asked = service.catalog.asked.load(Ordering::SeqCst);
+    assert!(asked < looks, "asked {asked} times");
+}
+
 #[tokio::test]
 async fn a_healthy_process_says_so() {
     let service = Harness::start().await;

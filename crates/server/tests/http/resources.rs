@@ -2,6 +2,7 @@
 
 use crate::support::{Act, Harness, collection, eventually, request};
 use milvus_wire::ids::CollectionId;
+use milvus_wire::position::{MessageId, encode_position};
 use milvus_wire::timestamp::Timestamp;
 use replication::checkpoint::{Covered, Stage};
 use replication::error::Error;
@@ -183,6 +184,25 @@ async fn what_happened_to_a_task_can_be_asked() {
     );
     assert!(events.is_sorted_by_key(|e| e["at_ms"].as_u64().unwrap()), "{events:?}");
     assert!(events.iter().all(|e| e["times"] == 1), "{events:?}");
+}
+
+#[tokio::test]
+async fn a_check_refuses_positions_of_something_else() {
+    let service = Harness::start().await;
+    *service.catalog.collections.lock().unwrap() = vec![collection(7, "d", "c")];
+    let at = encode_position("src-rootcoord-dml_0", &MessageId::default());
+    for (vchannel, status, what) in [
+        ("src-rootcoord-dml_0_7v0", 200, ""),
+        ("src-rootcoord-dml_0_8v0", 422, "of collection 8, and the source's is 7"),
+        ("src-rootcoord-dml_1_7v0", 422, "none of its channels"),
+    ] {
+        let mut task = new_task("a", "d", "c");
+        task["db_collections"]["d"][0]["positions"] = json!({vchannel: at});
+        let (got, answer) = service.v1("POST", "/tasks/check", task).await;
+        assert_eq!(got, status, "{answer}");
+        let detail = answer["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains(what), "{answer}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use crate::support::{Act, Harness, request};
 use replication::error::Error;
 use replication::ports::Store;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
@@ -30,15 +30,48 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
+/// What of a log is kept until it is looked at.
+struct Listening {
+    log: Log,
+    _subscriber: tracing::subscriber::DefaultGuard,
+}
+
+impl Listening {
+    /// To the current thread, which runs all of a test.
+    fn start() -> Self {
+        let log = Log::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(log.clone())
+            .finish();
+        Self { log, _subscriber: tracing::subscriber::set_default(subscriber) }
+    }
+
+    fn heard(&self) -> String {
+        let log = String::from_utf8(self.log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("task created"), "{log}");
+        log
+    }
+}
+
+/// The store of a service has them: it must be able to log in.
+async fn stored(service: &Harness, task: &str, secret: &str) {
+    let stored = service.store.get(&format!("task/{task}")).await.unwrap().unwrap();
+    let stored = String::from_utf8(stored.value).unwrap();
+    assert!(stored.contains(secret), "{stored}");
+}
+
+fn hidden(seen: &[String], secrets: &[&str]) {
+    for text in seen {
+        for secret in secrets {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
 #[tokio::test]
-async fn secrets_are_in_no_answer_no_log_and_no_metric() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(log.clone())
-        .finish();
-    // The current thread runs all of this test.
-    let _logging = tracing::subscriber::set_default(subscriber);
+async fn secrets_of_a_milvus_are_in_no_answer_no_log_and_no_metric() {
+    let log = Listening::start();
     let service = Harness::start().await;
     service
         .script
@@ -56,22 +89,78 @@ async fn secrets_are_in_no_answer_no_log_and_no_metric() {
     seen.push(service.ask("create", data.clone()).await.1.to_string());
     data["milvus_connect_param"] = json!({"uri": "http://root:hunter2@target"});
     seen.push(service.ask("create", data).await.1.to_string());
+    stored(&service, "a", "hunter2").await;
+    seen.extend(everything_shown(&service).await);
+    seen.push(log.heard());
+    hidden(&seen, &["hunter2", "hunter3", "alice"]);
+}
+
+#[tokio::test]
+async fn secrets_of_a_kafka_are_in_no_answer_no_log_and_no_metric() {
+    let log = Listening::start();
+    let service = Harness::start().await;
+    let sasl = json!({"username": "alice", "password": "hunter2", "security_protocol": "SASL_SSL"});
+    let kafka = json!({
+        "address": "b:9093", "topic": "t", "enable_sasl": true, "sasl": sasl,
+        "producer": {"ssl.key.password": "hunter3", "compression.type": "lz4"},
+    });
+    let with = |more: Value| {
+        let mut task = json!({
+            "task_id": "a", "kafka_connect_param": kafka.clone(),
+            "db_collections": {"default": [{"name": "c"}]},
+        });
+        for (key, value) in more.as_object().unwrap() {
+            task["kafka_connect_param"][key] = value.clone();
+        }
+        task
+    };
+    let mut seen = vec![service.v1("POST", "/tasks", with(json!({}))).await.1.to_string()];
+    stored(&service, "a", "hunter2").await;
+    stored(&service, "a", "hunter3").await;
+    // Refused for many reasons, by both.
+    for wrong in [
+        json!({}),
+        json!({"producer": {"sasl.password": "hunter2", "sasl.username": "alice"}}),
+        json!({"producer": {"ssl.key.pem": "hunter3", "linger.ms": "hunter2"}}),
+        json!({"producer": {"ssl.keystore.location": "/hunter", "ssl.keystore.password": "hunter3"}}),
+        json!({"sasl": {"password": ["hunter2"], "username": {"alice": "alice"}}}),
+    ] {
+        let mut task = with(wrong);
+        task["task_id"] = json!("b");
+        for path in ["/tasks", "/tasks/check"] {
+            let (status, answer) = service.v1("POST", path, task.clone()).await;
+            assert!(status >= 400, "{answer}");
+            seen.push(answer.to_string());
+        }
+        let (status, answer) = service.ask("create", task).await;
+        assert!(status >= 400, "{answer}");
+        seen.push(answer.to_string());
+    }
+    let shown = service.task("a").await;
+    assert_eq!(shown["kafka_connect_param"]["producer"]["ssl.key.password"], "***", "{shown}");
+    assert_eq!(shown["kafka_connect_param"]["producer"]["compression.type"], "lz4", "{shown}");
+    seen.extend(everything_shown(&service).await);
+    seen.push(log.heard());
+    hidden(&seen, &["hunter2", "hunter3", "alice"]);
+}
+
+/// What both APIs show of a task `a`, and what they say when it is changed and deleted.
+async fn everything_shown(service: &Harness) -> Vec<String> {
+    let mut seen = vec![service.metrics().await, service.get("/readyz").await.1];
+    for path in [
+        "",
+        "/a",
+        "/a/positions",
+        "/a/lag",
+        "/a/events",
+        "/a/missed",
+        "/a/collections",
+        "/a/target",
+    ] {
+        seen.push(service.get(&format!("/api/v1/tasks{path}")).await.1);
+    }
     for kind in ["get", "list", "position", "resume", "pause", "delete"] {
         seen.push(service.ask(kind, json!({"task_id": "a"})).await.1.to_string());
-        if kind == "list" {
-            seen.push(service.metrics().await);
-            seen.push(service.get("/readyz").await.1);
-            let stored = service.store.get("task/a").await.unwrap().unwrap();
-            let stored = String::from_utf8(stored.value).unwrap();
-            assert!(stored.contains("hunter2"), "the service must be able to log in: {stored}");
-        }
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("task created"), "{log}");
-    seen.push(log);
-    for text in seen {
-        for secret in ["hunter2", "hunter3", "alice"] {
-            assert!(!text.contains(secret), "{text}");
-        }
-    }
+    seen
 }

@@ -159,6 +159,8 @@ impl Source for Queue {
 /// Metadata that the test sets.
 pub(crate) struct FixedCatalog {
     pub(crate) collections: Mutex<Vec<Collection>>,
+    /// How often it was asked for one.
+    pub(crate) asked: AtomicU64,
     changes: broadcast::Sender<CatalogEvent>,
 }
 
@@ -188,6 +190,7 @@ impl Catalog for FixedCatalog {
     }
 
     async fn collection(&self, _: CollectionId) -> Result<Option<Collection>> {
+        self.asked.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         Ok(None)
     }
 
@@ -316,6 +319,7 @@ impl Harness {
             store: Arc::new(store),
             catalog: Arc::new(FixedCatalog {
                 collections: Mutex::default(),
+                asked: AtomicU64::default(),
                 changes: broadcast::Sender::new(4),
             }),
             config,

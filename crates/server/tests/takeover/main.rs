@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use server::takeover::go_task::{self, GoPosition, GoTask};
 use server::takeover::plan::{Fate, Planner, TaskPlan};
 use server::tasks::{self, Book};
-use source::{NEWEST_MS, Queue, Scripted, collection};
+use source::{END, NEWEST_MS, Queue, Scripted, collection};
 use std::sync::Arc;
 
 const TASK: &str = "71f20579fe114c7aac3cd49adc10abd0";
@@ -144,6 +144,22 @@ async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
     let again = world.import(&tasks).await;
     assert_eq!(again[0].fate, Fate::Exists);
     assert_eq!(world.keys().await, keys, "repeating it changes nothing");
+}
+
+/// Without a place it would begin when the service starts, and skip what came since the import.
+#[tokio::test]
+async fn an_op_channel_without_a_saved_position_goes_on_at_its_present_end_and_that_is_told() {
+    let mut all = captured();
+    all.retain(|(key, _)| !key.ends_with("/-10"));
+    let world = World::new();
+    let plans = world.import(&go_task::read(&records(&all))).await;
+    let plan = &plans[0];
+    assert_eq!((plan.fate, &plan.op_channel), (Fate::Imported, &format!("{:?}", offset(END))));
+    let told = "has saved no position of the op channel, so that goes on at its present end";
+    assert!(plan.notes.iter().any(|note| note.contains(told)), "{:#?}", plan.notes);
+    assert_eq!(OpPosition::load(&*world.store, TASK).await.unwrap().unwrap().next, offset(END));
+    let checkpoint = checkpoint::load(&*world.store, TASK).await.unwrap().checkpoint;
+    assert!(checkpoint.unwrap().taken_over, "its databases are created when it first runs");
 }
 
 #[tokio::test]

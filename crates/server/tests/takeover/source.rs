@@ -18,6 +18,9 @@ use tokio::sync::broadcast;
 /// The time of the newest tick on every channel.
 pub(crate) const NEWEST_MS: u64 = 1_795_470_000_000;
 
+/// What comes next on every channel, as a Kafka counts.
+pub(crate) const END: u64 = 0x99;
+
 /// A queue that holds everything and gives nothing.
 pub(crate) struct Queue;
 
@@ -41,7 +44,7 @@ impl Source for Queue {
     }
 
     async fn end(&self, _: &str) -> Result<MessageId> {
-        Ok(MessageId::default())
+        Ok(MessageId(END.to_le_bytes().to_vec().into()))
     }
 
     async fn newest(&self, _: &str, _: usize) -> Result<Vec<Record>> {

@@ -365,6 +365,15 @@ async fn a_task_begins_at_the_positions_it_is_given() {
     let positions: serde_json::Map<_, _> =
         channels.map(|(virtual_, physical)| (virtual_.clone(), of(physical))).collect();
     let op_channel = at["op_positions"][0].clone();
+    // Rows of the other channel would be lost.
+    let half: serde_json::Map<_, _> = positions.clone().into_iter().take(1).collect();
+    let half = json!({"db_collections": {"default": [{"name": "moved", "positions": half}]}});
+    let paused = bench.task_that_pauses(half).await;
+    let reason = paused["reason"].as_str().unwrap();
+    assert!(reason.contains("default.moved has positions, and none on its channel"), "{reason}");
+    let half = paused["task_id"].as_str().unwrap();
+    bench.service.api().delete(half).await.unwrap();
+    bench.forget(half);
     let second = bench
         .task(json!({
             "db_collections": {"default": [{"name": "moved", "positions": positions}],

@@ -16,8 +16,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::milvus::CollectionSpec;
 use testkit::service::Service;
+use testkit::wait;
 
-use super::bench::{Bench, batch, keys};
+use super::bench::{Bench, EQUAL_WITHIN, batch, keys};
 
 /// As the Go tool's `metaStoreConfig.rootPath`.
 const ROOT: &str = "go-cdc";
@@ -156,6 +157,8 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.service.stop().unwrap();
 
     // Not sent.
+    let database = format!("{name}_later");
+    bench.source.create_database(&database).await.unwrap();
     bench.source.insert(batch(&spec, "", 2000..2500, 0)).await.unwrap();
     bench.source.upsert(batch(&spec, "", 1000..1100, 1)).await.unwrap();
     bench.source.delete_keys(name, "id", &keys(&spec, 500..600)).await.unwrap();
@@ -178,18 +181,24 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
 
     bench.service.restart().await.unwrap();
     bench.source.insert(batch(&spec, "", 2500..2600, 0)).await.unwrap();
+    let there = wait::until("the database to be there", EQUAL_WITHIN, || async {
+        Ok(bench.target.databases().await?.contains(&database).then_some(()))
+    });
+    bench.while_running(there).await.unwrap();
     let report = bench.equal(name).await;
     assert_eq!(report.target_rows, 2600 - 200 - 50 - 100);
     // The stretch was sent again, and replaced what was there.
     assert!(bench.service.api().metric(EVENTS, "fenced").await.unwrap() > 0.0);
     assert_eq!(store.records(), before, "the old records are as they were");
+    bench.source.drop_database(&database).await.unwrap();
     bench.source.drop_collection(name).await.unwrap();
     bench.gone(name).await;
     bench.finish().await;
 }
 
-/// What the Go tool would have left: the task itself, a position of its collection and one of the op
-/// channel, a placeholder, and a task on a Kafka without a topic, which is not taken over.
+/// What the Go tool would have left: the task itself, a position of its collection, a placeholder, and
+/// a task on a Kafka without a topic, which is not taken over. In etcd one of the op channel too; in
+/// MySQL it had carried out no request.
 fn leave_go_records(store: &GoStore, bench: &Bench, task: &str, name: &str, positions: &Value) {
     store.put_task(&json!({
         "TaskID": task,
@@ -201,7 +210,7 @@ fn leave_go_records(store: &GoStore, bench: &Bench, task: &str, name: &str, posi
         "KafkaConnectParam": {"address": "", "topic": "", "enable_sasl": false, "sasl": {}},
         "WriterCacheConfig": {"period": 0, "size": 0},
         "CollectionInfos": [{"name": name, "positions": null, "use_start_position": false}],
-        "DBCollections": null, "NameMapping": null,
+        "DBCollections": {format!("{name}_later"): [{"name": "*"}]}, "NameMapping": null,
         "RPCRequestChannelInfo": {"name": "", "position": ""},
         "ExtraInfo": {"enable_user_role": false}, "ExcludeCollections": null,
         "DisableAutoStart": false, "State": 1, "Reason": "",
@@ -225,11 +234,10 @@ fn leave_go_records(store: &GoStore, bench: &Bench, task: &str, name: &str, posi
         Value::Object(entries.collect())
     };
     let collection = positions["positions"][0]["collection_id"].clone();
-    for (id, name, entries) in [
-        (json!(-1), "*", json!({})),
-        (json!(-10), "-10", of(&positions["op_positions"])),
-        (collection, name, of(&positions["positions"])),
-    ] {
+    let op = (json!(-10), "-10", of(&positions["op_positions"]));
+    let ops = Some(op).filter(|_| matches!(store, GoStore::Etcd(_)));
+    let rows = [(json!(-1), "*", json!({})), (collection, name, of(&positions["positions"]))];
+    for (id, name, entries) in rows.into_iter().chain(ops) {
         store.put_position(&json!({
             "TaskID": task, "CollectionID": id, "CollectionName": name, "Positions": entries,
             "OpPositions": null, "TargetPositions": {},

@@ -29,3 +29,30 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- define "milvus-cdc.port" -}}
 {{- last (splitList ":" .Values.config.address) -}}
 {{- end -}}
+
+{{/* How a probe asks for a path. It has no certificate to show, so if one is asked for it can only
+connect. */}}
+{{- define "milvus-cdc.probe" -}}
+{{- $api := .root.Values.config.api | default dict -}}
+{{- if $api.tlsClientCAPath -}}
+tcpSocket: {port: http}
+{{- else if $api.tlsCertPath -}}
+httpGet: {path: {{ .path }}, port: http, scheme: HTTPS}
+{{- else -}}
+httpGet: {path: {{ .path }}, port: http}
+{{- end -}}
+{{- end -}}
+
+{{/* How Prometheus is let in. */}}
+{{- define "milvus-cdc.scrape" -}}
+{{- $api := .Values.config.api | default dict -}}
+scheme: {{ ternary "https" "http" (not (empty $api.tlsCertPath)) }}
+{{- with .Values.monitoring.serviceMonitor.tlsConfig }}
+tlsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.monitoring.serviceMonitor.authorization }}
+authorization:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}

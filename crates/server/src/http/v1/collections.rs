@@ -8,6 +8,7 @@ use crate::tasks::{TaskRecord, to_task};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use replication::checkpoint::{self, Covered, Stage};
+use replication::given;
 use replication::selection::named;
 use replication::task::{Limits, Task, Unsupported};
 use serde::Serialize;
@@ -75,11 +76,20 @@ enum SourceState {
     Dropped,
 }
 
-/// What a task covers, or would cover.
+/// What a new task would cover; refused if it was given positions of something else.
+pub(super) async fn of_new(api: &ApiState, record: &TaskRecord) -> Result<Collections, Refusal> {
+    let task = task(api, record)?;
+    if let Ok(snapshot) = health::within(api.catalog.snapshot()).await
+        && let Some(what) = given::misfit(&task.selection, &snapshot.collections)
+    {
+        return Err(Refusal::invalid("positions", what, given::REMEDY));
+    }
+    of(api, record).await
+}
+
+/// What a task covers.
 pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Collections, Refusal> {
-    // The limits of its run do not matter here.
-    let task = to_task(record, &api.op_channel, Unsupported::default(), &Limits::default())
-        .map_err(|what| Refusal::new(Kind::Invalid, what, "delete the task and create it anew"))?;
+    let task = task(api, record)?;
     let stored = checkpoint::load(api.book.store().as_ref(), &record.task_id);
     let stored = stored.await.map_err(|e| Refusal::store(&e))?.collections;
     let (catalog, source_catalog) = match health::within(api.catalog.snapshot()).await {
@@ -87,6 +97,12 @@ pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Collection
         Err(reason) => (None, reason),
     };
     Ok(Collections { collections: merged(&task, &stored, catalog.as_deref()), source_catalog })
+}
+
+fn task(api: &ApiState, record: &TaskRecord) -> Result<Task, Refusal> {
+    // The limits of its run do not matter here.
+    to_task(record, &api.op_channel, Unsupported::default(), &Limits::default())
+        .map_err(|what| Refusal::new(Kind::Invalid, what, "delete the task and create it anew"))
 }
 
 fn merged(

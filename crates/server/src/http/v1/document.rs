@@ -65,7 +65,7 @@ fn refusals(operation: &mut Operation, of_a_task: bool, changes: bool, tokens: b
     for (applies, status, description) in [
         (has_body, "400", "The body is not what is wanted."),
         (tokens, "401", "A token is asked for."),
-        (tokens, "403", "The token does not allow it."),
+        (tokens || changes, "403", "The token does not allow it, or a page of another site asks."),
         (of_a_task, "404", "There is no such task."),
         (changes, "409", "It stands against the state of this task or against another one."),
         (true, "413", "The body is too large."),

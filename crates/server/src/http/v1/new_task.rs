@@ -130,7 +130,7 @@ struct NewKafka {
     #[schema(minimum = 0, maximum = 65535)]
     #[serde(default, deserialize_with = "whole")]
     replication_factor: Option<i64>,
-    /// Settings of a producer of librdkafka.
+    /// Settings of librdkafka, of TLS, the network and speed; docs/kafka-sink.md lists them.
     producer: Option<BTreeMap<String, String>>,
 }
 
@@ -205,7 +205,7 @@ struct NewRpc {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewExtra {
-    /// Users and roles too; not supported yet.
+    /// Users, roles and grants too, of sources that log them: Milvus 2.4 and later.
     enable_user_role: Option<bool>,
 }
 

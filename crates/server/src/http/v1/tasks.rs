@@ -127,7 +127,8 @@ pub(super) async fn create_task(
 
 /// Check a task before it is created
 ///
-/// Refuses what a creation would refuse, tries to reach the target, and says what would be covered.
+/// Refuses what a creation would refuse and positions that are of nothing it selects, tries to reach
+/// the target, and says what would be covered.
 /// Nothing is created.
 #[utoipa::path(post, path = "/api/v1/tasks/check", tag = "tasks",
     request_body(content = NewTask, example = json!({
@@ -138,7 +139,7 @@ pub(super) async fn create_task(
 pub(super) async fn check_task(State(api): Api, Body(new): Body<NewTask>) -> Answer<CheckedTask> {
     let (record, warnings) = create::try_out(&api, new.into()).await?;
     let (collections, target) =
-        tokio::join!(collections::of(&api, &record), places::target(&api, &record));
+        tokio::join!(collections::of_new(&api, &record), places::target(&api, &record));
     Ok(Json(CheckedTask {
         warnings,
         exclude_collections: record.exclude_collections.unwrap_or_default(),
