@@ -4,7 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use connectors::pulsar::PulsarLogin;
+use milvus_wire::timestamp::Timestamp;
+use replication::ports::{Change, Ddl, Sink as _, Store as _, Transaction};
+use serde_json::{Value, json};
+use server::compose;
 use server::config::{self, Config, Faults, QueueConfig, StoreConfig, keys};
+use server::tasks::TaskRecord;
+use server::world::{Client, Targets as _};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -499,4 +505,40 @@ fn every_key_is_documented() {
     for key in keys::KEYS {
         assert!(text.contains(&format!("`{}`", key.path)), "{} is not in {path}", key.path);
     }
+}
+
+/// A task of each kind, at addresses where nobody listens.
+fn tasks() -> [TaskRecord; 2] {
+    let to = |milvus: Value, kafka: Value| {
+        serde_json::from_value(json!({
+            "TaskID": "a", "MilvusConnectParam": milvus, "KafkaConnectParam": kafka, "State": 1,
+        }))
+        .unwrap()
+    };
+    let kafka = json!({"address": "127.0.0.1:1", "topic": "a"});
+    [to(json!({"uri": "http://127.0.0.1:1"}), json!({})), to(json!({}), kafka)]
+}
+
+#[tokio::test]
+async fn a_dry_run_has_no_way_to_any_target_and_keeps_its_progress_to_itself() {
+    let memory = format!("{MINIMAL}metaStoreConfig: {{storeType: memory}}\n");
+    let world = compose::world(&good(&memory, &[])).await.unwrap();
+    let [milvus, kafka] = tasks();
+    assert!(matches!(world.targets.open(&milvus).unwrap(), Client::Milvus(_)));
+    let Client::Log(sink) = world.targets.open(&kafka).unwrap() else { panic!() };
+    assert!(sink.ping().await.is_err(), "there is a Kafka");
+    let transaction = || Transaction { puts: vec![("a".into(), vec![1])], ..Default::default() };
+    world.progress.commit(transaction()).await.unwrap();
+    assert!(world.store.get("a").await.unwrap().is_some());
+
+    let world = compose::world(&good(&format!("{memory}dryRun: true\n"), &[])).await.unwrap();
+    for task in tasks() {
+        let Client::Log(log) = world.targets.open(&task).unwrap() else { panic!() };
+        log.open().await.unwrap();
+        log.ping().await.unwrap();
+        let ddl = Ddl::CreateDatabase("shop".into());
+        log.append("1", &[Change::Request(&ddl, Timestamp::ZERO)]).await.unwrap();
+    }
+    world.progress.commit(transaction()).await.unwrap();
+    assert!(world.store.get("a").await.unwrap().is_none());
 }

@@ -7,6 +7,8 @@
 mod change_event;
 mod event;
 mod fault;
+#[cfg(test)]
+mod go_format;
 mod marks;
 mod options;
 mod producer;

@@ -6,15 +6,16 @@ use base64::engine::general_purpose::STANDARD;
 use milvus_wire::access::AccessRequest;
 use milvus_wire::catalog::Collection;
 use milvus_wire::op::OpRequest;
-use milvus_wire::proto::common::{KeyValuePair, MsgBase, ReplicateInfo};
+use milvus_wire::proto::common::{KeyValuePair, MsgBase};
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::proto::schema::value_field::Data;
 use milvus_wire::proto::schema::{FieldSchema, FunctionSchema, ValueField};
 use milvus_wire::timestamp::Timestamp;
 use replication::ports::Ddl;
 use serde_json::{Map, Value, json};
+use std::collections::HashMap;
 
-/// A message of Milvus as Go's JSON has it: what is zero or empty is left out.
+/// A message of Milvus as Go's JSON has it: what is zero or empty is left out, save for messages.
 #[derive(Default)]
 pub(super) struct Message(Map<String, Value>);
 
@@ -26,8 +27,7 @@ impl Message {
             Value::Number(number) => number.as_f64() != Some(0.0),
             Value::String(text) => !text.is_empty(),
             Value::Array(values) => !values.is_empty(),
-            Value::Object(members) => !members.is_empty(),
-            Value::Bool(true) => true,
+            Value::Object(_) | Value::Bool(true) => true,
         };
         if is_there {
             self.0.insert(name.to_owned(), value);
@@ -47,7 +47,7 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
     let base = Value::from(base(None, at));
     match ddl {
         Ddl::CreateDatabase(name) => {
-            ("create database", json!({"Database": name, "base": base, "db_name": name}))
+            ("create database", json!({"Database": "", "base": base, "db_name": name}))
         }
         Ddl::CreateCollection { database, name, collection } => {
             let schema = schema(name, collection);
@@ -89,13 +89,32 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
         Ddl::DropAlias { database, alias } => {
             ("drop alias", in_database(base, database, json!({"alias": alias})))
         }
-        Ddl::Op(request) => {
-            let (kind, message, old) = op(request);
-            let mut parameters = message.with("base", self::base(old, at)).0;
-            parameters.insert("Database".into(), request.database().into());
-            (kind, parameters.into())
-        }
+        Ddl::Op(request) => of_the_op_channel(request, at),
     }
+}
+
+/// Most requests the Go tool passes on as the source logged them, some it makes anew: then the
+/// header says only when it happened, and `Database` alone says where.
+fn of_the_op_channel(request: &OpRequest, at: Timestamp) -> (&'static str, Value) {
+    let (kind, Message(mut parameters), header) = op(request);
+    let (database, header) = match request {
+        OpRequest::CreateDatabase(_) | OpRequest::DropDatabase(_) => ("", None),
+        OpRequest::AlterDatabase(_) => ("", header),
+        OpRequest::DropIndex(_)
+        | OpRequest::ReleaseCollection(_)
+        | OpRequest::LoadPartitions(_)
+        | OpRequest::ReleasePartitions(_)
+        | OpRequest::Flush(_) => {
+            parameters.remove("db_name");
+            (request.database(), None)
+        }
+        // Deliberately also for an altered index, whose `Database` the Go tool forgets: who takes
+        // it from there, as for any other index, would alter one of the default database.
+        _ => (request.database(), header),
+    };
+    parameters.insert("Database".into(), database.into());
+    parameters.insert("base".into(), base(header, at).into());
+    (kind, parameters.into())
 }
 
 /// What the Go tool knows nothing of, with the names that Milvus's messages have in Go's JSON.
@@ -115,25 +134,25 @@ fn of_a_partition(base: Value, [database, collection, partition]: [&str; 3]) -> 
     })
 }
 
-/// The header of a request, which says when it happened on the source.
+/// The header of a request, which says when it happened on the source. What it said before of
+/// being replicated is of another replication.
 fn base(old: Option<&MsgBase>, at: Timestamp) -> Message {
     let old = old.cloned().unwrap_or_default();
-    #[expect(deprecated, reason = "since 3.0; readers of this format know nothing else")]
-    let info = ReplicateInfo { msg_timestamp: at.0, ..old.replicate_info.unwrap_or_default() };
-    let properties: Map<_, _> =
-        old.properties.into_iter().map(|(key, value)| (key, value.into())).collect();
-    let info = Message::default()
-        .with("isReplicate", true)
-        .with("msgTimestamp", info.msg_timestamp)
-        .with("replicateID", info.replicate_id);
+    let info = Message::default().with("isReplicate", true).with("msgTimestamp", at.0);
     Message::default()
         .with("msg_type", old.msg_type)
         .with("msgID", old.msg_id)
         .with("timestamp", old.timestamp)
         .with("sourceID", old.source_id)
         .with("targetID", old.target_id)
-        .with("properties", properties)
+        .with("properties", texts(&old.properties))
         .with("replicateInfo", info)
+}
+
+/// A map of texts; nothing if it is empty.
+fn texts(map: &HashMap<String, String>) -> Option<Map<String, Value>> {
+    let texts = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
+    (!map.is_empty()).then(|| texts.collect())
 }
 
 fn pairs(pairs: &[KeyValuePair]) -> Vec<Value> {
@@ -271,6 +290,7 @@ fn load(r: &pb::LoadCollectionRequest) -> Message {
         .with("refresh", r.refresh)
         .with("load_fields", r.load_fields.clone())
         .with("skip_load_dynamic_field", r.skip_load_dynamic_field)
+        .with("load_params", texts(&r.load_params))
 }
 
 fn load_partitions(r: &pb::LoadPartitionsRequest) -> Message {
@@ -283,6 +303,7 @@ fn load_partitions(r: &pb::LoadPartitionsRequest) -> Message {
         .with("refresh", r.refresh)
         .with("load_fields", r.load_fields.clone())
         .with("skip_load_dynamic_field", r.skip_load_dynamic_field)
+        .with("load_params", texts(&r.load_params))
 }
 
 /// A request on who may do what. The Go tool has no kind for groups of privileges and for grants of
@@ -312,7 +333,7 @@ fn access(request: &AccessRequest) -> (&'static str, Message, Option<&MsgBase>) 
             ("delete user", none().with("username", &*r.username), r.base.as_ref())
         }
         AccessRequest::CreateRole(r) => {
-            let entity = r.entity.as_ref().map(|role| name(&role.name)).unwrap_or_default();
+            let entity = r.entity.as_ref().map(|role| name(&role.name));
             ("create role", none().with("entity", entity), r.base.as_ref())
         }
         AccessRequest::DropRole(r) => {
@@ -329,15 +350,15 @@ fn access(request: &AccessRequest) -> (&'static str, Message, Option<&MsgBase>) 
             (kind, message, r.base.as_ref())
         }
         AccessRequest::OperatePrivilege(r) => {
-            let entity = r.entity.as_ref().map(grant).unwrap_or_default();
+            let entity = r.entity.as_ref().map(grant);
             let message =
                 none().with("entity", entity).with("type", r.r#type).with("version", &*r.version);
             (grants(r.r#type), message, r.base.as_ref())
         }
         AccessRequest::OperatePrivilegeV2(r) => {
             let message = none()
-                .with("role", r.role.as_ref().map(|role| name(&role.name)).unwrap_or_default())
-                .with("grantor", r.grantor.as_ref().map(grantor).unwrap_or_default())
+                .with("role", r.role.as_ref().map(|role| name(&role.name)))
+                .with("grantor", r.grantor.as_ref().map(grantor))
                 .with("type", r.r#type)
                 .with("db_name", &*r.db_name)
                 .with("collection_name", &*r.collection_name);
@@ -377,18 +398,18 @@ fn grants(kind: i32) -> &'static str {
 fn grant(entity: &pb::GrantEntity) -> Message {
     let name = |name: &str| Message::default().with("name", name);
     Message::default()
-        .with("role", entity.role.as_ref().map(|role| name(&role.name)).unwrap_or_default())
-        .with("object", entity.object.as_ref().map(|o| name(&o.name)).unwrap_or_default())
+        .with("role", entity.role.as_ref().map(|role| name(&role.name)))
+        .with("object", entity.object.as_ref().map(|object| name(&object.name)))
         .with("object_name", &*entity.object_name)
-        .with("grantor", entity.grantor.as_ref().map(grantor).unwrap_or_default())
+        .with("grantor", entity.grantor.as_ref().map(grantor))
         .with("db_name", &*entity.db_name)
 }
 
 fn grantor(grantor: &pb::GrantorEntity) -> Message {
     let name = |name: &str| Message::default().with("name", name);
     Message::default()
-        .with("user", grantor.user.as_ref().map(|user| name(&user.name)).unwrap_or_default())
-        .with("privilege", grantor.privilege.as_ref().map(|p| name(&p.name)).unwrap_or_default())
+        .with("user", grantor.user.as_ref().map(|user| name(&user.name)))
+        .with("privilege", grantor.privilege.as_ref().map(|privilege| name(&privilege.name)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use super::ddl::replicated;
 use super::fault::Fault;
 use super::op::finish;
 use milvus_wire::access::AccessRequest;
-use milvus_wire::proto::milvus::{OperatePrivilegeType, OperateUserRoleType};
+use milvus_wire::proto::milvus::{
+    OperatePrivilegeGroupType, OperatePrivilegeType, OperateUserRoleType, UpdateCredentialRequest,
+};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
 
@@ -23,10 +25,7 @@ pub(super) async fn apply(client: &Client, request: &AccessRequest, at: Timestam
             let done = client.ask("", r, async |mut c, r| c.create_credential(r).await).await;
             finish(client, tried, done, Fault::exists)
         }
-        AccessRequest::UpdateCredential(r) => {
-            let done = client.ask("", r, async |mut c, r| c.update_credential(r).await).await;
-            finish(client, tried, done, |_| false)
-        }
+        AccessRequest::UpdateCredential(r) => change_password(client, tried, r).await,
         AccessRequest::DeleteCredential(r) => {
             let done = client.ask("", r, async |mut c, r| c.delete_credential(r).await).await;
             finish(client, tried, done, Fault::no_such_user_or_role)
@@ -59,12 +58,31 @@ pub(super) async fn apply(client: &Client, request: &AccessRequest, at: Timestam
             finish(client, tried, done, Fault::exists)
         }
         AccessRequest::DropPrivilegeGroup(r) => {
+            // One that is not there is dropped already: `MetaTable.DropPrivilegeGroup`.
             let done = client.ask("", r, async |mut c, r| c.drop_privilege_group(r).await).await;
             finish(client, tried, done, |_| false)
         }
         AccessRequest::OperatePrivilegeGroup(r) => {
+            // The group is a set: what is in it is added again and what is not taken out again.
+            let takes = r.r#type() == OperatePrivilegeGroupType::RemovePrivilegesFromGroup;
             let done = client.ask("", r, async |mut c, r| c.operate_privilege_group(r).await).await;
-            finish(client, tried, done, |_| false)
+            finish(client, tried, done, |fault| takes && fault.no_privilege_group())
         }
     }
+}
+
+/// A change that comes again is refused, for the old password is no longer the one it names. Then
+/// it names the new one as the old one: that is carried out only where the change is made.
+async fn change_password(
+    client: &Client,
+    tried: &str,
+    request: UpdateCredentialRequest,
+) -> Result<()> {
+    let ask = async |r| client.ask("", r, async |mut c, r| c.update_credential(r).await).await;
+    let mut done = ask(request.clone()).await;
+    if done.as_ref().is_err_and(Fault::old_password_is_another) {
+        let old_password = request.new_password.clone();
+        done = ask(UpdateCredentialRequest { old_password, ..request }).await;
+    }
+    finish(client, tried, done, |_| false)
 }

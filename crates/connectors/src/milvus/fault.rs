@@ -92,9 +92,20 @@ impl Fault {
         self.is(code::INDEX_NOT_FOUND, &[ErrorCode::IndexNotExist], &["index not found"])
     }
 
-    /// A user, a role or a group of privileges is there already.
+    /// A user, a role or a group of privileges is there already. Source:
+    /// `MetaTable.CreatePrivilegeGroup`, whose "built in" is another fault.
     pub(super) fn exists(&self) -> bool {
-        self.is(i32::MIN, &[], &["already exist"])
+        self.is(i32::MIN, &[], &["already exist", "is defined by users"])
+    }
+
+    /// The group of privileges is not there. Source: `MetaTable.OperatePrivilegeGroup`.
+    pub(super) fn no_privilege_group(&self) -> bool {
+        self.is(i32::MIN, &[], &["there is no privilege group name"])
+    }
+
+    /// A password is not what the request says it was. Source: `Proxy.UpdateCredential`.
+    pub(super) fn old_password_is_another(&self) -> bool {
+        self.is(i32::MIN, &[], &["old password not correct"])
     }
 
     /// The user or the role is not there.

@@ -76,6 +76,36 @@ fn nulls_may_have_placeholders_or_none() {
     }
 }
 
+/// With the values of a column or beside them.
+#[test]
+fn nulls_may_be_told_of_in_either_place() {
+    let mut column = scalars(100, longs(&[1, 3]), &[]);
+    let Some(Field::Scalars(values)) = &mut column.field else { panic!() };
+    values.valid_data = vec![true, false, true];
+    let floats = Vectors::FloatVector(FloatArray { data: vec![1.0, 2.0, 3.0, 4.0] });
+    let mut vector = vectors(101, 2, floats);
+    let beside = FieldData { valid_data: vec![true, false, true], ..vector.clone() };
+    let Some(Field::Vectors(values)) = &mut vector.field else { panic!() };
+    values.valid_data = vec![true, false, true];
+    let rows = insert(3, vec![column, vector, FieldData { field_id: 102, ..beside }]).unwrap();
+    let of = |field: i64| {
+        let column = rows.column(field).unwrap();
+        [0, 1, 2].map(|row| column.value(row))
+    };
+    assert_eq!(of(100), [Value::Int(1), Value::Null, Value::Int(3)]);
+    let there = [Value::FloatVector(&[1.0, 2.0]), Value::Null, Value::FloatVector(&[3.0, 4.0])];
+    assert_eq!(of(101), there);
+    assert_eq!(of(102), there);
+}
+
+#[test]
+fn milvuss_own_columns_are_left_out_and_the_others_keep_their_order() {
+    let columns = [0, 1, 101, 100].map(|field| scalars(field, longs(&[field, field]), &[]));
+    let rows = insert(2, columns.into()).unwrap();
+    let left: Vec<_> = rows.columns.iter().map(|c| (c.field_id, c.value(1))).collect();
+    assert_eq!(left, [(101, Value::Int(101)), (100, Value::Int(100))]);
+}
+
 #[test]
 fn vectors_are_cut_by_their_dimension() {
     let floats = Vectors::FloatVector(FloatArray { data: vec![1.0, 2.0, 3.0, 4.0] });
@@ -86,6 +116,8 @@ fn vectors_are_cut_by_their_dimension() {
             vectors(100, 2, floats),
             vectors(101, 16, Vectors::BinaryVector(vec![1, 2, 3, 4])),
             vectors(102, 1, Vectors::Float16Vector(vec![1, 2, 3, 4])),
+            vectors(104, 1, Vectors::Bfloat16Vector(vec![1, 2, 3, 4])),
+            vectors(105, 2, Vectors::Int8Vector(vec![1, 2, 3, 4])),
             vectors(
                 103,
                 3,
@@ -101,6 +133,8 @@ fn vectors_are_cut_by_their_dimension() {
     assert_eq!(of(100, 1), Value::FloatVector(&[3.0, 4.0]));
     assert_eq!(of(101, 1), Value::PackedVector(&[3, 4]));
     assert_eq!(of(102, 0), Value::PackedVector(&[1, 2]));
+    assert_eq!(of(104, 1), Value::PackedVector(&[3, 4]));
+    assert_eq!(of(105, 1), Value::Int8Vector(&[3, 4]));
     assert_eq!(of(103, 0), Value::SparseVector(&sparse));
     assert_eq!(Value::sparse_pairs(&sparse).collect::<Vec<_>>(), [(2, 0.5)]);
     assert_eq!(of(103, 1), Value::SparseVector(&[]));
