@@ -113,6 +113,14 @@ impl Destination {
             Self::Log(_) => "",
         }
     }
+    /// Whether another task has a collection there.
+    pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
+        match self {
+            Self::Milvus(link) => link.is_anothers(task, id).await,
+            Self::Log(_) => Ok(false),
+        }
+    }
+
 
     /// Asks it for something.
     pub(crate) async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {

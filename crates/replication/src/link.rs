@@ -87,6 +87,11 @@ impl Link {
         self.claims.take(&*self.store, &self.address, (task, id)).await
     }
 
+    /// Whether another task has a collection of the source here.
+    pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
+        self.claims.is_anothers(&*self.store, &self.address, (task, id)).await
+    }
+
     /// What names the target.
     pub(crate) fn address(&self) -> &str {
         &self.address

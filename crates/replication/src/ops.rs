@@ -174,25 +174,16 @@ impl Ops {
                 }
             }
             _ => {
-                let living = |name: &str| {
-                    let is_it = |c: &&Collection| {
-                        c.database == database
-                            && c.name() == name
-                            && c.state == State::Created
-                            && c.created <= at
-                    };
-                    let selected = selection.find(&database, name).is_some();
-                    snapshot.collections.iter().find(is_it).filter(|_| selected)
-                };
-                let lives = |name: &str| living(name).is_some();
+                let here = snapshot.collections.iter().filter(|c| c.database == database);
+                let living = self.living(here.filter(|c| c.created <= at)).await?;
                 if let OpRequest::Flush(flush) = &mut request {
-                    flush.collection_names.retain(|name| lives(name));
+                    flush.collection_names.retain(|name| living.contains_key(name.as_str()));
                 }
                 let names = request.collections();
-                if names.is_empty() || !names.iter().all(|name| lives(name)) {
+                let living: Vec<_> = names.iter().filter_map(|n| living.get(n)).copied().collect();
+                if names.is_empty() || living.len() < names.len() {
                     return Ok(None);
                 }
-                let living: Vec<_> = names.into_iter().filter_map(living).map(|c| c.id).collect();
                 if !self.agrees(&request, &living).await? {
                     return Ok(None);
                 }
@@ -216,6 +207,23 @@ impl Ops {
     }
 
     /// A collection's name on the source and on the target, where they do not follow from each other
+    /// Those that the task has or is about to have, by name. One that was renamed into its selection
+    /// may be another task's: it will never be where this task would have it.
+    async fn living<'a>(
+        &self,
+        collections: impl Iterator<Item = &'a Collection>,
+    ) -> Result<BTreeMap<&'a str, CollectionId>> {
+        let mut living = BTreeMap::new();
+        for collection in collections.filter(|c| c.state == State::Created) {
+            let (id, name) = (collection.id, collection.name());
+            let is_selected = self.task.selection.find(&collection.database, name).is_some();
+            if is_selected && !self.ports.destination.is_anothers(&self.task.id, id).await? {
+                living.insert(name, id);
+            }
+        }
+        Ok(living)
+    }
+
     /// because the target has not followed a rename yet.
     async fn called(&self, id: CollectionId) -> Result<Option<(String, (String, String))>> {
         let Some(collection) = self.ports.catalog.collection(id).await? else { return Ok(None) };
