@@ -29,16 +29,27 @@ impl Claims {
         address: &str,
         (task, id): (&str, CollectionId),
     ) -> Result<bool> {
+        let is_free = !self.is_anothers(store, address, (task, id)).await?;
+        if is_free {
+            lock(&self.held).insert(id, task.to_owned());
+        }
+        Ok(is_free)
+    }
+
+    /// Whether another task has a collection of the source.
+    pub(crate) async fn is_anothers(
+        &self,
+        store: &dyn Store,
+        address: &str,
+        (task, id): (&str, CollectionId),
+    ) -> Result<bool> {
         self.read.get_or_try_init(|| self.read(store, address)).await?;
         let other = lock(&self.held).get(&id).filter(|other| *other != task).cloned();
-        // One that has been dropped, or whose task has been deleted, is nobody's.
-        if let Some(other) = other
-            && store.get(&collection_key(&other, id)).await?.is_some()
-        {
-            return Ok(false);
-        }
-        lock(&self.held).insert(id, task.to_owned());
-        Ok(true)
+        Ok(match other {
+            // One that has been dropped, or whose task has been deleted, is nobody's.
+            Some(other) => store.get(&collection_key(&other, id)).await?.is_some(),
+            None => false,
+        })
     }
 
     async fn read(&self, store: &dyn Store, address: &str) -> Result<()> {

@@ -37,7 +37,14 @@ impl Destination {
         }
     }
 
-    /// Keeps that right, and a Milvus ticking, until `stop`; run it beside the tasks.
+    /// Whether another milvus-cdc has taken that right. Then what is known here of the destination is
+    /// no longer so: a new one has to be opened.
+    pub fn is_lost(&self) -> bool {
+        self.lease().is_lost()
+    }
+
+    /// Keeps that right, and a Milvus ticking, until `stop` or until the right is lost; run it beside
+    /// the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         match self {
             Self::Milvus(link) => link.keep(stop).await,
@@ -106,6 +113,14 @@ impl Destination {
         }
     }
 
+    /// Whether another task has a collection there.
+    pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
+        match self {
+            Self::Milvus(link) => link.is_anothers(task, id).await,
+            Self::Log(_) => Ok(false),
+        }
+    }
+
     /// What names a target that tasks share; empty for a log.
     pub(crate) fn address(&self) -> &str {
         match self {
@@ -117,7 +132,10 @@ impl Destination {
     /// Asks it for something.
     pub(crate) async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
         match self {
-            Self::Milvus(link) => link.target.apply(ddl, at).await,
+            Self::Milvus(link) => {
+                link.lease.confirmed()?;
+                link.target.apply(ddl, at).await
+            }
             Self::Log(log) => log.apply(ddl, at).await,
         }
     }

@@ -12,7 +12,7 @@ pub mod given;
 mod into_lanes;
 mod into_log;
 mod lane;
-mod lease;
+pub mod lease;
 pub mod life;
 pub mod link;
 pub mod log;

@@ -7,7 +7,6 @@
 use crate::checkpoint::{Covered, OpPosition, collection_key};
 use crate::destination::Destination;
 use crate::error::{Error, Kind, Result};
-use crate::lease;
 use crate::life::Ports;
 use crate::missed::Missed;
 use crate::observer::Event;
@@ -61,8 +60,10 @@ impl Ops {
     async fn run(mut self) -> Result<()> {
         let channel = self.task.op_channel.clone();
         // Asked before anything else: what comes while the target is being reached is not missed.
-        let now = self.ports.source.end(&channel).await?;
+        let now = self.ports.source.end(&channel).await;
+        // A fault of the source is told by whoever writes to the target.
         self.ports.destination.ready().await?;
+        let now = now?;
         let stored = OpPosition::load(&*self.ports.store, &self.task.id).await?;
         let position = match stored {
             Some(position) => position,
@@ -100,8 +101,8 @@ impl Ops {
     async fn save(&self, position: &OpPosition) -> Result<()> {
         let mut stored = Transaction::default();
         position.put(&self.task.id, &mut stored);
-        self.ports.destination.lease().guard(&mut stored)?;
-        lease::commit(&*self.ports.store, stored).await
+        let lease = self.ports.destination.lease();
+        lease.commit_of(&*self.ports.store, &self.task.id, stored).await
     }
 
     fn count(&self, what: &str) {
@@ -174,25 +175,16 @@ impl Ops {
                 }
             }
             _ => {
-                let living = |name: &str| {
-                    let is_it = |c: &&Collection| {
-                        c.database == database
-                            && c.name() == name
-                            && c.state == State::Created
-                            && c.created <= at
-                    };
-                    let selected = selection.find(&database, name).is_some();
-                    snapshot.collections.iter().find(is_it).filter(|_| selected)
-                };
-                let lives = |name: &str| living(name).is_some();
+                let here = snapshot.collections.iter().filter(|c| c.database == database);
+                let living = self.living(here.filter(|c| c.created <= at)).await?;
                 if let OpRequest::Flush(flush) = &mut request {
-                    flush.collection_names.retain(|name| lives(name));
+                    flush.collection_names.retain(|name| living.contains_key(name.as_str()));
                 }
                 let names = request.collections();
-                if names.is_empty() || !names.iter().all(|name| lives(name)) {
+                let living: Vec<_> = names.iter().filter_map(|n| living.get(n)).copied().collect();
+                if names.is_empty() || living.len() < names.len() {
                     return Ok(None);
                 }
-                let living: Vec<_> = names.into_iter().filter_map(living).map(|c| c.id).collect();
                 if !self.agrees(&request, &living).await? {
                     return Ok(None);
                 }
@@ -213,6 +205,23 @@ impl Ops {
         request.rename(&to, |name| on_target(name).1);
         self.wait_for_collections(&request, &to).await?;
         Ok(Some(request))
+    }
+
+    /// Those that the task has or is about to have, by name. One that was renamed into its selection
+    /// may be another task's: it will never be where this task would have it.
+    async fn living<'a>(
+        &self,
+        collections: impl Iterator<Item = &'a Collection>,
+    ) -> Result<BTreeMap<&'a str, CollectionId>> {
+        let mut living = BTreeMap::new();
+        for collection in collections.filter(|c| c.state == State::Created) {
+            let (id, name) = (collection.id, collection.name());
+            let is_selected = self.task.selection.find(&collection.database, name).is_some();
+            if is_selected && !self.ports.destination.is_anothers(&self.task.id, id).await? {
+                living.insert(name, id);
+            }
+        }
+        Ok(living)
     }
 
     /// A collection's name on the source and on the target, where they do not follow from each other

@@ -340,10 +340,18 @@ pub struct Stored {
     pub version: u64,
 }
 
+/// In a condition: whatever the version is, the key must exist.
+pub const EXISTS: u64 = u64::MAX;
+
+/// Whether a key of this version, zero if it does not exist, is as a condition has it.
+pub fn holds(version: u64, expected: u64) -> bool {
+    if expected == EXISTS { version != 0 } else { version == expected }
+}
+
 /// Changes that happen all or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Transaction {
-    /// Each key must have this version now; zero: it must not exist.
+    /// Each key must have this version now; zero: it must not exist; [`EXISTS`]: it must.
     pub conditions: Vec<(String, u64)>,
     /// Written; a value has at most [`VALUE_BYTES_MAX`].
     pub puts: Vec<(String, Vec<u8>)>,

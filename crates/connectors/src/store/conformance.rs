@@ -4,7 +4,7 @@
 
 use futures::future::join_all;
 use replication::error::Result;
-use replication::ports::{Committed, Store, Stored, Transaction};
+use replication::ports::{Committed, EXISTS, Store, Stored, Transaction};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ pub async fn suite<S: Store + 'static>(store: Arc<S>) {
     written_records_are_read(&*store).await;
     listing_is_sorted_and_literal(&*store).await;
     a_conflict_writes_nothing(&*store).await;
+    a_key_may_have_to_exist(&*store).await;
     versions_never_repeat(&*store).await;
     a_transaction_is_one(&*store).await;
     a_large_transaction_is_one(&*store).await;
@@ -103,6 +104,24 @@ async fn a_conflict_writes_nothing(store: &impl Store) {
         deletes: vec![],
     };
     assert_eq!(done(store.commit(transaction).await), Committed::Yes, "conditions that hold");
+}
+
+async fn a_key_may_have_to_exist(store: &impl Store) {
+    put(store, "exists/a", b"1").await;
+    let write = |key: &str, count: usize| Transaction {
+        conditions: vec![(key.into(), EXISTS)],
+        puts: (0..count).map(|n| (format!("exists/of/{n:04}"), b"2".to_vec())).collect(),
+        deletes: vec![],
+    };
+    for count in [1, MANY] {
+        assert_eq!(done(store.commit(write("exists/none", count)).await), Committed::Conflict);
+        assert_eq!(listed(store, "exists/of/").await.len(), 0, "nothing was written");
+    }
+    for count in [1, MANY] {
+        assert_eq!(done(store.commit(write("exists/a", count)).await), Committed::Yes);
+        put(store, "exists/a", b"of another version").await;
+        assert_eq!(listed(store, "exists/of/").await.len(), count);
+    }
 }
 
 async fn versions_never_repeat(store: &impl Store) {

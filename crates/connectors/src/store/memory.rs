@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use replication::error::Result;
-use replication::ports::{Committed, Store, Stored, Transaction};
+use replication::ports::{Committed, Store, Stored, Transaction, holds};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -51,7 +51,7 @@ impl Store for MemoryStore {
     async fn commit(&self, transaction: Transaction) -> Result<Committed> {
         let mut records = self.records();
         let version = |key: &String| records.by_key.get(key).map_or(0, |stored| stored.version);
-        if transaction.conditions.iter().any(|(key, expected)| version(key) != *expected) {
+        if transaction.conditions.iter().any(|(key, expected)| !holds(version(key), *expected)) {
             return Ok(Committed::Conflict);
         }
         for key in &transaction.deletes {

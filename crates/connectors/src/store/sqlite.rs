@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use replication::error::{Error, Result};
-use replication::ports::{Committed, Store, Stored, Transaction};
+use replication::ports::{Committed, Store, Stored, Transaction, holds};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row};
 use std::fs::{self, File, TryLockError};
@@ -132,7 +132,7 @@ async fn commit(
     // A transaction that begins as a reader can't become a writer while a foreign program writes.
     let mut open = connection.begin_with("BEGIN IMMEDIATE").await?;
     for (key, expected) in &transaction.conditions {
-        if version_of(&mut open, key).await? != *expected {
+        if !holds(version_of(&mut open, key).await?, *expected) {
             open.rollback().await?;
             return Ok(Committed::Conflict);
         }

@@ -225,3 +225,45 @@ async fn a_collection_that_is_renamed_into_the_selection_of_a_task_joins_unless_
     }
     bench.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_on_a_collection_that_another_task_has_hold_nothing_up() {
+    let mut bench = Bench::new().await;
+    for database in ["oo_one", "oo_two"] {
+        bench.source.create_database(database).await.unwrap();
+    }
+    let mut tasks = Vec::new();
+    for (from, to) in [("oo_one", "oo_uno"), ("oo_two", "oo_dos")] {
+        let mapped = json!({
+            "db_collections": {from: [{"name": "*"}]},
+            "name_mapping": [{"source_db": from, "target_db": to}],
+        });
+        tasks.push(bench.task(mapped).await);
+    }
+    let (one, two) = (bench.source.database("oo_one"), bench.source.database("oo_two"));
+    one.create_ready(&CollectionSpec::small("oo", 8)).await.unwrap();
+    two.create_ready(&CollectionSpec::small("oo_own", 8)).await.unwrap();
+    let there = bench.target.database("oo_uno");
+    let equal_there = Box::pin(equal(&one, &there, "oo"));
+    bench.while_running(equal_there).await;
+    // Into what the second one selects, where it will never be: the first one goes on with it.
+    one.rename_into("oo", "oo_two", "oo_moved").await.unwrap();
+    two.flush("oo_moved").await.unwrap();
+    two.flush("oo_own").await.unwrap();
+    let flushed = format!("api_type=\"Flush\",task_id=\"{}\"", tasks[1]);
+    let flushed = wait::until("the request behind it", EQUAL_WITHIN, || async {
+        let metric = bench.service.api().metric("milvus_cdc_api_execute_total", &flushed);
+        Ok(metric.await.is_ok().then_some(()))
+    });
+    bench.while_running(flushed).await.unwrap();
+    for name in ["oo_moved", "oo_own"] {
+        two.drop_collection(name).await.unwrap();
+    }
+    gone(&bench.target.database("oo_two"), "oo_moved").await;
+    gone(&bench.target.database("oo_dos"), "oo_own").await;
+    for database in ["oo_one", "oo_two"] {
+        bench.source.drop_database(database).await.unwrap();
+    }
+    bench.target.drop_database("oo_two").await.unwrap();
+    bench.finish().await;
+}

@@ -14,7 +14,7 @@ use crate::etcd::reader;
 use etcd_client::{Client, DeleteOptions, GetOptions, Txn, TxnOp};
 use prost::Message;
 use replication::error::{Error, Result};
-use replication::ports::Committed;
+use replication::ports::{Committed, holds};
 use std::fmt;
 use std::str::FromStr;
 
@@ -99,7 +99,7 @@ impl EtcdStore {
             return Ok(None);
         }
         let versions = reads.map(|found| found.first().map_or(0, |kv| kv.mod_revision() as u64));
-        match versions.zip(conditions).all(|(version, (_, expected))| version == *expected) {
+        match versions.zip(conditions).all(|(version, (_, expected))| holds(version, *expected)) {
             // Another one laid down its own parts meanwhile, and has not got further.
             true => Err(Error::transient("another large transaction came in between")),
             false => Ok(Some(Committed::Conflict)),

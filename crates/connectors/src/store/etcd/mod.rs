@@ -20,7 +20,7 @@ use etcd_client::{
     Client, Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse,
 };
 use replication::error::{Error, Result};
-use replication::ports::{Committed, Store, Stored, Transaction, VALUE_BYTES_MAX};
+use replication::ports::{Committed, EXISTS, Store, Stored, Transaction, VALUE_BYTES_MAX};
 use std::path::Path;
 
 /// The form of what is kept here.
@@ -104,8 +104,10 @@ impl EtcdStore {
     }
 
     fn conditions(&self, conditions: &[(String, u64)]) -> Vec<Compare> {
-        let compare =
-            |(key, version): &(String, u64)| has_revision(self.record_key(key), *version as i64);
+        let compare = |(key, version): &(String, u64)| match *version {
+            EXISTS => Compare::mod_revision(self.record_key(key), CompareOp::Greater, 0),
+            version => has_revision(self.record_key(key), version as i64),
+        };
         conditions.iter().map(compare).collect()
     }
 

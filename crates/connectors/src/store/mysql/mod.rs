@@ -17,7 +17,7 @@ use super::holder::Holder;
 use crate::TlsFiles;
 use async_trait::async_trait;
 use replication::error::{Error, Kind, Result};
-use replication::ports::{Committed, Store, Stored, Transaction, VALUE_BYTES_MAX};
+use replication::ports::{Committed, Store, Stored, Transaction, VALUE_BYTES_MAX, holds};
 use sqlx::mysql::{MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlRow};
 use sqlx::{Connection as _, Executor as _, QueryBuilder, Row};
 use std::path::Path;
@@ -139,7 +139,7 @@ impl MysqlStore {
         .fetch_one(&mut *open)
         .await?;
         for (key, expected) in &transaction.conditions {
-            if self.version_of(&mut open, key).await? != *expected {
+            if !holds(self.version_of(&mut open, key).await?, *expected) {
                 open.rollback().await?;
                 return Ok(Committed::Conflict);
             }
