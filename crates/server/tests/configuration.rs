@@ -5,12 +5,12 @@
 
 use connectors::pulsar::PulsarLogin;
 use milvus_wire::timestamp::Timestamp;
-use replication::ports::{Change, Ddl, Sink as _, Store as _, Transaction};
+use replication::ports::{Change, Ddl, Transaction};
 use serde_json::{Value, json};
 use server::compose;
 use server::config::{self, Config, Faults, QueueConfig, StoreConfig, keys};
 use server::tasks::TaskRecord;
-use server::world::{Client, Targets as _};
+use server::world::Client;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
