@@ -527,18 +527,16 @@ async fn a_dry_run_has_no_way_to_any_target_and_keeps_its_progress_to_itself() {
     assert!(matches!(world.targets.open(&milvus).unwrap(), Client::Milvus(_)));
     let Client::Log(sink) = world.targets.open(&kafka).unwrap() else { panic!() };
     assert!(sink.ping().await.is_err(), "there is a Kafka");
-    let transaction = || Transaction { puts: vec![("a".into(), vec![1])], ..Default::default() };
-    world.progress.commit(transaction()).await.unwrap();
-    assert!(world.store.get("a").await.unwrap().is_some());
-
-    let world = compose::world(&good(&format!("{memory}dryRun: true\n"), &[])).await.unwrap();
+    let dry = compose::dry(world.clone()).await.unwrap();
     for task in tasks() {
-        let Client::Log(log) = world.targets.open(&task).unwrap() else { panic!() };
+        let Client::Log(log) = dry.targets.open(&task).unwrap() else { panic!() };
         log.open().await.unwrap();
         log.ping().await.unwrap();
         let ddl = Ddl::CreateDatabase("shop".into());
         log.append("1", &[Change::Request(&ddl, Timestamp::ZERO)]).await.unwrap();
     }
-    world.progress.commit(transaction()).await.unwrap();
+    let put = Transaction { puts: vec![("a".into(), vec![1])], ..Default::default() };
+    dry.store.commit(put).await.unwrap();
+    assert!(dry.store.get("a").await.unwrap().is_some());
     assert!(world.store.get("a").await.unwrap().is_none());
 }
