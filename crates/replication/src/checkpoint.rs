@@ -4,6 +4,7 @@
 //!
 //! | key | record |
 //! |---|---|
+//! | `task/<task>` | the task itself, written by whoever looks after it; without it nothing of the rest is |
 //! | `checkpoint/<task>` | [`Checkpoint`]: a position per channel, a DDL to be finished |
 //! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
@@ -214,6 +215,11 @@ impl OpPosition {
     pub async fn load(store: &dyn Store, task: &str) -> Result<Option<Self>> {
         load_one(store, &format!("op/{task}")).await
     }
+}
+
+/// Where a task itself is kept, by whoever looks after it.
+pub fn task_key(task: &str) -> String {
+    format!("task/{task}")
 }
 
 /// Where the fence of a task is kept.

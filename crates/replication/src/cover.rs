@@ -6,7 +6,6 @@ use crate::checkpoint::{
     Called, Checkpoint, Covered, From, Naming, Pending, Stage, collection_key,
 };
 use crate::error::{Error, Result};
-use crate::lease;
 use crate::life::Ports;
 use crate::observer::Event;
 use crate::ports::{CatalogEvent, Ddl, Transaction};
@@ -336,9 +335,9 @@ impl Cover {
     }
 
     /// Stores what has changed besides the positions.
-    pub(crate) async fn keep(&self, mut stored: Transaction) -> Result<()> {
-        self.ports.destination.lease().guard(&mut stored)?;
-        lease::commit(&*self.ports.store, stored).await
+    pub(crate) async fn keep(&self, stored: Transaction) -> Result<()> {
+        let lease = self.ports.destination.lease();
+        lease.commit_of(&*self.ports.store, &self.task.id, stored).await
     }
 
     fn selector(&self, collection: &Collection) -> Option<Selector> {

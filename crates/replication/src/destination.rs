@@ -37,7 +37,14 @@ impl Destination {
         }
     }
 
-    /// Keeps that right, and a Milvus ticking, until `stop`; run it beside the tasks.
+    /// Whether another milvus-cdc has taken that right. Then what is known here of the destination is
+    /// no longer so: a new one has to be opened.
+    pub fn is_lost(&self) -> bool {
+        self.lease().is_lost()
+    }
+
+    /// Keeps that right, and a Milvus ticking, until `stop` or until the right is lost; run it beside
+    /// the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         match self {
             Self::Milvus(link) => link.keep(stop).await,
@@ -106,13 +113,6 @@ impl Destination {
         }
     }
 
-    /// What names a target that tasks share; empty for a log.
-    pub(crate) fn address(&self) -> &str {
-        match self {
-            Self::Milvus(link) => link.address(),
-            Self::Log(_) => "",
-        }
-    }
     /// Whether another task has a collection there.
     pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
         match self {
@@ -121,11 +121,21 @@ impl Destination {
         }
     }
 
+    /// What names a target that tasks share; empty for a log.
+    pub(crate) fn address(&self) -> &str {
+        match self {
+            Self::Milvus(link) => link.address(),
+            Self::Log(_) => "",
+        }
+    }
 
     /// Asks it for something.
     pub(crate) async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
         match self {
-            Self::Milvus(link) => link.target.apply(ddl, at).await,
+            Self::Milvus(link) => {
+                link.lease.confirmed()?;
+                link.target.apply(ddl, at).await
+            }
             Self::Log(log) => log.apply(ddl, at).await,
         }
     }

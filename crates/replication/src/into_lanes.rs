@@ -10,7 +10,6 @@ use crate::checkpoint::fence_key;
 use crate::delivery::Delivery;
 use crate::error::{Error, Kind, Result};
 use crate::lane::Held;
-use crate::lease;
 use crate::link::Link;
 use crate::observer::{Event, Observer, report_written};
 use crate::ports::{CallError, Transaction};
@@ -122,8 +121,7 @@ impl Delivery for IntoLanes {
         if self.fence > Timestamp::ZERO && upto >= self.fence {
             checkpoint.deletes.push(fence_key(&self.task));
         }
-        self.link.lease.guard(&mut checkpoint)?;
-        lease::commit(&*self.link.store, checkpoint).await?;
+        self.link.lease.commit_of(&*self.link.store, &self.task, checkpoint).await?;
         tracing::debug!(task = %self.task, %upto, "window committed");
         let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
         let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
@@ -253,8 +251,7 @@ impl IntoLanes {
             let key = self.link.lane_key(&lane.name);
             lane.open((&self.task, *closing, upto), key, &mut open);
         }
-        self.link.lease.guard(&mut open)?;
-        lease::commit(&*self.link.store, open).await?;
+        self.link.lease.commit_of(&*self.link.store, &self.task, open).await?;
         for (lane, closing) in lanes.iter_mut().zip(closing) {
             lane.opened(&self.task, *closing, upto);
         }
@@ -268,7 +265,7 @@ impl IntoLanes {
         for call in calls {
             let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
             loop {
-                let error = match self.stop.bounded(self.link.target.replicate(call)).await? {
+                let error = match self.stop.bounded(self.link.call(call)).await? {
                     Ok(()) => break,
                     Err(CallError::Refused(e)) => e,
                     Err(CallError::Unanswered(e)) => {

@@ -9,7 +9,6 @@
 use crate::checkpoint::fence_key;
 use crate::delivery::Delivery;
 use crate::error::Result;
-use crate::lease;
 use crate::log::Log;
 use crate::observer::{Event, Observer, report_written};
 use crate::ports::{Change, Transaction};
@@ -57,9 +56,8 @@ impl IntoLog {
         Self { task: task.to_owned(), log, observer, stop, replaying: false, ticked: None }
     }
 
-    async fn commit(&self, mut transaction: Transaction) -> Result<()> {
-        self.log.lease.guard(&mut transaction)?;
-        lease::commit(&*self.log.store, transaction).await
+    async fn commit(&self, transaction: Transaction) -> Result<()> {
+        self.log.lease.commit_of(&*self.log.store, &self.task, transaction).await
     }
 }
 

@@ -11,7 +11,7 @@ pub mod error;
 mod into_lanes;
 mod into_log;
 mod lane;
-mod lease;
+pub mod lease;
 pub mod life;
 pub mod link;
 pub mod log;

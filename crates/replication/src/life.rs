@@ -6,6 +6,7 @@ use crate::checkpoint::{self, Checkpoint};
 use crate::cover::Cover;
 use crate::destination::Destination;
 use crate::error::{Error, Result};
+use crate::lease;
 use crate::observer::Observer;
 use crate::ops;
 use crate::path::Path;
@@ -35,8 +36,8 @@ pub struct Ports {
 
 /// Replicates until `stop` (then the error's kind is `Stopped`, and an open window has been
 /// finished if that was possible in time) or until a fault. A transient fault means: call again
-/// after a pause, it resumes from its checkpoint. A permanent one means: pause the task with this
-/// reason.
+/// after a pause, it resumes from its checkpoint; but if the destination is lost, with one that was
+/// opened anew. A permanent one means: pause the task with this reason.
 pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
     let task = Arc::new(task);
     let stop = Stop { token: stop, finish_max: task.limits.finish_max };
@@ -44,14 +45,22 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
     let inner = Stop { token: stop.token.child_token(), ..stop.clone() };
     let rows = replicate(task.clone(), ports.clone(), inner.clone(), progress).boxed();
     let ops = ops::replicate(task.clone(), ports.clone(), inner.clone(), seen).boxed();
-    let result = match select(rows, ops).await {
-        Either::Left((result, _)) => result,
-        Either::Right((result, rows)) => {
-            // A window in flight is finished, not cut off.
-            inner.token.cancel();
-            let _ = rows.await;
-            result
+    let both = async {
+        match select(rows, ops).await {
+            Either::Left((result, _)) => result,
+            Either::Right((result, rows)) => {
+                // A window in flight is finished, not cut off.
+                inner.token.cancel();
+                let _ = rows.await;
+                result
+            }
         }
+    };
+    let result = tokio::select! {
+        biased;
+        // Whoever has the target now finds the window as after a crash.
+        () = ports.destination.lease().lost() => Err(lease::lost()),
+        result = both => result,
     };
     ports.destination.leave(&task.id);
     result.err().unwrap_or_else(Error::stopped)

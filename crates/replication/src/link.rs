@@ -2,11 +2,11 @@
 //! clock, the lease. It ticks whatever no window is ticking.
 //! Never touches rows; those go through a [`crate::delivery`].
 
-use crate::checkpoint;
+use crate::checkpoint::{self, task_key};
 use crate::claims::Claims;
 use crate::error::Result;
 use crate::lane::{Held, Lane, LaneRecord};
-use crate::lease::{self, BEAT, Lease};
+use crate::lease::{self, Lease};
 use crate::observer::{Event, Observer, Silent};
 use crate::ports::{CallError, Store, Target, Transaction};
 use crate::stop::{Backoff, Stop};
@@ -97,8 +97,12 @@ impl Link {
         &self.address
     }
 
-    /// Takes the lease and takes the lanes up where an earlier life left them. Done once.
+    /// Takes the lease and takes the lanes up where an earlier life left them. Done once: a link that
+    /// has lost its lease is never ready again, since what it knows of the lanes is no longer so.
     pub async fn ready(&self) -> Result<()> {
+        if self.lease.is_lost() {
+            return Err(lease::lost());
+        }
         self.ready.get_or_try_init(|| self.take_up()).await.map(|_| ())
     }
 
@@ -238,8 +242,7 @@ impl Link {
             lane.reserve(*at, self.lane_key(&lane.name), &mut reserve);
         }
         if !reserve.puts.is_empty() {
-            self.lease.guard(&mut reserve)?;
-            lease::commit(&*self.store, reserve).await?;
+            self.lease.commit(&*self.store, reserve).await?;
             for (lane, at) in held.iter_mut().zip(&ticks) {
                 if lane.needs_reserve(*at) {
                     lane.reserved(*at);
@@ -269,9 +272,16 @@ impl Link {
     async fn try_tick(&self, lane: &str, at: Timestamp) -> Result<()> {
         let messages = vec![tick(at)];
         let call = ReplicateCall { pchannel: lane.to_owned(), begin: at, end: at, messages };
-        self.target.replicate(&call).await.map_err(|e| match e {
+        self.call(&call).await.map_err(|e| match e {
             CallError::Refused(e) | CallError::Unanswered(e) => e,
         })
+    }
+
+    /// Makes a call, unless another milvus-cdc may have taken the lease, and with it the lane: this
+    /// process may have stood still since it looked last.
+    pub(crate) async fn call(&self, call: &ReplicateCall) -> std::result::Result<(), CallError> {
+        self.lease.confirmed().map_err(CallError::Refused)?;
+        self.target.replicate(call).await
     }
 
     /// Ticks a lane until the target has taken it.
@@ -325,32 +335,34 @@ impl Link {
         tracing::warn!(lane = %held.name, owner = %open.task, upto = %open.upto,
             "lane taken from a task that left a window open; its stretch will be fenced");
         let mut transaction = Transaction::default();
-        let fence = checkpoint::fence(&*self.store, &open.task, open.upto).await?;
-        transaction.puts.push((checkpoint::fence_key(&open.task), fence));
+        if self.store.get(&task_key(&open.task)).await?.is_some() {
+            let fence = checkpoint::fence(&*self.store, &open.task, open.upto).await?;
+            transaction.puts.push((checkpoint::fence_key(&open.task), fence));
+        }
         held.commit(open.closing, self.lane_key(&held.name), &mut transaction);
-        self.lease.guard(&mut transaction)?;
-        lease::commit(&*self.store, transaction).await?;
+        self.lease.commit(&*self.store, transaction).await?;
         held.committed(open.closing);
         self.tick(held, open.closing, stop, &Silent).await
     }
 
-    /// Keeps the lease and the ticks of the target alive until `stop`; run it beside the tasks.
+    /// Keeps the lease and the ticks of the target alive until `stop`, or until the lease is lost; run
+    /// it beside the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         let stop = Stop { token: stop, finish_max: Duration::ZERO };
+        // A target that stands still must not keep the lease from being kept.
+        self.lease.keep(&*self.store, &stop, self.keep_lanes(&stop)).await;
+    }
+
+    async fn keep_lanes(&self, stop: &Stop) {
         let mut listed = Instant::now();
-        let mut beat = Instant::now();
         while !stop.token.is_cancelled() {
             let round = async {
                 self.ready().await?;
-                if beat.elapsed() >= BEAT {
-                    self.lease.beat(&*self.store).await?;
-                    beat = Instant::now();
-                }
                 if listed.elapsed() >= LIST_EVERY {
                     self.list_lanes().await?;
                     listed = Instant::now();
                 }
-                self.keep_ticking(&stop).await
+                self.keep_ticking(stop).await
             };
             if let Ok(Err(e)) = stop.until(round).await {
                 tracing::debug!(error = ?e, "target not kept up to date");

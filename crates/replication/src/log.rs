@@ -2,7 +2,7 @@
 //! It appends what is asked of it once, as far as the sink knows what it has. Never decides an order.
 
 use crate::error::{Error, Result};
-use crate::lease::{BEAT, Lease};
+use crate::lease::Lease;
 use crate::link::lock;
 use crate::ports::{Change, Ddl, MARKS, Sink, Store};
 use crate::stop::Stop;
@@ -26,7 +26,7 @@ pub struct Log {
 }
 
 /// The address of a log, for its lease: two tasks may write to the same topics.
-fn address(task: &str) -> String {
+pub fn address(task: &str) -> String {
     format!("log/{task}")
 }
 
@@ -85,6 +85,7 @@ impl Log {
         if self.has(mark) {
             return Ok(());
         }
+        self.lease.confirmed()?;
         // Stays so if whoever asked is cut off: then nobody knows what the sink has.
         *usable = false;
         self.sink.append(mark, changes).await?;
@@ -97,14 +98,10 @@ impl Log {
         Ok(())
     }
 
-    /// Keeps the lease until `stop`; run it beside the task.
+    /// Keeps the lease until `stop`, or until it is lost; run it beside the task.
     pub(crate) async fn keep(&self, stop: CancellationToken) {
         let stop = Stop { token: stop, finish_max: Duration::ZERO };
-        while stop.until(tokio::time::sleep(BEAT)).await.is_ok() {
-            if let Ok(Err(e)) = stop.until(self.lease.beat(&*self.store)).await {
-                tracing::debug!(error = ?e, "the lease of a log shows no sign of life");
-            }
-        }
+        self.lease.keep(&*self.store, &stop, std::future::pending::<()>()).await;
     }
 }
 

@@ -4,7 +4,6 @@
 
 use crate::checkpoint::missed_prefix;
 use crate::error::{Error, Result};
-use crate::lease;
 use crate::life::Ports;
 use crate::merge::Read;
 use crate::observer::Event;
@@ -72,8 +71,7 @@ impl Missed {
         ports.observer.event(Event::Counted(&format!("missed_{request}"), 1));
         let mut stored = Transaction::default();
         self.put(&task.id, &mut stored);
-        ports.destination.lease().guard(&mut stored)?;
-        lease::commit(&*ports.store, stored).await
+        ports.destination.lease().commit_of(&*ports.store, &task.id, stored).await
     }
 }
 

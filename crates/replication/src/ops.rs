@@ -7,7 +7,6 @@
 use crate::checkpoint::{Covered, OpPosition, collection_key};
 use crate::destination::Destination;
 use crate::error::{Error, Kind, Result};
-use crate::lease;
 use crate::life::Ports;
 use crate::missed::Missed;
 use crate::observer::Event;
@@ -61,8 +60,10 @@ impl Ops {
     async fn run(mut self) -> Result<()> {
         let channel = self.task.op_channel.clone();
         // Asked before anything else: what comes while the target is being reached is not missed.
-        let now = self.ports.source.end(&channel).await?;
+        let now = self.ports.source.end(&channel).await;
+        // A fault of the source is told by whoever writes to the target.
         self.ports.destination.ready().await?;
+        let now = now?;
         let stored = OpPosition::load(&*self.ports.store, &self.task.id).await?;
         let position = match stored {
             Some(position) => position,
@@ -100,8 +101,8 @@ impl Ops {
     async fn save(&self, position: &OpPosition) -> Result<()> {
         let mut stored = Transaction::default();
         position.put(&self.task.id, &mut stored);
-        self.ports.destination.lease().guard(&mut stored)?;
-        lease::commit(&*self.ports.store, stored).await
+        let lease = self.ports.destination.lease();
+        lease.commit_of(&*self.ports.store, &self.task.id, stored).await
     }
 
     fn count(&self, what: &str) {
@@ -206,7 +207,6 @@ impl Ops {
         Ok(Some(request))
     }
 
-    /// A collection's name on the source and on the target, where they do not follow from each other
     /// Those that the task has or is about to have, by name. One that was renamed into its selection
     /// may be another task's: it will never be where this task would have it.
     async fn living<'a>(
@@ -224,6 +224,7 @@ impl Ops {
         Ok(living)
     }
 
+    /// A collection's name on the source and on the target, where they do not follow from each other
     /// because the target has not followed a rename yet.
     async fn called(&self, id: CollectionId) -> Result<Option<(String, (String, String))>> {
         let Some(collection) = self.ports.catalog.collection(id).await? else { return Ok(None) };

@@ -258,8 +258,8 @@ impl Follower {
         let mut carried = Transaction::default();
         served.put(&self.task.id, id, &mut carried);
         carried.conditions.push(unchanged);
-        self.ports.destination.lease().guard(&mut carried)?;
-        self.ports.store.commit(carried).await
+        let lease = self.ports.destination.lease();
+        lease.try_commit_of(&*self.ports.store, &self.task.id, carried).await
     }
 
     /// A collection that the rows do not know: they may come to it, or it is none of the task's.

@@ -14,25 +14,26 @@ use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::pulsar::{Pulsar, PulsarOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
+use replication::lease::is_of_a_lease;
 use replication::ports::{Catalog, Source, Store, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything outside, as configured.
 pub async fn world(config: &Config) -> Result<World> {
-    let store = store(config).await?;
-    let (progress, targets): (_, Arc<dyn Targets>) = match config.dry_run {
-        true => (copy_in_memory(&*store).await?, Arc::new(NoTargets)),
-        false => (Arc::clone(&store), Arc::new(RealTargets)),
-    };
     Ok(World {
-        store,
-        progress,
+        store: store(config).await?,
         source: source(&config.source.queue, config.source.channels)?,
         catalog: catalog(&config.source.catalog)?,
-        targets,
+        targets: Arc::new(RealTargets),
         path: Arc::new(RealPath),
     })
+}
+
+/// The same for a dry run: nothing of it is reached that could be changed.
+pub async fn dry(world: World) -> Result<World> {
+    let store = copy_in_memory(&*world.store).await?;
+    Ok(World { store, targets: Arc::new(NoTargets), ..world })
 }
 
 async fn store(config: &Config) -> Result<Arc<dyn Store>> {
@@ -45,10 +46,10 @@ async fn store(config: &Config) -> Result<Arc<dyn Store>> {
     })
 }
 
-/// A copy of a store that is gone with the process, to try something on.
+/// A copy of a store that is gone with the process, to try something on. Nobody else writes to it.
 pub async fn copy_in_memory(store: &dyn Store) -> Result<Arc<dyn Store>> {
     let copy = MemoryStore::new();
-    let records = store.list("").await?.into_iter();
+    let records = store.list("").await?.into_iter().filter(|(key, _)| !is_of_a_lease(key));
     let puts = records.map(|(key, stored)| (key, stored.value)).collect();
     copy.commit(Transaction { puts, ..Transaction::default() }).await?;
     Ok(Arc::new(copy))

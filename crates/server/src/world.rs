@@ -13,10 +13,8 @@ use tokio_util::sync::CancellationToken;
 /// Everything outside.
 #[derive(Clone)]
 pub struct World {
-    /// Tasks, checkpoints, lanes.
+    /// Tasks, checkpoints, lanes; of a dry run a copy.
     pub store: Arc<dyn Store>,
-    /// How far the tasks are: the same store, save for a dry run.
-    pub progress: Arc<dyn Store>,
     /// The queue of the source.
     pub source: Arc<dyn Source>,
     /// The metadata of the source.

@@ -5,7 +5,12 @@ use replication::error::Error;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Far beyond the life of a lease.
+const STILL_MAX_MS: u64 = 50_000;
 
 /// What happens to a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,6 +40,8 @@ pub(crate) struct Faults {
     on: Arc<AtomicBool>,
     pub(crate) crash: Arc<Notify>,
     crashes: Arc<AtomicU64>,
+    /// Of a process that stands still now and then: until when it does.
+    still: Option<Arc<Mutex<Instant>>>,
 }
 
 impl Faults {
@@ -44,6 +51,34 @@ impl Faults {
             on: Arc::new(AtomicBool::new(on)),
             crash: Arc::default(),
             crashes: Arc::default(),
+            still: None,
+        }
+    }
+
+    /// Those of one process of several: it dies alone, and stands still now and then.
+    pub(crate) fn of_a_process(&self) -> Self {
+        let still = Some(Arc::new(Mutex::new(Instant::now())));
+        Self { crash: Arc::default(), still, ..self.clone() }
+    }
+
+    /// Until when the process stands still, if it does.
+    pub(crate) fn still_until(&self) -> Option<Instant> {
+        let until = *self.still.as_ref()?.lock().unwrap();
+        (until > Instant::now()).then_some(until)
+    }
+
+    /// One that waits for the other, or stands still with something in hand, lives for longer.
+    fn rarely(&self, one_in: u64) -> u64 {
+        if self.still.is_some() { one_in * 20 } else { one_in }
+    }
+
+    /// After this call the process may be given no time for a while.
+    fn may_stand_still(&self) {
+        if let Some(still) = &self.still
+            && self.chance(60)
+        {
+            let time = Duration::from_millis(self.below(STILL_MAX_MS));
+            *still.lock().unwrap() = Instant::now() + time;
         }
     }
 
@@ -65,7 +100,8 @@ impl Faults {
 
     /// What happens to a call that has an effect.
     pub(crate) fn next(&self) -> Fault {
-        if !self.chance(12) {
+        self.may_stand_still();
+        if !self.chance(self.rarely(12)) {
             return Fault::None;
         }
         match self.below(7) {
@@ -81,7 +117,7 @@ impl Faults {
 
     /// What happens to a call that only reads: an error or a crash, sometimes.
     pub(crate) async fn reading(&self) -> Result<(), Error> {
-        if self.chance(40) {
+        if self.chance(self.rarely(40)) {
             if self.below(2) == 0 {
                 self.die::<()>().await;
             }

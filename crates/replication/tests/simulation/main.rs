@@ -12,6 +12,7 @@ mod log;
 mod milvus;
 mod schedule;
 mod script;
+mod standby;
 mod store;
 mod topic;
 mod world;
@@ -77,4 +78,21 @@ fn a_log_that_keeps_marks_has_every_change_exactly_once() {
 #[test]
 fn a_log_without_marks_has_every_change_at_least_once() {
     all(400, |_| Options { goal: Goal::Log { exact: false }, ..Options::default() });
+}
+
+#[test]
+fn of_two_services_one_works_whatever_becomes_of_the_other() {
+    let mut taken = 0;
+    for seed in seeds(60) {
+        match standby::run(seed) {
+            Ok(times) => taken += times,
+            Err(what) => panic!("seed {seed}: {what}"),
+        }
+    }
+    println!("the target was taken {taken} times");
+}
+
+#[test]
+fn a_task_that_was_deleted_elsewhere_stores_nothing_more() {
+    assert_eq!(standby::left_of_a_deleted_task(), Vec::<String>::new());
 }

@@ -83,6 +83,11 @@ impl Milvus {
         Self { cluster: Arc::default(), faults, script, verdict }
     }
 
+    /// A process's way to it.
+    pub(crate) fn seen_by(&self, faults: Faults) -> Self {
+        Self { faults, ..self.clone() }
+    }
+
     /// Stops answering for a while.
     pub(crate) fn freeze(&self, time: Duration) {
         let until = tokio::time::Instant::now() + time;

@@ -101,6 +101,8 @@ struct Schedule {
 
 /// A process: its tasks, until it dies or is stopped.
 struct Process {
+    /// Ends what is kept alive beside the tasks.
+    close: CancellationToken,
     stop: Vec<CancellationToken>,
     running: JoinSet<(usize, replication::error::Error)>,
     ports: Ports,
@@ -113,10 +115,12 @@ impl Schedule {
         let verdict = Verdict::default();
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
         let exact = options.goal == Goal::Log { exact: true };
+        let store = Memory::new(faults.clone());
+        (0..options.tasks).for_each(|n| store.add_task(&format!("task{n}")));
         let topic = Topic::new(exact, faults.clone(), script.clone(), verdict.clone());
         Self {
             options: options.clone(),
-            store: Arc::new(Memory::new(faults.clone())),
+            store: Arc::new(store),
             observer: Arc::new(Counter(AtomicU64::new(0))),
             rng: fastrand::Rng::with_seed(seed),
             absent: 0,
@@ -164,9 +168,16 @@ impl Schedule {
                 stop.cancel();
             }
             let crash = self.faults.crash.clone();
+            let ended = async {
+                while process.running.len() > 1 {
+                    process.running.join_next().await;
+                }
+                process.close.cancel();
+                process.running.join_next().await;
+            };
             tokio::select! {
                 () = crash.notified() => {}
-                () = async { while process.running.join_next().await.is_some() {} } => {}
+                () = ended => {}
             }
             drop(process);
             process = self.start(self.absent);
@@ -235,11 +246,10 @@ impl Schedule {
             destination: destination.clone(),
             observer: self.observer.clone(),
         };
-        let mut process = Process { stop: Vec::new(), running: JoinSet::new(), ports };
-        let stop = CancellationToken::new();
-        process.stop.push(stop.clone());
+        let (close, stop) = (CancellationToken::new(), Vec::new());
+        let mut process = Process { close: close.clone(), stop, running: JoinSet::new(), ports };
         process.running.spawn(async move {
-            destination.keep(stop).await;
+            destination.keep(close).await;
             (usize::MAX, replication::error::Error::stopped())
         });
         for n in first..self.options.tasks {
@@ -263,17 +273,7 @@ impl Schedule {
             use_start_position: true,
             positions: Default::default(),
         });
-        let task = Task {
-            id: format!("task{n}"),
-            selection: Selection { selectors: selectors.collect(), excluded: Vec::new() },
-            names: Names::default(),
-            op_channel: "s-replicate-msg".into(),
-            op_position: None,
-            ignore_partition: false,
-            access: false,
-            unsupported: Unsupported::Stop,
-            limits: limits(),
-        };
+        let task = task(&format!("task{n}"), selectors.collect());
         let (ports, stop) = (process.ports.clone(), CancellationToken::new());
         process.stop.push(stop.clone());
         process.running.spawn(async move { (n, life::run(task, ports, stop).await) });
@@ -314,7 +314,22 @@ impl Schedule {
     }
 }
 
-fn limits() -> Limits {
+/// A task for some collections.
+pub(crate) fn task(id: &str, selectors: Vec<Selector>) -> Task {
+    Task {
+        id: id.into(),
+        selection: Selection { selectors, excluded: Vec::new() },
+        names: Names::default(),
+        op_channel: "s-replicate-msg".into(),
+        op_position: None,
+        ignore_partition: false,
+        access: false,
+        unsupported: Unsupported::Stop,
+        limits: limits(),
+    }
+}
+
+pub(crate) fn limits() -> Limits {
     Limits {
         settle: Duration::from_secs(2),
         lane_wait_max: Duration::from_secs(4),

@@ -41,6 +41,11 @@ impl Script {
         }
     }
 
+    /// A process's way to it.
+    pub(crate) fn seen_by(&self, faults: Faults) -> Self {
+        Self { faults, ..self.clone() }
+    }
+
     /// The source's clock.
     pub(crate) fn now(&self) -> Timestamp {
         let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap();

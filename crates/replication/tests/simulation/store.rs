@@ -2,32 +2,60 @@
 
 use crate::faults::{Fault, Faults};
 use async_trait::async_trait;
+use replication::checkpoint::task_key;
 use replication::error::{Error, Result};
-use replication::ports::{Committed, Store, Stored, Transaction};
+use replication::ports::{Committed, Store, Stored, Transaction, holds};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
+
+#[derive(Default)]
+struct Records {
+    version: u64,
+    by_key: BTreeMap<String, Stored>,
+    changes: BTreeMap<String, u64>,
+}
 
 pub(crate) struct Memory {
     faults: Faults,
-    records: Mutex<(u64, BTreeMap<String, Stored>)>,
+    holder: String,
+    records: Arc<Mutex<Records>>,
 }
 
 impl Memory {
     pub(crate) fn new(faults: Faults) -> Self {
-        Self { faults, records: Mutex::default() }
+        Self { faults, holder: "simulation".into(), records: Arc::default() }
+    }
+
+    /// The same records for a process of this name.
+    pub(crate) fn shared(&self, holder: &str, faults: Faults) -> Self {
+        Self { faults, holder: holder.into(), records: self.records.clone() }
+    }
+
+    /// Writes down that there is a task: what is stored of one that is not is refused.
+    pub(crate) fn add_task(&self, id: &str) {
+        let puts = vec![(task_key(id), b"{}".to_vec())];
+        self.apply(Transaction { puts, ..Transaction::default() });
+    }
+
+    /// How often the record under this key became another one.
+    pub(crate) fn changes_of(&self, key: &str) -> u64 {
+        self.records.lock().unwrap().changes.get(key).copied().unwrap_or_default()
     }
 
     fn apply(&self, transaction: Transaction) -> Committed {
         let mut guard = self.records.lock().unwrap();
-        let (version, records) = &mut *guard;
+        let Records { version, by_key: records, changes } = &mut *guard;
         let holds = |(key, version): &(String, u64)| {
-            records.get(key).map_or(0, |stored| stored.version) == *version
+            holds(records.get(key).map_or(0, |stored| stored.version), *version)
         };
         if !transaction.conditions.iter().all(holds) {
             return Committed::Conflict;
         }
         for (key, value) in transaction.puts {
             *version += 1;
+            if records.get(&key).is_none_or(|before| before.value != value) {
+                *changes.entry(key.clone()).or_default() += 1;
+            }
             records.insert(key, Stored { value, version: *version });
         }
         for key in transaction.deletes {
@@ -41,13 +69,13 @@ impl Memory {
 impl Store for Memory {
     async fn get(&self, key: &str) -> Result<Option<Stored>> {
         self.faults.reading().await?;
-        Ok(self.records.lock().unwrap().1.get(key).cloned())
+        Ok(self.records.lock().unwrap().by_key.get(key).cloned())
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>> {
         self.faults.reading().await?;
         let guard = self.records.lock().unwrap();
-        let all = guard.1.iter().filter(|(key, _)| key.starts_with(prefix));
+        let all = guard.by_key.iter().filter(|(key, _)| key.starts_with(prefix));
         Ok(all.map(|(key, stored)| (key.clone(), stored.clone())).collect())
     }
 
@@ -68,6 +96,6 @@ impl Store for Memory {
     }
 
     fn holder(&self) -> &str {
-        "simulation"
+        &self.holder
     }
 }

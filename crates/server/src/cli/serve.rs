@@ -4,8 +4,10 @@
 use super::{Outcome, output};
 use crate::config::{self, Config, Loaded};
 use crate::service::Service;
+use crate::world::World;
 use crate::{compose, signal, telemetry};
 use clap::Args;
+use replication::error::Result;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +60,7 @@ impl Serve {
 }
 
 async fn serve(config: Config, log_level: telemetry::LogLevel) -> Outcome {
-    let world = match compose::world(&config).await {
+    let world = match world(&config).await {
         Ok(world) => world,
         Err(error) => return failed("the service can't start", &error),
     };
@@ -83,6 +85,11 @@ async fn serve(config: Config, log_level: telemetry::LogLevel) -> Outcome {
         }
         Err(error) => failed("the service stopped listening", &error),
     }
+}
+
+async fn world(config: &Config) -> Result<World> {
+    let world = compose::world(config).await?;
+    if config.dry_run { compose::dry(world).await } else { Ok(world) }
 }
 
 fn greet(address: SocketAddr, config: &Config) {

@@ -1,5 +1,6 @@
 //! What tasks write to: one link per target Milvus, shared by all its tasks, and one log per task that
-//! writes to a Kafka; each with the loop that keeps it alive.
+//! writes to a Kafka; each with the loop that keeps it alive. One that another service has taken over
+//! is opened anew.
 //! Never opens one a second time while the first is still closing.
 
 use crate::tasks::TaskRecord;
@@ -38,7 +39,8 @@ struct Open {
 }
 
 impl Destinations {
-    /// What a task writes to, opened if need be; `None` while the previous one closes.
+    /// What a task writes to, opened if need be; `None` while the previous one closes, or until it has
+    /// been seen to be lost.
     pub(super) fn ensure(
         &mut self,
         record: &TaskRecord,
@@ -47,12 +49,13 @@ impl Destinations {
     ) -> Result<Option<Destination>> {
         let name = name(record).map_err(Error::permanent)?;
         if let Some(open) = self.open.get(&name) {
-            return Ok(Some(open.destination.clone()));
+            let destination = Some(open.destination.clone());
+            return Ok(destination.filter(|destination| !destination.is_lost()));
         }
         if self.closing.values().any(|closing| *closing == name) {
             return Ok(None);
         }
-        let store = Arc::clone(&world.progress);
+        let store = Arc::clone(&world.store);
         let destination = match world.targets.open(record)? {
             Client::Milvus(target) => {
                 Destination::Milvus(Link::new(&name, target, store, limits.clone()))
@@ -79,16 +82,15 @@ impl Destinations {
         }
     }
 
-    /// Resolves when one has closed; never if none is closing.
-    pub(super) async fn closed(&mut self) {
-        if self.closing.is_empty() {
-            return std::future::pending().await;
-        }
-        match self.keepers.join_next_with_id().await {
-            Some(Ok((id, ()))) => self.closing.remove(&id),
-            Some(Err(error)) => self.closing.remove(&error.id()),
-            None => None,
+    /// Resolves when one has closed or is lost; never if there is none.
+    pub(super) async fn ended(&mut self) {
+        let id = match self.keepers.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => error.id(),
+            None => return std::future::pending().await,
         };
+        self.closing.remove(&id);
+        self.open.retain(|_, open| open.keeper.id() != id);
     }
 
     /// Closes all of them, within a limit.
@@ -110,11 +112,11 @@ pub(super) fn name(record: &TaskRecord) -> std::result::Result<String, String> {
     Ok(if record.is_to_kafka() { format!("{target}#{}", record.task_id) } else { target })
 }
 
-/// Keeps one alive until `stop`, also over a panic of its loop: tasks hold this very one.
+/// Keeps one alive until `stop` or until it is lost, also over a panic of its loop: tasks hold this very one.
 async fn keep(destination: Destination, name: String, stop: CancellationToken) {
     loop {
         let kept = AssertUnwindSafe(destination.keep(stop.clone())).catch_unwind().await;
-        if stop.is_cancelled() {
+        if stop.is_cancelled() || destination.is_lost() {
             return;
         }
         tracing::error!(

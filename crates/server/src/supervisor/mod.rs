@@ -1,6 +1,7 @@
 //! Makes what runs equal to what is stored: one runner per task that is to run, one link per target
 //! that any stored task has. Handlers write the store and poke; nothing else starts or stops a task.
-//! Never changes a task's record, save that a runner pauses its own after a permanent fault.
+//! Never changes a task's record, save that a runner pauses its own after a permanent fault, unless
+//! another service runs it.
 //!
 //! `desk` is what handlers hold, `destinations` keeps the targets, `runner` is the life of one task.
 
@@ -146,7 +147,7 @@ impl Supervisor {
             biased;
             () = stop.cancelled() => {}
             Some(ended) = self.runners.join_next_with_id() => self.ended(ended),
-            () = self.destinations.closed() => {}
+            () = self.destinations.ended() => {}
             () = self.desk.poked() => {}
             () = tokio::time::sleep_until(next) => self.abort_overdue(),
         }
@@ -254,15 +255,11 @@ impl Supervisor {
             Ok(Some(prepared)) => prepared,
             // This target is still closing; its end is a reason to look again.
             Ok(None) => return,
-            Err(reason) => {
-                tracing::error!(task = id, reason, "task can't start and is paused");
-                if let Err(error) = self.book.pause(id, &reason).await {
-                    tracing::error!(task = id, error = ?error, "the pause can't be stored");
-                }
-                return;
-            }
+            Err(reason) => return self.cannot_start(id, &reason).await,
         };
         let (live, _) = self.live.enter(id);
+        // It may have been that it could not start.
+        live.with(|facts| facts.waiting = None);
         live.note(What::Started, "");
         let stop = CancellationToken::new();
         let runner = Runner {
@@ -278,6 +275,18 @@ impl Supervisor {
         tracing::info!(task = id, target, "task starts");
         let running = Running { id: abort.id(), target, stop, abort, stop_by: None };
         self.running.insert(id.to_owned(), running);
+    }
+
+    /// Pauses a task, or shows why it would not start here if another service runs it.
+    async fn cannot_start(&self, id: &str, reason: &str) {
+        match self.book.park(id, reason).await {
+            Ok(true) => tracing::error!(task = id, reason, "task can't start and is paused"),
+            Ok(false) => {
+                tracing::error!(task = id, reason, "task can't start here, another service has it");
+                self.live.enter(id).0.with(|facts| facts.waiting = Some(reason.to_owned()));
+            }
+            Err(error) => tracing::error!(task = id, error = ?error, "the pause can't be stored"),
+        }
     }
 
     /// What a runner needs; `None` if its target is not there yet. The error is the pause reason.
@@ -298,7 +307,7 @@ impl Supervisor {
         let ports = Ports {
             source: Arc::clone(&self.world.source),
             catalog: Arc::clone(&self.world.catalog),
-            store: Arc::clone(&self.world.progress),
+            store: Arc::clone(&self.world.store),
             destination,
             observer: Arc::new(observer),
         };

@@ -1,11 +1,11 @@
 //! The life of one task: run it, start it again after a fault that heals, pause it after one that
-//! doesn't. Never runs a task twice at a time.
+//! doesn't, end with its destination. Never runs a task twice at a time.
 
 use super::backoff::Backoff;
 use crate::history::What;
 use crate::live::{LiveTask, Stage};
 use crate::metrics::Metrics;
-use crate::tasks::{Book, Change};
+use crate::tasks::Book;
 use crate::world::DataPath;
 use futures::FutureExt;
 use replication::error::{Error, Kind};
@@ -46,16 +46,19 @@ impl Runner {
             if self.live.with(|facts| facts.progress) > progress {
                 backoff.reset();
             }
-            match error.kind {
-                // Nobody told it to stop, yet it did.
-                Kind::Stopped | Kind::Transient => {
-                    if !self.pause_before_retry(&error, backoff.next(), &stop).await {
-                        return;
-                    }
-                    last = Some(error.what);
-                }
-                Kind::Permanent => return self.park(&error, &stop).await,
+            if self.ports.destination.is_lost() {
+                // Whoever looks after destinations opens it anew, and starts the task on it.
+                tracing::warn!(task = self.task.id, error = ?error, "task ends with its target");
+                return self.live.note(What::Retrying, &error.what);
             }
+            if error.kind == Kind::Permanent && self.is_parked(&error, &stop).await {
+                return;
+            }
+            // Also one that nobody told to stop, yet it did.
+            if !self.pause_before_retry(&error, backoff.next(), &stop).await {
+                return;
+            }
+            last = Some(error.what);
         }
     }
 
@@ -107,17 +110,21 @@ impl Runner {
         }
     }
 
-    /// Stores that the task is paused and why; tries until that is done.
-    async fn park(&self, error: &Error, stop: &CancellationToken) {
+    /// Stores that the task is paused and why; tries until that is done. `false`: another service
+    /// writes to its target, so it can't be done.
+    async fn is_parked(&self, error: &Error, stop: &CancellationToken) -> bool {
         let id = self.task.id.as_str();
-        tracing::error!(task = id, error = ?error, "task is paused");
         let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
         loop {
-            match self.book.pause(id, &error.what).await {
-                Ok(Change::Made | Change::Unknown | Change::From(_)) => return,
+            match self.book.park(id, &error.what).await {
+                Ok(true) => {
+                    tracing::error!(task = id, error = ?error, "task is paused");
+                    return true;
+                }
+                Ok(false) => return false,
                 Err(error) => {
                     if !self.pause_before_retry(&error, backoff.next(), stop).await {
-                        return;
+                        return true;
                     }
                 }
             }

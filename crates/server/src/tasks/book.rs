@@ -3,8 +3,9 @@
 
 use super::admission::{Objection, admit};
 use super::record::{State, TaskRecord, VERSION};
-use replication::checkpoint;
+use replication::checkpoint::{self, task_key};
 use replication::error::{Error, Result};
+use replication::lease;
 use replication::ports::{Committed, Store, Stored, Transaction};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -125,7 +126,8 @@ impl Book {
 
     /// Stores a new task, with what it has to leave to others and, if it goes on where another tool
     /// stopped, with the records it is to find: `begin`. Checks and write are one step: of two
-    /// creations at the same time the second sees the first.
+    /// creations at the same time the second sees the first. What an earlier task of this id has left
+    /// behind goes.
     pub async fn create(
         &self,
         record: TaskRecord,
@@ -136,8 +138,10 @@ impl Book {
             let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
             let record = self.admit(&record, tasks_max).await?;
             let mut transaction = begin.clone();
-            let key = key(&record.task_id);
+            let key = task_key(&record.task_id);
             transaction.conditions.extend([(ROSTER.into(), roster), (key.clone(), 0)]);
+            let left = checkpoint::keys(self.store.as_ref(), &record.task_id).await?;
+            transaction.deletes.extend(left);
             transaction.puts.extend([(key, encode(&record)?), roster_entry()]);
             if self.store.commit(transaction).await? == Committed::Yes {
                 return Ok(());
@@ -156,6 +160,32 @@ impl Book {
             })
         })
         .await
+    }
+
+    /// Pauses a task that can't go on here, whatever its state, unless another service writes to its
+    /// target and so decides. Returns whether it did.
+    pub async fn park(&self, id: &str, reason: &str) -> Result<bool> {
+        for _ in 0..CONFLICTS_MAX {
+            let Some((record, _)) = self.read(id).await? else { return Ok(true) };
+            // Nobody writes to a target that can't be told.
+            let free = match record.lease() {
+                Ok(lease) => match lease::is_no_others(self.store.as_ref(), &lease).await? {
+                    Some(free) => Some(free),
+                    None => return Ok(false),
+                },
+                Err(_) => None,
+            };
+            let paused = |record: &mut TaskRecord| {
+                (record.state != State::Paused).then(|| {
+                    record.state = State::Paused;
+                    record.reason = reason.into();
+                })
+            };
+            if self.try_change(id, free, paused).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Err(too_many_conflicts(id))
     }
 
     /// Sets a task that is not running to run.
@@ -188,9 +218,9 @@ impl Book {
                 return Ok(Change::From(record.state));
             }
             let mut deletes = checkpoint::keys(self.store.as_ref(), id).await?;
-            deletes.push(key(id));
+            deletes.push(task_key(id));
             let transaction = Transaction {
-                conditions: vec![(key(id), version)],
+                conditions: vec![(task_key(id), version)],
                 puts: vec![roster_entry()],
                 deletes,
             };
@@ -201,20 +231,16 @@ impl Book {
         Err(too_many_conflicts(id))
     }
 
-    /// What a start of the service changes: tasks that do not want to start with it are paused,
-    /// tasks that were stored and never started are started. Paused tasks stay paused.
+    /// What a start of the service changes: tasks that do not want to start with it are paused, save
+    /// where another service runs them; tasks that were stored and never started are started. Paused
+    /// tasks stay paused.
     pub async fn boot(&self) -> Result<()> {
         for record in self.list().await?.records {
             let id = record.task_id.as_str();
             match record.state {
                 State::Paused => continue,
                 _ if record.disable_auto_start => {
-                    self.change(id, |r| {
-                        r.state = State::Paused;
-                        r.reason = PAUSED_BY_RESTART.into();
-                        Some(())
-                    })
-                    .await?;
+                    self.park(id, PAUSED_BY_RESTART).await?;
                 }
                 State::Initial => {
                     self.resume(id).await?;
@@ -232,23 +258,34 @@ impl Book {
         edit: impl Fn(&mut TaskRecord) -> Option<()>,
     ) -> Result<Change> {
         for _ in 0..CONFLICTS_MAX {
-            let Some((mut record, version)) = self.read(id).await? else {
-                return Ok(Change::Unknown);
-            };
-            let from = record.state;
-            if edit(&mut record).is_none() {
-                return Ok(Change::From(from));
-            }
-            let transaction = Transaction {
-                conditions: vec![(key(id), version)],
-                puts: vec![(key(id), encode(&record)?)],
-                deletes: Vec::new(),
-            };
-            if self.store.commit(transaction).await? == Committed::Yes {
-                return Ok(Change::Made);
+            if let Some(change) = self.try_change(id, None, &edit).await? {
+                return Ok(change);
             }
         }
         Err(too_many_conflicts(id))
+    }
+
+    /// Tries it once, under one more condition; `None`: somebody else was faster.
+    async fn try_change(
+        &self,
+        id: &str,
+        condition: Option<(String, u64)>,
+        edit: impl Fn(&mut TaskRecord) -> Option<()>,
+    ) -> Result<Option<Change>> {
+        let Some((mut record, version)) = self.read(id).await? else {
+            return Ok(Some(Change::Unknown));
+        };
+        let from = record.state;
+        if edit(&mut record).is_none() {
+            return Ok(Some(Change::From(from)));
+        }
+        let transaction = Transaction {
+            conditions: [(task_key(id), version)].into_iter().chain(condition).collect(),
+            puts: vec![(task_key(id), encode(&record)?)],
+            deletes: Vec::new(),
+        };
+        let committed = self.store.commit(transaction).await?;
+        Ok((committed == Committed::Yes).then_some(Change::Made))
     }
 
     async fn read(&self, id: &str) -> Result<Option<(TaskRecord, u64)>> {
@@ -256,16 +293,12 @@ impl Book {
         if id.is_empty() {
             return Ok(None);
         }
-        let key = key(id);
+        let key = task_key(id);
         match self.store.get(&key).await? {
             None => Ok(None),
             Some(stored) => Ok(Some((decode(&key, &stored)?, stored.version))),
         }
     }
-}
-
-fn key(id: &str) -> String {
-    format!("{PREFIX}{id}")
 }
 
 fn roster_entry() -> (String, Vec<u8>) {

@@ -5,6 +5,7 @@ use super::address::TargetAddress;
 use super::kafka_param::KafkaParam;
 use crate::secret::{self, Secret};
 use connectors::TlsFiles;
+use replication::log;
 use replication::selection::{NameRule, named};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -122,6 +123,11 @@ impl TaskRecord {
             return Ok(self.kafka_connect_param.name());
         }
         Ok(self.milvus()?.to_string())
+    }
+
+    /// What the lease is on under which it is replicated.
+    pub fn lease(&self) -> Result<String, String> {
+        if self.is_to_kafka() { Ok(log::address(&self.task_id)) } else { self.target() }
     }
 
     /// Its selectors as database and collection; either may be `*`.

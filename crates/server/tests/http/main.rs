@@ -13,5 +13,6 @@ mod metrics;
 mod monitoring;
 mod resources;
 mod secrets;
+mod standby;
 mod support;
 mod tls;

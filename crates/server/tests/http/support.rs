@@ -18,6 +18,7 @@ use replication::observer::{Event, Observer};
 use replication::ports::*;
 use replication::task::Task;
 use serde_json::{Value, json};
+use server::compose;
 use server::config::{self, Config, Faults};
 use server::service::Service;
 use server::tasks::TaskRecord;
@@ -243,10 +244,16 @@ impl Target for Away {
     }
 }
 
+/// A target of this name can't be given a client.
+pub(crate) const NO_CLIENT: &str = "no-client";
+
 struct AwayTargets;
 
 impl Targets for AwayTargets {
-    fn open(&self, _: &TaskRecord) -> Result<Client> {
+    fn open(&self, task: &TaskRecord) -> Result<Client> {
+        if task.milvus_connect_param.uri().contains(NO_CLIENT) {
+            return Err(Error::permanent("can't read the certificate file ca.pem"));
+        }
         Ok(Client::Milvus(Arc::new(Away)))
     }
 }
@@ -331,17 +338,22 @@ impl Harness {
     async fn launch(&mut self) {
         let world = World {
             store: self.store.clone(),
-            progress: self.store.clone(),
             source: self.queue.clone(),
             catalog: self.catalog.clone(),
             targets: Arc::new(AwayTargets),
             path: self.script.clone(),
         };
+        let world = if self.config.dry_run { compose::dry(world).await.unwrap() } else { world };
         let service = Service::bind(&self.config, world, LogLevel::default()).await.unwrap();
         let scheme = if self.config.api.tls.is_some() { "https" } else { "http" };
         self.base = format!("{scheme}://{}", service.address().unwrap());
         self.stop = CancellationToken::new();
         self.running = Some(tokio::spawn(service.run(self.stop.clone())));
+    }
+
+    /// What it is started with the next time.
+    pub(crate) fn config(&mut self) -> &mut Config {
+        &mut self.config
     }
 
     /// Stops the service as SIGTERM does.

@@ -1,0 +1,216 @@
+//! Two services on one store and one target, of which one works at a time: they die, stand still and
+//! wake, and in the end one of them is gone for good. Never takes real time.
+
+use crate::faults::{Faults, Verdict};
+use crate::milvus::Milvus;
+use crate::schedule::{limits, task};
+use crate::script::Script;
+use crate::store::Memory;
+use futures::future::join;
+use replication::checkpoint;
+use replication::destination::Destination;
+use replication::error::Kind;
+use replication::life::{self, Ports};
+use replication::link::Link;
+use replication::observer::{Event, Observer};
+use replication::ports::{Store as _, Transaction};
+use replication::selection::Selector;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const STEPS: u64 = 500;
+const TASK: &str = "task0";
+
+struct Deaf;
+
+impl Observer for Deaf {
+    fn event(&self, _: Event<'_>) {}
+}
+
+/// All that the two share.
+#[derive(Clone)]
+struct Outside {
+    faults: Faults,
+    script: Script,
+    milvus: Milvus,
+    store: Arc<Memory>,
+    verdict: Verdict,
+}
+
+/// A service that is given time, unless it stands still.
+struct Service {
+    faults: Faults,
+    life: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Runs one schedule; answers how often a service took the target from the other one.
+pub(crate) fn run(seed: u64) -> Result<u64, String> {
+    block_on(seed, two(seed))
+}
+
+/// What is stored of a task that is deleted while it runs, some time after that.
+pub(crate) fn left_of_a_deleted_task() -> Vec<String> {
+    block_on(0, delete())
+}
+
+fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
+    fastrand::seed(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(work)
+}
+
+async fn delete() -> Vec<String> {
+    let outside = Outside::new(0, false);
+    let mut services = vec![outside.service("one")];
+    for act in 0..200 {
+        if act == 100 {
+            let mut deletes = checkpoint::keys(&*outside.store, TASK).await.unwrap();
+            deletes.push(checkpoint::task_key(TASK));
+            let deletion = Transaction { deletes, ..Transaction::default() };
+            outside.store.commit(deletion).await.unwrap();
+        }
+        outside.script.act(false);
+        outside.script.tick();
+        pass(&mut services, Duration::from_millis(200)).await;
+    }
+    let stored = outside.store.list("").await.unwrap().into_iter().map(|(key, _)| key);
+    stored.filter(|key| key.contains(TASK)).collect()
+}
+
+async fn two(seed: u64) -> Result<u64, String> {
+    let outside = Outside::new(seed, true);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut services = vec![outside.service("one"), outside.service("other")];
+    let mut since_tick = Duration::ZERO;
+    for _ in 0..STEPS {
+        // Windows of several calls.
+        (0..rng.u32(1..8)).for_each(|_| outside.script.act(false));
+        let pause = Duration::from_millis(rng.u64(5..600));
+        pass(&mut services, pause).await;
+        since_tick += pause;
+        if since_tick >= Duration::from_millis(200) {
+            since_tick = Duration::ZERO;
+            outside.script.tick();
+        }
+        outside.verdict.first().map_or(Ok(()), Err)?;
+    }
+    outside.faults.heal();
+    // The one that is left has to do all, whether or not it had the target before.
+    services.remove(rng.usize(0..2));
+    outside.settle(&mut services).await?;
+    Ok(outside.store.changes_of("lease/target"))
+}
+
+/// Lets time pass.
+async fn pass(services: &mut [Service], time: Duration) {
+    let lives = services.iter_mut().map(|service| Box::pin(service.go()));
+    let all = futures::future::join_all(lives);
+    let _ = tokio::time::timeout(time, all).await;
+}
+
+impl Outside {
+    /// Something exists before the task does.
+    fn new(seed: u64, has_faults: bool) -> Self {
+        let faults = Faults::new(seed, has_faults);
+        let script = Script::new(seed, faults.clone());
+        let verdict = Verdict::default();
+        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
+        let store = Arc::new(Memory::new(faults.clone()));
+        store.add_task(TASK);
+        script.act(false);
+        script.tick();
+        Self { faults, script, milvus, store, verdict }
+    }
+
+    fn service(&self, holder: &'static str) -> Service {
+        let faults = self.faults.of_a_process();
+        let life = Box::pin(self.clone().serve(holder, faults.clone()));
+        Service { faults, life }
+    }
+
+    /// Process after process.
+    async fn serve(self, holder: &'static str, faults: Faults) {
+        let source = Arc::new(self.script.seen_by(faults.clone()));
+        let store = Arc::new(self.store.shared(holder, faults.clone()));
+        let all = Selector {
+            database: "*".into(),
+            collection: "*".into(),
+            use_start_position: true,
+            positions: Default::default(),
+        };
+        let task = task(TASK, vec![all]);
+        loop {
+            let target = Arc::new(self.milvus.seen_by(faults.clone()));
+            let destination =
+                Destination::Milvus(Link::new("target", target, store.clone(), limits()));
+            let ports = Ports {
+                source: source.clone(),
+                catalog: source.clone(),
+                store: store.clone(),
+                destination: destination.clone(),
+                observer: Arc::new(Deaf),
+            };
+            let runs = async {
+                while !destination.is_lost() {
+                    let stop = CancellationToken::new();
+                    let error = life::run(task.clone(), ports.clone(), stop).await;
+                    tracing::info!(holder, ?error, "task ended");
+                    if error.kind == Kind::Permanent {
+                        self.verdict.violated(format!("permanent fault: {error:?}"));
+                    }
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            };
+            let keeps = destination.keep(CancellationToken::new());
+            tokio::select! {
+                biased;
+                () = faults.crash.notified() => {
+                    tokio::time::sleep(Duration::from_millis(faults.below(20_000))).await;
+                }
+                _ = join(runs, keeps) => {}
+            }
+        }
+    }
+
+    /// No more faults: in a while the target must equal the source.
+    async fn settle(&self, services: &mut [Service]) -> Result<(), String> {
+        let mut difference = None;
+        for _ in 0..900 {
+            self.script.tick();
+            pass(services, Duration::from_millis(200)).await;
+            self.verdict.first().map_or(Ok(()), Err)?;
+            difference = self.milvus.difference();
+            let ticked = self.milvus.ticked();
+            if difference.is_none() && ticked.plus_ms(2000) > self.script.world().last_tick() {
+                return Ok(());
+            }
+            difference = difference.or_else(|| Some(format!("the ticks stay at {ticked}")));
+        }
+        Err(difference.unwrap_or_default())
+    }
+}
+
+impl Service {
+    /// Never ends.
+    async fn go(&mut self) {
+        let Self { faults, life } = self;
+        loop {
+            if let Some(until) = faults.still_until() {
+                tokio::time::sleep_until(until).await;
+            }
+            poll_fn(|context| match faults.still_until() {
+                Some(_) => Poll::Ready(()),
+                None => life.as_mut().poll(context),
+            })
+            .await;
+        }
+    }
+}
