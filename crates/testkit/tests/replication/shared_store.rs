@@ -133,6 +133,7 @@ async fn a_task_that_is_deleted_through_the_other_one_leaves_nothing_to_its_name
     let mut second = shared.second(&mut bench, &task).await;
 
     second.api().delete(&task).await.unwrap();
+    bench.forget(&task);
     wait::until("the first one to have seen it", EQUAL_WITHIN, || async {
         let metrics = bench.service.api().metrics().await?;
         Ok((!metrics.contains("task_id=\"namesake\"")).then_some(()))
