@@ -2,7 +2,9 @@
 //! is spoken.
 
 use replication::error::{Error, Result};
+use std::io;
 use std::path::{Path, PathBuf};
+use tokio_rustls::rustls::{self, CertificateError};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// Files of a TLS connection, PEM; an empty path is none.
@@ -45,6 +47,38 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Error::permanent(format!("can't read the certificate file {}", path.display()))
             .because(error)
     })
+}
+
+/// What TLS has against a connection: a sentence without its subject, which is the server. `None` if
+/// it is not TLS that failed.
+pub(crate) fn objection(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(error) = error.downcast_ref::<rustls::Error>() {
+            return Some(of_rustls(error));
+        }
+        // What an I/O error was made of is not among its sources.
+        let made_of = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = made_of.map(|inner| inner as &(dyn std::error::Error + 'static)).or(error.source());
+    }
+    None
+}
+
+fn of_rustls(error: &rustls::Error) -> String {
+    use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+    match error {
+        // The latter if that authority is only called like the one that signed it.
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "its certificate is not signed by the authority that was given".to_owned()
+        }
+        InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "its certificate is for another server name".to_owned(),
+        InvalidCertificate(wrong) => format!("its certificate can't be accepted: {wrong}"),
+        AlertReceived(alert) => format!("it does not accept our certificate: {alert:?}"),
+        InvalidMessage(_) => "it does not speak TLS".to_owned(),
+        other => format!("TLS failed: {other}"),
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! ```
 
 mod broker;
+mod certificates;
 mod error;
 mod etcd;
 mod install;
@@ -41,6 +42,7 @@ mod tool;
 mod wait;
 
 pub use broker::{Broker, BrokerOptions};
+pub use certificates::make_certificates;
 pub use error::{Error, Result, with_causes};
 pub use etcd::{Etcd, EtcdClient, EtcdOptions};
 pub use install::{
@@ -49,7 +51,7 @@ pub use install::{
 };
 pub use kafka::{Kafka, KafkaOptions, Listener};
 pub use mariadb::{Mariadb, MariadbOptions};
-pub use milvus::{Milvus, MilvusOptions, Queue};
+pub use milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
 pub use pair::{Pair, PairOptions};
 pub use ports::{Port, claim as claim_port};
 pub use process::Process;

@@ -33,6 +33,44 @@ pub enum Queue {
     },
 }
 
+/// What a Milvus whose API speaks TLS shows and asks for. Files, PEM.
+#[derive(Debug, Clone)]
+pub struct MilvusTls {
+    /// Its certificate.
+    pub cert: PathBuf,
+    /// The key of it.
+    pub key: PathBuf,
+    /// Who must have signed the certificates of its clients; without, they need none.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl MilvusTls {
+    /// With the files of [`make_certificates`](crate::make_certificates), which clients need no
+    /// certificate for.
+    pub fn one_way(folder: &Path) -> Self {
+        Self { cert: folder.join("server.pem"), key: folder.join("server.key"), client_ca: None }
+    }
+
+    /// The same for clients that show a certificate of this authority.
+    pub fn two_way(folder: &Path) -> Self {
+        Self { client_ca: Some(folder.join("ca.pem")), ..Self::one_way(folder) }
+    }
+
+    fn settings(&self) -> Vec<(String, Value)> {
+        let mode = if self.client_ca.is_some() { 2 } else { 1 };
+        let mut settings = vec![("common.security.tlsMode".to_owned(), mode.into())];
+        let mut file = |key: &str, path: &Path| {
+            settings.push((format!("tls.{key}"), path.display().to_string().into()));
+        };
+        file("serverPemPath", &self.cert);
+        file("serverKeyPath", &self.key);
+        if let Some(ca) = &self.client_ca {
+            file("caPemPath", ca);
+        }
+        settings
+    }
+}
+
 /// How a Milvus is to be run.
 #[derive(Debug, Clone)]
 pub struct MilvusOptions {
@@ -46,6 +84,8 @@ pub struct MilvusOptions {
     pub tt_msg_enabled: bool,
     /// How many physical channels rows are spread over.
     pub dml_channels: u16,
+    /// If its API speaks TLS; what it needs inside is in the clear all the same.
+    pub tls: Option<MilvusTls>,
     /// `debug`, `info`, `warn` or `error`; what it logs at `info` costs processor time.
     pub log_level: String,
     /// More settings of `milvus.yaml` as dotted paths; they win over those of the lab.
@@ -61,6 +101,7 @@ impl MilvusOptions {
             queue,
             tt_msg_enabled: true,
             dml_channels: 16,
+            tls: None,
             log_level: "warn".to_owned(),
             settings: vec![],
         }
@@ -170,6 +211,7 @@ impl Milvus {
         for component in COMPONENTS {
             set(&format!("{component}.ip"), "127.0.0.1".into());
         }
+        settings.extend(options.tls.iter().flat_map(MilvusTls::settings));
         settings.extend(options.settings.iter().cloned());
         settings
     }

@@ -19,6 +19,12 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// A target may hold many collections, and a schema is not small.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// With TLS 1.3 a client's certificate is looked at when the connection stands already, and the word
+/// on it is often lost with the connection.
+const CUT_OFF: &str = "so ends a connection too if the target asks for a certificate or does not \
+                       accept our certificate: check client_pem_path and client_key_path of its \
+                       dial_config";
+
 /// Milvus's generated client.
 pub(super) type Stub = MilvusServiceClient<Channel>;
 
@@ -97,7 +103,12 @@ impl Client {
 
     /// The sentence for a user: what was tried, at which target, and what it means.
     pub(super) fn error(&self, tried: &str, fault: Fault) -> Error {
-        fault.error(&format!("can't {tried} at the target {}", self.uri))
+        let is_doubtful = fault.is_cut_off() && self.uri.starts_with("https://");
+        let error = fault.error(&format!("can't {tried} at the target {}", self.uri));
+        match is_doubtful {
+            true => Error { what: format!("{}; {CUT_OFF}", error.what), ..error },
+            false => error,
+        }
     }
 }
 

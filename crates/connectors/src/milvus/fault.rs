@@ -2,6 +2,7 @@
 
 #![allow(deprecated)] // 2.3 fills `error_code` and `code`; later versions only the latter.
 
+use crate::tls;
 use milvus_wire::proto::common::{ErrorCode, Status};
 use milvus_wire::proto::milvus as pb;
 use replication::error::Error;
@@ -46,6 +47,8 @@ mod code {
 }
 
 const LOGIN_ADVICE: &str = "check the token (user:password) of the target";
+
+const TLS_ADVICE: &str = "check the dial_config of the target and the certificates that it names";
 
 impl Fault {
     /// `None` if the status is success.
@@ -141,6 +144,13 @@ impl Fault {
         }
     }
 
+    /// Whether the connection ended before there was an answer, and nobody said why.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let Self::Grpc(status) = self else { return false };
+        let is_ours = std::error::Error::source(&**status).is_some();
+        is_ours && !never_sent(status) && tls::objection(&**status).is_none()
+    }
+
     /// The sentence and who can mend it.
     pub(super) fn error(self, tried: &str) -> Error {
         match self {
@@ -229,6 +239,10 @@ fn refused_before_work(status: &tonic::Status) -> bool {
 }
 
 fn of_grpc(tried: &str, status: tonic::Status) -> Error {
+    if let Some(objection) = tls::objection(&status) {
+        // Not for ever: certificates are renewed on either side.
+        return Error::transient(format!("{tried}: {objection}; {TLS_ADVICE}")).because(status);
+    }
     let reason = status.message();
     let error = match status.code() {
         Code::Unauthenticated => {

@@ -14,6 +14,8 @@ use milvus_wire::proto::schema::i_ds::IdField;
 use milvus_wire::proto::schema::scalar_field::Data as Scalars;
 use milvus_wire::proto::schema::{FieldData, IDs, LongArray, ScalarField, StringArray};
 use milvus_wire::timestamp::Timestamp;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Headers as _;
@@ -120,6 +122,8 @@ async fn opened(options: KafkaSinkOptions) -> KafkaSink {
 #[derive(Clone, Debug)]
 struct Got {
     partition: i32,
+    /// When it was made or, in a topic that asks the broker, appended.
+    at: i64,
     key: String,
     value: Option<Value>,
     headers: Vec<(String, String)>,
@@ -168,6 +172,7 @@ fn read_blocking(broker: &str, topic: &str, isolation: &str) -> Vec<Got> {
         match consumer.poll(Duration::from_millis(200)) {
             Some(Ok(record)) => got.push(Got {
                 partition: record.partition(),
+                at: record.timestamp().to_millis().unwrap(),
                 key: String::from_utf8(record.key().unwrap_or_default().to_vec()).unwrap(),
                 value: record.payload().map(|value| serde_json::from_slice(value).unwrap()),
                 headers: headers_of(&record),
@@ -302,6 +307,65 @@ async fn the_go_tools_format_arrives_split_and_in_order() {
         last = data["EndTs"].as_u64().unwrap();
     }
     assert_eq!(last, TT + 99);
+}
+
+/// A topic whose records say when the broker appended them.
+async fn clocked_topic(broker: &str, topic: &str, partitions: i32) {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
+    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
+        .set("message.timestamp.type", "LogAppendTime");
+    for made in admin.create_topics([&new], &AdminOptions::new()).await.unwrap() {
+        made.unwrap();
+    }
+}
+
+/// What the producer would send sooner is appended later, because it comes later: a full batch goes
+/// at once, one that is not full half a second later, and each partition has its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_keeps_its_place_among_the_rows_of_all_partitions() {
+    const FULL: usize = 20_000;
+    let broker = shared_kafka().broker();
+    let lingering = |options: KafkaSinkOptions| KafkaSinkOptions {
+        producer: [("linger.ms", "500"), ("batch.size", "10000")]
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into(),
+        ..options
+    };
+    let (rows, requests) = ("placed.shop.books", "placed.events");
+    clocked_topic(&broker, rows, 4).await;
+    clocked_topic(&broker, requests, 1).await;
+    clocked_topic(&broker, "placed.replicate", 3).await;
+    let request = |partition: &str| Ddl::DropPartition {
+        database: "shop".into(),
+        collection: "books".into(),
+        partition: partition.into(),
+    };
+    let (large, small) = (request(&"p".repeat(FULL)), request("p"));
+    let (first, last) = (insert(&[1], TT, 10), insert(&[2], TT + 3, FULL));
+    let changes = [
+        Change::Message(&first),
+        Change::Request(&large, Timestamp(TT + 1)),
+        Change::Request(&small, Timestamp(TT + 2)),
+        Change::Message(&last),
+    ];
+
+    let sink = opened(lingering(by_row("placed", &broker))).await;
+    soon(sink.append("1", &changes)).await.unwrap();
+    let (rows, requests) = (read(&broker, rows).await, read(&broker, requests).await);
+    let row = |key| rows.iter().find(|row| row.id() == key).unwrap().at;
+    let times = [row(1), requests[0].at, requests[1].at, row(2)];
+    assert!(times.is_sorted(), "{times:?}");
+
+    let go = KafkaSinkOptions::new("placed", &broker, "{task}.replicate");
+    let sink = opened(lingering(go)).await;
+    soon(sink.append("1", &changes)).await.unwrap();
+    let mut got = read(&broker, "placed.replicate").await;
+    got.sort_by_key(|record| record.at);
+    let is_request = |record: &Got| record.value.as_ref().unwrap()["info"] == "drop partition";
+    let requests: Vec<_> = got.iter().map(is_request).collect();
+    assert_eq!(requests, [false, true, true, false], "{got:?}");
+    assert!(got.iter().all(|record| (record.partition == 0) == is_request(record)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The target against a real Milvus in replica mode, and one that is not.
 
-use crate::support::{User, keyed_schema, schema, shared_pair, soon};
+use crate::support::{User, keyed_schema, make_certificates, schema, shared_pair, soon};
+use connectors::TlsFiles;
 use connectors::milvus::{Milvus, MilvusOptions};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::{CollectionId, DatabaseId};
@@ -12,6 +13,7 @@ use milvus_wire::timestamp::Timestamp;
 use replication::error::Kind;
 use replication::ports::{CallError, Ddl, Target};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 fn target() -> Milvus {
@@ -283,4 +285,75 @@ async fn a_target_that_freezes_a_minute_answers_afterwards_and_a_killed_one_leav
     }
     // And from then on nothing is sent.
     assert!(matches!(soon(target.replicate(&call)).await, Err(CallError::Refused(_))));
+}
+
+/// A target at `https`, as these files say.
+fn over_tls(address: &str, tls: TlsFiles) -> Milvus {
+    let uri = format!("https://{address}");
+    Milvus::new(&MilvusOptions { tls, ..MilvusOptions::new(uri) }).unwrap()
+}
+
+/// What someone with these files is told, who is not let in.
+async fn told(address: &str, tls: TlsFiles) -> String {
+    let target = over_tls(address, tls);
+    let error = soon(target.databases()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Transient, "{error:?}");
+    assert!(error.what.contains(address) && error.what.contains("dial_config"), "{error}");
+    match soon(target.replicate(&ticks("c_0", Timestamp::from_ms(1)))).await {
+        Err(CallError::Refused(_) | CallError::Unanswered(_)) => {}
+        Ok(()) => panic!("rows went there"),
+    }
+    error.what
+}
+
+fn trusting(folder: &Path, server_name: &str) -> TlsFiles {
+    let (server_name, ca) = (server_name.to_owned(), folder.join("ca.pem"));
+    TlsFiles { server_name, ca, ..TlsFiles::default() }
+}
+
+fn with_certificate(files: TlsFiles, folder: &Path) -> TlsFiles {
+    TlsFiles { cert: folder.join("client.pem"), key: folder.join("client.key"), ..files }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_one_way_and_two_way_lets_in_who_has_the_files_and_tells_the_others_why_not() {
+    use lab::{MilvusTls, Server as _};
+    crate::support::logged();
+    let installed = lab::install_servers().unwrap();
+    let (etcd, run) = crate::support::own_etcd(lab::EtcdOptions::default());
+    let [ours, others] = ["ours", "others"].map(|name| run.path().join(name));
+    for folder in [&ours, &others] {
+        std::fs::create_dir(folder).unwrap();
+        make_certificates(folder);
+    }
+    let options = lab::MilvusOptions {
+        tt_msg_enabled: false,
+        tls: Some(MilvusTls::one_way(&ours)),
+        ..lab::MilvusOptions::new("tls", etcd.client(), lab::Queue::Rocksmq)
+    };
+    let mut server = lab::Milvus::start(&installed, &run.path().join("tls"), options).unwrap();
+    server.wait_ready(lab::READY_WITHIN).unwrap();
+    let address = server.address();
+    for name in ["", "localhost"] {
+        soon(over_tls(&address, trusting(&ours, name)).databases()).await.unwrap();
+    }
+    let what = told(&address, trusting(&others, "")).await;
+    assert!(what.contains("not signed by the authority that was given"), "{what}");
+    let what = told(&address, TlsFiles::default()).await;
+    assert!(what.contains("not signed by the authority that was given"), "{what}");
+    let what = told(&address, trusting(&ours, "elsewhere")).await;
+    assert!(what.contains("for another server name"), "{what}");
+
+    server.options.tls = Some(MilvusTls::two_way(&ours));
+    server.restart().unwrap();
+    server.wait_ready(lab::READY_WITHIN).unwrap();
+    let target = over_tls(&address, with_certificate(trusting(&ours, "localhost"), &ours));
+    let at = soon(target.clock()).await.unwrap();
+    make(&target, &create("secured", collection(schema("secured"), 1)), at).await;
+    let what = told(&address, trusting(&ours, "")).await;
+    assert!(what.contains("not accept our certificate"), "{what}");
+    let what = told(&address, with_certificate(trusting(&ours, ""), &others)).await;
+    assert!(what.contains("not accept our certificate"), "{what}");
+    let what = told(&address, with_certificate(trusting(&others, ""), &ours)).await;
+    assert!(what.contains("not signed by the authority that was given"), "{what}");
 }

@@ -7,6 +7,7 @@ use connectors::go_records::{self, GoRecords};
 use connectors::store::{Dsn, EtcdStore, MysqlOptions, MysqlStore, conformance};
 use connectors::{Secret, TlsFiles};
 use lab::{Etcd, Mariadb, MariadbOptions, Server};
+use prost::Message;
 use replication::error::{Error, Kind, Result};
 use replication::ports::{Committed, Store, Transaction};
 use std::path::Path;
@@ -204,6 +205,142 @@ async fn where_the_go_tool_never_was_there_is_nothing_of_it() {
     let (mariadb, _run) = own_mariadb(MariadbOptions::default());
     let found = go_records::from_mysql(mysql_options(&mariadb, "cdc", "")).await;
     refused(found, "holds no tables of the Go tool");
+}
+
+/// A change as the journal has it.
+#[derive(Clone, PartialEq, Message)]
+struct Change {
+    #[prost(string, tag = "1")]
+    key: String,
+    #[prost(bytes = "vec", optional, tag = "2")]
+    value: Option<Vec<u8>>,
+}
+
+/// A part of a journal.
+#[derive(Clone, PartialEq, Message)]
+struct Changes {
+    #[prost(message, repeated, tag = "1")]
+    each: Vec<Change>,
+}
+
+/// Leaves a large transaction as its writer does that dies when it has happened, before any of it is
+/// carried out.
+async fn leave_journal(server: &Etcd, parts: Vec<Changes>) {
+    let endpoints = [format!("http://{}", server.endpoint())];
+    let mut client = etcd_client::Client::connect(endpoints, None).await.unwrap();
+    let head = format!("0/0/{}", parts.len());
+    for (number, part) in parts.iter().enumerate() {
+        let key = format!("cdc/milvus-cdc/journal/part/{number:03}");
+        client.put(key, part.encode_to_vec(), None).await.unwrap();
+    }
+    client.put("cdc/milvus-cdc/journal/head", head, None).await.unwrap();
+}
+
+fn part(keys: impl Iterator<Item = String>, value: &[u8]) -> Changes {
+    Changes { each: keys.map(|key| Change { key, value: Some(value.into()) }).collect() }
+}
+
+/// Whoever comes next, whatever for, finds it done; and nothing of it is done once more later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_transaction_that_has_happened_is_carried_out_before_anything_else() {
+    let (server, run) = own_etcd(lab::EtcdOptions::default());
+    let store = EtcdStore::open(etcd_options(&server, "cdc"), run.path()).await.unwrap();
+    let value = async |key: &str| store.get(key).await.unwrap().map(|found| found.value);
+    let old = || leave_journal(&server, vec![part(["a".to_owned()].into_iter(), b"old")]);
+
+    old().await;
+    assert_eq!(value("a").await.as_deref(), Some(&b"old"[..]));
+    old().await;
+    store.commit(put("a", b"new")).await.unwrap();
+    assert_eq!(value("a").await.as_deref(), Some(&b"new"[..]));
+    old().await;
+    let stale = Transaction { conditions: vec![("a".into(), 1)], ..put("a", b"new") };
+    assert_eq!(store.commit(stale).await.unwrap(), Committed::Conflict);
+    assert_eq!(value("a").await.as_deref(), Some(&b"old"[..]));
+    old().await;
+    let mut large = put("a", b"new");
+    large.puts.extend((0..300).map(|n| (format!("large/{n:03}"), b"new".to_vec())));
+    store.commit(large).await.unwrap();
+    assert_eq!(value("a").await.as_deref(), Some(&b"new"[..]));
+    old().await;
+    assert_eq!(store.list("a").await.unwrap()[0].1.value, b"old");
+    let left = server.client().keys("cdc/milvus-cdc/journal").unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Each of them may be overtaken by the others at any point, and none may put back what the others
+/// have written since.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_who_carry_out_a_large_transaction_at_once_do_it_once() {
+    const MANY: usize = 8;
+    let (server, run) = own_etcd(lab::EtcdOptions::default());
+    let mut stores = Vec::new();
+    for _ in 0..MANY {
+        let store = EtcdStore::open(etcd_options(&server, "cdc"), run.path()).await.unwrap();
+        stores.push(Arc::new(store));
+    }
+    for round in 0..10_u8 {
+        let keys = |part| (0..250).map(move |n| format!("of/{part}/{n:03}"));
+        let parts = (0..3).map(|number| part(keys(number), &[round])).collect();
+        leave_journal(&server, parts).await;
+        let writers = stores.iter().cloned().enumerate().map(|(number, store)| {
+            let key = format!("of/0/{number:03}");
+            tokio::spawn(async move { store.commit(put(&key, b"since")).await.unwrap() })
+        });
+        for committed in futures::future::join_all(writers.collect::<Vec<_>>()).await {
+            assert_eq!(committed.unwrap(), Committed::Yes);
+        }
+        let found = stores[0].list("of/").await.unwrap();
+        assert_eq!(found.len(), 750);
+        for (place, (key, stored)) in found.iter().enumerate() {
+            let expected = if place < MANY { &b"since"[..] } else { &[round] };
+            assert_eq!(stored.value, expected, "{key} in round {round}");
+        }
+    }
+}
+
+/// They lay down their parts in the same places.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_large_transactions_at_once_each_is_whole_or_nothing() {
+    let (server, run) = own_etcd(lab::EtcdOptions::default());
+    let open = async || EtcdStore::open(etcd_options(&server, "cdc"), run.path()).await.unwrap();
+    let stores = [open().await, open().await];
+    let mut disturbed = 0;
+    for round in 0..20_u8 {
+        let values = [2 * round, 2 * round + 1];
+        let all = |value: u8| Transaction {
+            // Several parts, each as large as a transaction of etcd may be.
+            puts: (0..1500).map(|n| (format!("both/{n:04}"), vec![value; 2000])).collect(),
+            ..Transaction::default()
+        };
+        let [one, other] = values.map(all);
+        let (one, other) = tokio::join!(stores[0].commit(one), stores[1].commit(other));
+        let mut done = Vec::new();
+        for (committed, value) in [one, other].into_iter().zip(values) {
+            match committed {
+                Ok(committed) => {
+                    assert_eq!(committed, Committed::Yes);
+                    done.push(value);
+                }
+                Err(error) => {
+                    assert_eq!(error.kind, Kind::Transient, "{error:?}");
+                    disturbed += 1;
+                }
+            }
+        }
+        let found = stores[0].list("both/").await.unwrap();
+        let Some((_, first)) = found.first() else {
+            assert!(done.is_empty(), "{done:?} are told to be there");
+            continue;
+        };
+        let winner = first.value[0];
+        let is_of_this_round = values.contains(&winner);
+        assert_eq!(is_of_this_round, !done.is_empty(), "{winner} is there, told are {done:?}");
+        assert!(!is_of_this_round || done.contains(&winner), "{winner} was told of a failure");
+        assert_eq!(found.len(), 1500);
+        assert!(found.iter().all(|(_, stored)| stored.value[0] == winner), "round {round}");
+    }
+    println!("{disturbed} of 40 met another one");
 }
 
 /// Moments at which a writer of a large transaction dies.

@@ -244,18 +244,7 @@ pub(crate) fn keyed_schema(name: &str) -> CollectionSchema {
 
 /// An authority, and certificates of it for a server and a client.
 pub(crate) fn make_certificates(folder: &Path) {
-    std::fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:localhost").unwrap();
-    let openssl = |line: &str| openssl(folder, &line.split(' ').collect::<Vec<_>>());
-    // Pulsar reads no other keys.
-    let key = "-newkey rsa:2048 -nodes";
-    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority"));
-    for name in ["server", "client"] {
-        openssl(&format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN=root"));
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile \
-             names -out {name}.pem"
-        ));
-    }
+    lab::make_certificates(folder).unwrap();
 }
 
 /// What `openssl` says.
