@@ -4,6 +4,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::error::{Result, While};
 use crate::install::Installed;
@@ -11,6 +13,7 @@ use crate::ports::{self, Port};
 use crate::process::Process;
 use crate::server::{Server, ask, own_folder, seal};
 use crate::spawner;
+use crate::tool;
 
 /// A further listener of the broker, with a port of its own.
 #[derive(Debug, Clone)]
@@ -92,6 +95,24 @@ impl Kafka {
         self.listener_ports.get(at).map(Port::address)
     }
 
+    /// Gives a user rights, as options of Kafka's own `kafka-acls` tell them: which resource, how
+    /// its name is meant, which operations. The broker needs an authorizer.
+    ///
+    /// # Errors
+    /// If they can't be given.
+    pub fn allow(&self, user: &str, rights: &str) -> Result<()> {
+        let mut command = Command::new("java");
+        command
+            .args(["-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"])
+            .arg(format!("-Dlog4j.configuration=file:{}/log4j.properties", self.install.display()))
+            .arg("-cp")
+            .arg(self.install.join("lib/*"))
+            .args(["kafka.admin.AclCommand", "--bootstrap-server", &self.broker(), "--add"])
+            .args(["--allow-principal", &format!("User:{user}")])
+            .args(rights.split_whitespace());
+        tool::run(&mut command, ALLOWED_WITHIN).map(drop)
+    }
+
     fn properties(&self) -> String {
         let controller = self.controller_port.address();
         let mut listeners = format!("PLAINTEXT://{}", self.broker());
@@ -114,6 +135,9 @@ impl Kafka {
         text
     }
 }
+
+/// A Java machine starts, asks once and ends.
+const ALLOWED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A node alone, messages as large as Milvus sends them, no waiting for others, few threads. A
 /// broker that was killed may come back only when its session has ended, by default nine seconds.

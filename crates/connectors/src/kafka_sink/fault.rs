@@ -34,8 +34,8 @@ fn remedy(code: Code) -> Option<&'static str> {
              max.message.bytes of the topic"
         }
         Code::TopicAuthorizationFailed => {
-            "the user may not write to the topic; allow Describe and Write, and Create if the topic \
-             is not there"
+            "the user may not use the topic; allow Describe and Write, Create if the topic is not \
+             there, and Read on the events topic of an exactly_once task"
         }
         Code::ClusterAuthorizationFailed => {
             "the user may not do that on the cluster; allow IdempotentWrite, and Create if a topic \

@@ -13,9 +13,11 @@ use crate::kafka_login::refused_options;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer as _;
+use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
 use replication::error::{Error, Kind, Result};
 use replication::ports::Change;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
@@ -252,7 +254,13 @@ impl Ledger {
 fn committed(consumer: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Option<(i64, Marks)>> {
     let mut asked = TopicPartitionList::new();
     asked.add_partition(topic, 0);
-    let told = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
+    let told = consumer.committed_offsets(asked, ANSWER_WITHIN).map_err(|error| {
+        // librdkafka asks a broker that refuses again until the time is up, and tells of it beside.
+        let polled = iter::from_fn(|| consumer.poll(Duration::ZERO));
+        let mut beside = polled.filter_map(|polled| polled.err());
+        let refused = beside.find(|told| code(told) == Some(Code::GroupAuthorizationFailed));
+        refused.unwrap_or(error)
+    })?;
     let Some(found) = told.find_partition(topic, 0) else { return Ok(None) };
     found.error()?;
     let Offset::Offset(offset) = found.offset() else { return Ok(None) };

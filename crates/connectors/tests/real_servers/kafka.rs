@@ -1,6 +1,6 @@
 //! The Kafka source against a real broker.
 
-use crate::support::{make_certificates, own_kafka, shared_kafka, soon};
+use crate::support::{client_files, make_certificates, own_kafka, secured, shared_kafka, soon};
 use bytes::Bytes;
 use connectors::Secret;
 use connectors::kafka::{Kafka, KafkaOptions};
@@ -269,25 +269,7 @@ async fn a_password_lets_in_and_a_wrong_one_is_permanent() {
 async fn certificates_and_a_password_let_in_over_tls() {
     let files = tempfile::tempdir().unwrap();
     make_certificates(files.path());
-    let file = |name: &str| files.path().join(name).display().to_string();
-    let chain = ["server.key", "server.pem"].map(|name| std::fs::read(file(name)).unwrap());
-    std::fs::write(file("server.both"), chain.concat()).unwrap();
-    let property = |key: &str, value: &str| (format!("listener.name.tls.{key}"), value.to_owned());
-    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-                 user_cdc=\"right\";";
-    let (server, _run) = own_kafka(lab::KafkaOptions {
-        listeners: vec![Listener { name: "TLS".into(), protocol: "SASL_SSL".into() }],
-        properties: vec![
-            property("ssl.keystore.type", "PEM"),
-            property("ssl.keystore.location", &file("server.both")),
-            property("ssl.truststore.type", "PEM"),
-            property("ssl.truststore.location", &file("ca.pem")),
-            property("ssl.client.auth", "required"),
-            property("sasl.enabled.mechanisms", "PLAIN"),
-            property("plain.sasl.jaas.config", login),
-        ],
-        ..lab::KafkaOptions::default()
-    });
+    let (server, _run) = own_kafka(secured(files.path()));
     produce(&server.broker(), "secured", numbers(0..3)).await;
     let mut options = KafkaOptions {
         sasl_username: "cdc".into(),
@@ -296,13 +278,7 @@ async fn certificates_and_a_password_let_in_over_tls() {
         security_protocol: "SASL_SSL".into(),
         ..KafkaOptions::new(server.listener("TLS").unwrap())
     };
-    for (key, name) in [
-        ("ssl.ca.location", "ca.pem"),
-        ("ssl.certificate.location", "client.pem"),
-        ("ssl.key.location", "client.key"),
-    ] {
-        options.consumer.insert(key.into(), file(name));
-    }
+    options.consumer.extend(client_files(files.path()));
     let kafka = Kafka::new(options.clone()).unwrap();
     let mut reader = kafka.open("secured", &at(0)).await.unwrap();
     assert_eq!(take(&mut reader, 3).await.len(), 3);

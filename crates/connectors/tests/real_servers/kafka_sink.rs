@@ -1,6 +1,6 @@
 //! The Kafka sink against a real broker.
 
-use crate::support::{own_kafka, shared_kafka, soon};
+use crate::support::{client_files, make_certificates, own_kafka, secured, shared_kafka, soon};
 use connectors::Secret;
 use connectors::kafka_sink::{Format, KafkaSink, KafkaSinkOptions};
 use lab::{Listener, Server};
@@ -576,6 +576,64 @@ async fn a_password_lets_in_and_a_wrong_one_is_told() {
     let error = soon(append(&sink, "1", &[insert(&[1], TT, 10)])).await.unwrap_err();
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(error.what.contains("allow"), "{error}");
+}
+
+/// As `docs/kafka-sink.md` lists them.
+#[tokio::test(flavor = "multi_thread")]
+async fn over_tls_a_user_needs_the_documented_rights_and_no_others() {
+    let files = tempfile::tempdir().unwrap();
+    make_certificates(files.path());
+    let mut options = secured(files.path());
+    let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    options.properties.extend([
+        ("authorizer.class.name".into(), authorizer.into()),
+        ("super.users".into(), "User:ANONYMOUS".into()),
+    ]);
+    let (server, _run) = own_kafka(options);
+    let address = server.listener("TLS").unwrap();
+    let at_least_once = KafkaSinkOptions {
+        sasl_username: "cdc".into(),
+        sasl_password: Secret::new("right"),
+        security_protocol: "SASL_SSL".into(),
+        producer: client_files(files.path()).into(),
+        ..by_row("rights", &address)
+    };
+    let refused = async |options: &KafkaSinkOptions, what: &str| {
+        let sink = KafkaSink::new(options.clone()).unwrap();
+        let tried = async {
+            sink.open().await?;
+            append(&sink, "1", &[insert(&[1], TT, 10)]).await
+        };
+        let error = soon(tried).await.unwrap_err();
+        assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+        assert!(error.what.contains(what), "{error}");
+    };
+    refused(&at_least_once, "allow").await;
+    let topics = "--topic rights. --resource-pattern-type prefixed";
+    server
+        .allow(
+            "cdc",
+            &format!("{topics} --operation Create --operation Describe --operation Write"),
+        )
+        .unwrap();
+    let sink = opened(at_least_once.clone()).await;
+    soon(append(&sink, "1", &[insert(&[1], TT, 10)])).await.unwrap();
+    assert_eq!(keys(&read_when(&server.broker(), "rights.shop.books", 1).await), [1]);
+
+    let exactly_once = KafkaSinkOptions { exact: true, ..at_least_once };
+    refused(&exactly_once, "transactional id").await;
+    let id = "milvus-cdc-rights";
+    let transactions = format!("--transactional-id {id} --operation Describe --operation Write");
+    server.allow("cdc", &transactions).unwrap();
+    refused(&exactly_once, "group").await;
+    server.allow("cdc", &format!("--group {id} --operation Read")).unwrap();
+    refused(&exactly_once, "allow").await;
+    server.allow("cdc", "--topic rights.events --operation Read").unwrap();
+    for mark in 2..4 {
+        let sink = opened(exactly_once.clone()).await;
+        soon(append(&sink, &mark.to_string(), &[insert(&[mark], TT, 10)])).await.unwrap();
+    }
+    assert_eq!(keys(&read_when(&server.broker(), "rights.shop.books", 3).await), [1, 2, 3]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,8 +1,8 @@
 //! What all tests here need: servers, waiting. Never sleeps where it can wait for something.
 
 use lab::{
-    Etcd, EtcdOptions, Kafka, KafkaOptions, Mariadb, MariadbOptions, Milvus, Pair, PairOptions,
-    Pulsar, PulsarOptions, READY_WITHIN, Server,
+    Etcd, EtcdOptions, Kafka, KafkaOptions, Listener, Mariadb, MariadbOptions, Milvus, Pair,
+    PairOptions, Pulsar, PulsarOptions, READY_WITHIN, Server,
 };
 use milvus_wire::proto::common::{KeyValuePair, Status};
 use milvus_wire::proto::milvus as pb;
@@ -50,6 +50,40 @@ pub(crate) fn shared_kafka() -> &'static Kafka {
 pub(crate) fn own_kafka(options: KafkaOptions) -> (Kafka, TempDir) {
     let run = tempfile::tempdir().unwrap();
     (kafka_in(&run.path().join("kafka"), options), run)
+}
+
+/// How a broker is run that has a listener `TLS` too: it wants a certificate of the authority in
+/// `files`, and the user `cdc` with the password `right`.
+pub(crate) fn secured(files: &Path) -> KafkaOptions {
+    let file = |name: &str| files.join(name).display().to_string();
+    let chain = ["server.key", "server.pem"].map(|name| std::fs::read(file(name)).unwrap());
+    std::fs::write(file("server.both"), chain.concat()).unwrap();
+    let property = |key: &str, value: &str| (format!("listener.name.tls.{key}"), value.to_owned());
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
+                 user_cdc=\"right\";";
+    KafkaOptions {
+        listeners: vec![Listener { name: "TLS".into(), protocol: "SASL_SSL".into() }],
+        properties: vec![
+            property("ssl.keystore.type", "PEM"),
+            property("ssl.keystore.location", &file("server.both")),
+            property("ssl.truststore.type", "PEM"),
+            property("ssl.truststore.location", &file("ca.pem")),
+            property("ssl.client.auth", "required"),
+            property("sasl.enabled.mechanisms", "PLAIN"),
+            property("plain.sasl.jaas.config", login),
+        ],
+        ..KafkaOptions::default()
+    }
+}
+
+/// What a client of it sets, as librdkafka calls it.
+pub(crate) fn client_files(files: &Path) -> [(String, String); 3] {
+    [
+        ("ssl.ca.location", "ca.pem"),
+        ("ssl.certificate.location", "client.pem"),
+        ("ssl.key.location", "client.key"),
+    ]
+    .map(|(key, name)| (key.to_owned(), files.join(name).display().to_string()))
 }
 
 fn kafka_in(folder: &Path, options: KafkaOptions) -> Kafka {
