@@ -5,7 +5,7 @@ use replication::error::Error;
 use replication::ports::Store;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use tracing_subscriber::fmt::MakeWriter;
 
 #[derive(Clone, Default)]
@@ -39,6 +39,13 @@ struct Listening {
 impl Listening {
     /// To the current thread, which runs all of a test.
     fn start() -> Self {
+        // While there is one subscriber in all, `tracing` asks only the thread that comes to a place
+        // in the code first whether anybody listens there; if that thread runs another test, the
+        // place is silent from then on. With one for all threads there are always two.
+        static EVERYWHERE: Once = Once::new();
+        EVERYWHERE.call_once(|| {
+            tracing_subscriber::fmt().with_writer(std::io::sink).init();
+        });
         let log = Log::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(tracing::Level::TRACE)
@@ -67,6 +74,17 @@ fn hidden(seen: &[String], secrets: &[&str]) {
             assert!(!text.contains(secret), "{text}");
         }
     }
+}
+
+#[test]
+fn what_another_test_logs_first_is_heard() {
+    fn say() {
+        tracing::info!("task created");
+    }
+    let log = Listening::start();
+    std::thread::spawn(say).join().unwrap();
+    say();
+    assert_eq!(log.heard().matches("task created").count(), 1);
 }
 
 #[tokio::test]
