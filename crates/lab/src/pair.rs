@@ -10,7 +10,7 @@ use crate::broker::{Broker, BrokerOptions};
 use crate::error::{Error, Result};
 use crate::etcd::{Etcd, EtcdOptions};
 use crate::install::Installed;
-use crate::milvus::{Milvus, MilvusOptions, Queue};
+use crate::milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
 use crate::server::{READY_WITHIN, Server};
 
 /// How a pair is to be run.
@@ -18,8 +18,12 @@ use crate::server::{READY_WITHIN, Server};
 pub struct PairOptions {
     /// The queue of the source.
     pub queue: BrokerOptions,
-    /// Physical channels of either Milvus; each costs processor time even when idle.
-    pub dml_channels: u16,
+    /// Physical channels of the source; each costs processor time even when idle.
+    pub source_channels: u16,
+    /// Physical channels of the target.
+    pub target_channels: u16,
+    /// If the target's API speaks TLS.
+    pub target_tls: Option<MilvusTls>,
     /// What either Milvus logs: `debug`, `info`, `warn` or `error`.
     pub log_level: String,
     /// More settings of either `milvus.yaml` as dotted paths.
@@ -30,7 +34,9 @@ impl Default for PairOptions {
     fn default() -> Self {
         Self {
             queue: BrokerOptions::default(),
-            dml_channels: 16,
+            source_channels: 16,
+            target_channels: 16,
+            target_tls: None,
             log_level: "warn".to_owned(),
             settings: vec![],
         }
@@ -71,6 +77,8 @@ impl Pair {
             &folder.join("target"),
             MilvusOptions {
                 tt_msg_enabled: false,
+                dml_channels: options.target_channels,
+                tls: options.target_tls.clone(),
                 ..options.milvus("dst", &target_etcd, Queue::Rocksmq)
             },
         )?;
@@ -113,7 +121,7 @@ impl Pair {
 impl PairOptions {
     fn milvus(&self, name: &str, etcd: &Etcd, queue: Queue) -> MilvusOptions {
         MilvusOptions {
-            dml_channels: self.dml_channels,
+            dml_channels: self.source_channels,
             log_level: self.log_level.clone(),
             settings: self.settings.clone(),
             ..MilvusOptions::new(name, etcd.client(), queue)

@@ -22,10 +22,11 @@ pub use writing::Batch;
 use fault::{Answer, Verdict, judge};
 use milvus_wire::proto::milvus::milvus_service_client::MilvusServiceClient;
 use std::future::Future;
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// Above the 64 MiB that Milvus itself allows by default, for answers of any size.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -55,16 +56,34 @@ impl Milvus {
     /// # Errors
     /// If that is no address.
     pub fn at(address: &str) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| Fault::Odd(format!("{address} is no address: {error}")))?
-            .connect_timeout(Duration::from_secs(5))
-            // A frozen or lost server must be noticed even while nothing is asked.
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(30));
+        Ok(Self::through(address, endpoint("http", address)?))
+    }
+
+    /// The same for one that speaks TLS, with the files of [`lab::make_certificates`]: it trusts
+    /// their authority and shows their client's certificate.
+    ///
+    /// # Errors
+    /// If that is no address, or the files can't be read.
+    pub fn over_tls(address: &str, certificates: &Path) -> Result<Self> {
+        let pem = |name: &str| {
+            let path = certificates.join(name);
+            let read = std::fs::read(&path);
+            read.map_err(|error| Fault::Odd(format!("{}: {error}", path.display())))
+        };
+        let tls = ClientTlsConfig::new()
+            .ca_certificate(Certificate::from_pem(pem("ca.pem")?))
+            .identity(Identity::from_pem(pem("client.pem")?, pem("client.key")?));
+        let endpoint = endpoint("https", address)?
+            .tls_config(tls)
+            .map_err(|error| Fault::Odd(format!("no TLS to {address}: {error}")))?;
+        Ok(Self::through(address, endpoint))
+    }
+
+    fn through(address: &str, endpoint: Endpoint) -> Self {
         let stub = MilvusServiceClient::new(endpoint.connect_lazy())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        Ok(Self { stub, address: address.to_owned(), database: String::new(), within: CALL_WITHIN })
+        Self { stub, address: address.to_owned(), database: String::new(), within: CALL_WITHIN }
     }
 
     /// The same server, another database.
@@ -131,4 +150,14 @@ impl Milvus {
         }
         Ok(request)
     }
+}
+
+fn endpoint(scheme: &str, address: &str) -> Result<Endpoint> {
+    let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+        .map_err(|error| Fault::Odd(format!("{address} is no address: {error}")))?
+        .connect_timeout(Duration::from_secs(5))
+        // A frozen or lost server must be noticed even while nothing is asked.
+        .http2_keep_alive_interval(Duration::from_secs(10))
+        .keep_alive_timeout(Duration::from_secs(30));
+    Ok(endpoint)
 }

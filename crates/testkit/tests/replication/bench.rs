@@ -34,22 +34,25 @@ pub(crate) struct Bench {
     pub(crate) service: Service,
     pub(crate) pair: MutexGuard<'static, Pair>,
     tasks: Vec<String>,
+    /// Whether the servers are its own.
+    alone: bool,
 }
 
 impl Bench {
     /// Waits for its turn, mends what an earlier test broke, and starts a milvus-cdc.
     pub(crate) async fn new() -> Self {
-        Self::with(servers().pair.lock().await).await
+        Self::with(servers().pair.lock().await, false).await
     }
 
-    /// With servers of its own, for what they cannot be mended from.
-    pub(crate) async fn alone() -> Self {
+    /// With servers of its own, which it stops at its end: of another kind, or for what they cannot
+    /// be mended from.
+    pub(crate) async fn of(options: PairOptions) -> Self {
         // Until the end of the process: a test has no better place to keep them.
-        let servers: &'static Servers = Box::leak(Box::new(start()));
-        Self::with(servers.pair.lock().await).await
+        let servers: &'static Servers = Box::leak(Box::new(start(options)));
+        Self::with(servers.pair.lock().await, true).await
     }
 
-    async fn with(mut pair: MutexGuard<'static, Pair>) -> Self {
+    async fn with(mut pair: MutexGuard<'static, Pair>, alone: bool) -> Self {
         for server in pair.servers() {
             if server.is_running() {
                 server.thaw().unwrap();
@@ -65,7 +68,7 @@ impl Bench {
         let service = Service::start(config).await.unwrap();
         let source = Milvus::at(&pair.source.address()).unwrap();
         let target = Milvus::at(&pair.target.address()).unwrap();
-        Self { source, target, service, pair, tasks: vec![] }
+        Self { source, target, service, pair, tasks: vec![], alone }
     }
 
     /// Creates a task from what differs in its request, and waits until it has begun.
@@ -150,6 +153,9 @@ impl Bench {
         }
         self.service.must_run().unwrap();
         self.service.stop().unwrap();
+        if self.alone {
+            self.pair.stop().unwrap();
+        }
     }
 }
 
@@ -184,13 +190,13 @@ fn metrics_now(address: &str) -> std::io::Result<String> {
 
 fn servers() -> &'static Servers {
     static SERVERS: OnceLock<Servers> = OnceLock::new();
-    SERVERS.get_or_init(start)
+    SERVERS.get_or_init(|| start(PairOptions::default()))
 }
 
-fn start() -> Servers {
+fn start(options: PairOptions) -> Servers {
     let installed = lab::install_servers().unwrap();
     let folder = TempDir::new().unwrap();
-    let options = PairOptions { queue: queue(), ..PairOptions::default() };
+    let options = PairOptions { queue: queue(), ..options };
     let pair = Pair::start(&installed, folder.path(), &options).unwrap();
     Servers { _folder: folder, pair: Mutex::new(pair) }
 }

@@ -4,7 +4,7 @@ use testkit::milvus::{CollectionSpec, Milvus, Reading};
 use testkit::wait;
 use testkit::workload::Churn;
 
-use lab::Server;
+use lab::{PairOptions, Server as _};
 
 use super::bench::{Bench, EQUAL_WITHIN, batch, is_on_pulsar, keys};
 
@@ -36,7 +36,7 @@ async fn many_collections_come_and_go() {
 /// order by name differs from one by number; deletes of a promoted target show it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_promoted_target_can_delete_every_row() {
-    let mut bench = Bench::alone().await;
+    let mut bench = Bench::of(PairOptions::default()).await;
     bench.task_for_all().await;
     let spec = across_nine_and_ten(&bench.source).await;
     let name = spec.name();

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 
 mod bench;
+mod channels;
 mod churn;
 mod collections;
 mod faults;
@@ -18,3 +19,4 @@ mod requests;
 mod shared_store;
 mod structure;
 mod takeover;
+mod tls;
