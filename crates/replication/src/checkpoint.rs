@@ -93,6 +93,10 @@ pub struct Covered {
     /// How far the target follows its name.
     #[serde(default)]
     pub naming: Naming,
+    /// Whether a Go tool may have sent rows of it, so that each shard goes where that tool put it
+    /// (`Router::settle`).
+    #[serde(default)]
+    pub by_name: bool,
     /// The target that it goes to; empty if no other task could write there, or not known.
     #[serde(default)]
     pub target: String,

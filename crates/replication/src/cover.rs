@@ -87,6 +87,12 @@ impl Cover {
         for (channel, position) in &checkpoint.channels {
             self.channels.open(channel, position.clone()).await?;
         }
+        if checkpoint.taken_over {
+            let taken = self.roster.all().filter(|c| c.stage == Stage::Existing);
+            for id in taken.map(|c| c.id).collect::<Vec<_>>() {
+                self.claim_taken_over(id).await?;
+            }
+        }
         self.create_existing().await
     }
 
@@ -312,7 +318,8 @@ impl Cover {
         tracing::info!(collection = %covered.name, %id, "collection was gone before it was created");
         // Where another one has the name, this one was never told of.
         let is_free = self.has_name(id, &(database.clone(), name.clone())).is_none();
-        if self.ports.destination.forgets() && is_free {
+        // Without its database, which has been dropped since, it has no name.
+        if self.ports.destination.forgets() && is_free && !covered.database.is_empty() {
             self.apply(Ddl::DropCollection { database, name }, covered.created).await?;
         }
         let mut stored = Transaction::default();
@@ -410,6 +417,7 @@ pub(crate) fn covered(
         key_name: primary.map_or_else(String::new, |f| f.name.clone()),
         stage,
         naming: Naming::default(),
+        by_name: false,
         target: String::new(),
     })
 }

@@ -96,6 +96,7 @@ impl Cover {
         if let Some(there) = &there {
             check_fields(&format!("{database}.{name}"), collection, there)?;
         } else {
+            self.is_ours(collection.id).await?;
             self.apply(Ddl::CreateDatabase(database.clone()), collection.created).await?;
             self.take_back_alias((&database, &name), collection.created).await?;
             let collection = Box::new(collection.clone());
@@ -109,6 +110,17 @@ impl Cover {
             )));
         }
         self.learn_partitions(collection.id).await
+    }
+
+    /// Nobody else has sent rows of a collection that the target lacks. Stored before it is created.
+    async fn is_ours(&mut self, id: CollectionId) -> Result<()> {
+        let mut stored = Transaction::default();
+        if let Some(covered) = self.roster.get_mut(id).filter(|covered| covered.by_name) {
+            covered.by_name = false;
+            covered.put(&self.task.id, &mut stored);
+            self.keep(stored).await?;
+        }
+        Ok(())
     }
 
     /// Looks a collection of the roster up on the target.

@@ -9,7 +9,8 @@ use crate::ddl::on_every_shard;
 use crate::destination::Destination;
 use crate::error::{Error, Result};
 use crate::merge::Read;
-use crate::ports::{Ddl, Transaction};
+use crate::observer::Event;
+use crate::ports::{Ddl, TargetPartition, Transaction};
 use crate::route::Place;
 use milvus_wire::catalog::{Partition, State};
 use milvus_wire::ids::{CollectionId, PartitionId};
@@ -142,14 +143,14 @@ impl Cover {
         if self.task.ignore_partition {
             for partition in &here {
                 if let Some(found) = there.get(&partition.name).or_else(|| first(&there)) {
-                    self.router.settle_partition(id, partition.id, *found);
+                    self.router.settle_partition(id, partition.id, found.id);
                 }
             }
             return Ok(here);
         }
         for (name, partition) in &stands_for {
             match there.get(name) {
-                Some(found) => self.router.settle_partition(id, PartitionId(*partition), *found),
+                Some(found) => self.router.settle_partition(id, PartitionId(*partition), found.id),
                 None if here.iter().any(|p| p.id.0 == *partition) => {
                     return Err(Error::transient(format!(
                         "the partition {name} of {database}.{collection} was created on the target \
@@ -196,6 +197,57 @@ impl Cover {
         Ok(())
     }
 
+    /// Which partition of the source each one stands for that a Go tool has left: the newest of its name
+    /// that was there when it was made, be it dropped since, for then the drop is still on the log.
+    pub(crate) async fn claim_taken_over(&mut self, id: CollectionId) -> Result<()> {
+        let Some(covered) = self.roster.get(id).cloned() else { return Ok(()) };
+        if self.task.ignore_partition {
+            return Ok(());
+        }
+        let here = self.ports.catalog.partitions(id).await?;
+        let Destination::Milvus(link) = self.ports.destination.clone() else {
+            // It was told of those that are being dropped, unless a namesake took the place of one.
+            let names = here.iter().map(|p| &p.name);
+            let is_alone =
+                |p: &&Partition| names.clone().filter(|name| **name == p.name).count() == 1;
+            let dropped = here.iter().filter(|p| p.state != State::Created).filter(is_alone);
+            let dropped: Vec<_> = dropped.cloned().collect();
+            return self.claim_names(id, &dropped).await.map(|_| ());
+        };
+        let (database, name) = covered.on_target(self.router.names());
+        let Some(collection) = link.target.describe(&database, &name).await? else { return Ok(()) };
+        let there = link.target.partitions(&database, &name).await?;
+        let (made, began) = (collection.created, covered.created);
+        let ours = here.iter().filter(|p| p.created == began).count();
+        let theirs = there.values().filter(|p| p.created == made).count();
+        if ours != theirs && ours.max(theirs) > 1 {
+            tracing::error!(
+                database,
+                name,
+                source = ours,
+                target = theirs,
+                "the Go tool has made this collection with another number of partitions for its partition \
+                 key; filters on that key miss rows on the target: drop it there and replicate it anew"
+            );
+            self.ports.observer.event(Event::Counted("other_partition_count", 1));
+        }
+        let mut stand_for = Vec::new();
+        for (partition, left) in &there {
+            let older = here.iter().filter(|p| p.name == *partition && p.created <= left.created);
+            match older.max_by_key(|p| p.created) {
+                Some(found) => stand_for.push(found.clone()),
+                None if left.created > made => tracing::warn!(
+                    database,
+                    name,
+                    partition,
+                    "the source does not have this partition of the target; drop it there"
+                ),
+                None => {}
+            }
+        }
+        self.claim_names(id, &stand_for).await.map(|_| ())
+    }
+
     /// Stores, before a target Milvus is asked for any, which partition each name stands for. A name that
     /// is taken stays with its partition until that is dropped.
     async fn claim_names(
@@ -222,8 +274,8 @@ impl Cover {
 
 /// The partition that every collection begins with, whatever Milvus's `common.defaultPartitionName` says
 /// on this cluster: ids are given in order.
-fn first(partitions: &BTreeMap<String, PartitionId>) -> Option<&PartitionId> {
-    partitions.values().min()
+fn first(partitions: &BTreeMap<String, TargetPartition>) -> Option<&TargetPartition> {
+    partitions.values().min_by_key(|partition| partition.id)
 }
 
 /// Whether a partition was made with its collection, so that nobody has to be asked for it.
@@ -237,9 +289,12 @@ mod tests {
 
     #[test]
     fn the_partition_that_a_collection_begins_with_is_known_without_its_name() {
-        let named = |(name, id): (&str, i64)| (name.to_owned(), PartitionId(id));
+        let named = |(name, id): (&str, i64)| {
+            let created = Timestamp(1);
+            (name.to_owned(), TargetPartition { id: PartitionId(id), created })
+        };
         let there = [("a", 9), ("as_configured", 7), ("z", 8)].map(named).into();
-        assert_eq!(first(&there), Some(&PartitionId(7)));
+        assert_eq!(first(&there).map(|first| first.id), Some(PartitionId(7)));
         assert_eq!(first(&BTreeMap::new()), None);
     }
 }

@@ -250,6 +250,15 @@ impl Ddl {
     }
 }
 
+/// A partition as a target has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetPartition {
+    /// Its id there.
+    pub id: PartitionId,
+    /// When it was created: of one that was created for a task, when it was on the source.
+    pub created: Timestamp,
+}
+
 /// A Milvus that takes replicate messages (2.3.2 to 2.5, `common.ttMsgEnabled: false`).
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -260,9 +269,12 @@ pub trait Target: Send + Sync {
     /// The collection that has an alias; `None` if there is no such alias.
     async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>>;
 
-    /// Partition names and ids of a collection.
-    async fn partitions(&self, database: &str, name: &str)
-    -> Result<BTreeMap<String, PartitionId>>;
+    /// The partitions of a collection, by name.
+    async fn partitions(
+        &self,
+        database: &str,
+        name: &str,
+    ) -> Result<BTreeMap<String, TargetPartition>>;
 
     /// The databases.
     async fn databases(&self) -> Result<Vec<String>>;

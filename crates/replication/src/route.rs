@@ -23,9 +23,9 @@ pub struct Place {
     pub name: String,
     /// The target's collection id.
     pub id: CollectionId,
-    /// The target's virtual channels, in shard order.
+    /// The target's virtual channels, in the order of the source's shards.
     pub vchannels: Vec<String>,
-    /// The target's physical channel of each shard: the lanes.
+    /// Their physical channels: the lanes.
     pub lanes: Vec<Arc<str>>,
     /// The field id of the primary key.
     pub primary_key: i64,
@@ -40,7 +40,7 @@ pub struct Routed {
     pub read: Read,
     /// Its collection there.
     pub place: Arc<Place>,
-    /// Its shard (invariant I4: the same index on both sides).
+    /// The source's shard (invariant I4: the same index on both sides).
     pub shard: usize,
     /// Its partition there; `None` for a delete that names none.
     pub partition: Option<PartitionId>,
@@ -124,11 +124,27 @@ impl Router {
                 }
             }
         }
+        let (mut vchannels, mut order) = (there.vchannels, (0..lanes.len()).collect::<Vec<_>>());
+        if covered.by_name {
+            order = paired_by_name(&covered.vchannels, &vchannels);
+        }
+        if !order.is_sorted() {
+            tracing::warn!(
+                database,
+                name,
+                ?order,
+                "the Go tool has crossed the shards of this collection on the target, and they stay so; \
+                 before the target is promoted, drop the collection there and replicate it anew"
+            );
+            self.observer.event(Event::Counted("crossed_shards", 1));
+            lanes = order.iter().map(|at| Arc::clone(&lanes[*at])).collect();
+            vchannels = order.iter().map(|at| vchannels[*at].clone()).collect();
+        }
         let place = Place {
             database,
             name,
             id: there.id,
-            vchannels: there.vchannels,
+            vchannels,
             lanes,
             primary_key: covered.primary_key,
             key_name: covered.key_name.clone(),
@@ -247,5 +263,37 @@ impl Router {
         let covered = roster.get(ddl.collection_id)?;
         let shard = covered.pchannels().position(|p| p == channel)?;
         Some((place, shard, partition))
+    }
+}
+
+/// For each shard of the source the place of the target's that a Go tool has put its rows into: it pairs
+/// them in the order of their names as texts, in which `dml_10` comes before `dml_9`. Source:
+/// `ForeachChannel` of its `replicate_channel_manager.go`.
+fn paired_by_name(here: &[String], there: &[String]) -> Vec<usize> {
+    let sorted = |names: &[String]| {
+        let mut order: Vec<_> = (0..names.len()).collect();
+        order.sort_by_key(|at| &names[*at]);
+        order
+    };
+    let mut paired: Vec<_> = sorted(here).into_iter().zip(sorted(there)).collect();
+    paired.sort_unstable();
+    paired.into_iter().map(|(_, there)| there).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_go_tool_pairs_shards_in_the_order_of_their_names() {
+        let named = |channels: &[u8]| -> Vec<String> {
+            let name = |(shard, channel)| format!("by-dev-rootcoord-dml_{channel}_7v{shard}");
+            channels.iter().enumerate().map(name).collect()
+        };
+        assert_eq!(paired_by_name(&named(&[1, 2, 3]), &named(&[4, 5, 6])), [0, 1, 2]);
+        // As it was seen with the real tool.
+        assert_eq!(paired_by_name(&named(&[7, 12]), &named(&[13, 14])), [1, 0]);
+        assert_eq!(paired_by_name(&named(&[9, 10]), &named(&[9, 10])), [0, 1]);
+        assert_eq!(paired_by_name(&named(&[9, 10, 11]), &named(&[1, 2, 3])), [2, 0, 1]);
     }
 }

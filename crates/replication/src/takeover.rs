@@ -3,7 +3,7 @@
 //! present end is fenced: what is on the target already is replaced there, not doubled.
 //! Never touches the target; the task finds these records when it starts, as if it had left them.
 
-use crate::checkpoint::{Checkpoint, OpPosition, Stage, fence, fence_key};
+use crate::checkpoint::{Checkpoint, Covered, OpPosition, Stage, fence, fence_key};
 use crate::cover::{covered, starts};
 use crate::error::Result;
 use crate::ports::{Source, Store, Transaction};
@@ -69,8 +69,11 @@ impl Takeover<'_> {
                     from.id = id.clone();
                 }
             }
-            // The target may lack it, as one that exists when its task begins.
-            covered(taken.collection, from, Stage::Existing)?.put(task, &mut stored);
+            // The target may lack it, as one that exists when its task begins. One of which nothing was
+            // saved is met in the log, where a namesake that the target still has is dropped before.
+            let stage = if taken.from.is_empty() { Stage::Awaited } else { Stage::Existing };
+            let covered = covered(taken.collection, from, stage)?;
+            Covered { by_name: true, ..covered }.put(task, &mut stored);
         }
         let position = |id| Position { id, tick: Timestamp::ZERO };
         let channels = self.channels(source).into_iter().map(|(name, id)| (name, position(id)));

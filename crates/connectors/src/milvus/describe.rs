@@ -7,7 +7,7 @@ use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
-use replication::ports::TargetCollection;
+use replication::ports::{TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -76,12 +76,12 @@ fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollect
     }
 }
 
-/// Names and ids of the partitions.
+/// The partitions, by name.
 pub(super) async fn partitions(
     client: &Client,
     database: &str,
     name: &str,
-) -> Result<BTreeMap<String, PartitionId>> {
+) -> Result<BTreeMap<String, TargetPartition>> {
     let request = pb::ShowPartitionsRequest {
         db_name: database.to_owned(),
         collection_name: name.to_owned(),
@@ -91,7 +91,10 @@ pub(super) async fn partitions(
     let shown = shown
         .map_err(|fault| client.error(&format!("list partitions of {database}.{name}"), fault))?;
     let ids = shown.partition_i_ds.into_iter().map(PartitionId);
-    Ok(shown.partition_names.into_iter().zip(ids).collect())
+    let partitions = ids
+        .zip(shown.created_timestamps.into_iter().map(Timestamp))
+        .map(|(id, created)| TargetPartition { id, created });
+    Ok(shown.partition_names.into_iter().zip(partitions).collect())
 }
 
 /// The names of the databases.

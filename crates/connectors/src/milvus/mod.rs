@@ -19,12 +19,12 @@ pub use options::MilvusOptions;
 use async_trait::async_trait;
 use client::Client;
 use describe::ChannelCache;
-use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::ids::CollectionId;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
-use replication::ports::{CallError, Ddl, Target, TargetCollection};
+use replication::ports::{CallError, Ddl, Target, TargetCollection, TargetPartition};
 use std::collections::BTreeMap;
 
 /// A target.
@@ -54,7 +54,7 @@ impl Target for Milvus {
         &self,
         database: &str,
         name: &str,
-    ) -> Result<BTreeMap<String, PartitionId>> {
+    ) -> Result<BTreeMap<String, TargetPartition>> {
         describe::partitions(&self.client, database, name).await
     }
 

@@ -14,7 +14,7 @@ use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
 use replication::error::{Error, Result};
-use replication::ports::{CallError, Ddl, Target, TargetCollection};
+use replication::ports::{CallError, Ddl, Target, TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -264,13 +264,15 @@ impl Target for Milvus {
         Ok(None)
     }
 
-    async fn partitions(&self, _: &str, name: &str) -> Result<BTreeMap<String, PartitionId>> {
+    async fn partitions(&self, _: &str, name: &str) -> Result<BTreeMap<String, TargetPartition>> {
         self.thaw().await;
         self.faults.reading().await?;
         let cluster = self.cluster.lock().unwrap();
         let c = cluster.collections.values().find(|c| c.name == name);
         let c = c.ok_or_else(|| Error::transient("collection not found"))?;
-        Ok(c.partitions.iter().map(|(name, id)| (name.clone(), PartitionId(*id))).collect())
+        // Only what another tool has left is told apart by its time.
+        let partition = |id| TargetPartition { id: PartitionId(id), created: c.info.created };
+        Ok(c.partitions.iter().map(|(name, id)| (name.clone(), partition(*id))).collect())
     }
 
     async fn databases(&self) -> Result<Vec<String>> {

@@ -89,6 +89,10 @@ const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channe
                               databases that were dropped meanwhile, and repeat there what was \
                               asked for of users and roles";
 
+/// A log is told of no rows of a collection that the catalog has given up.
+const IS_BEING_DROPPED: &str = "is being dropped on the source; its drop follows, on a Milvus after its \
+                                last rows";
+
 /// A collection begins there.
 const FIRST: &str = "first message";
 
@@ -169,9 +173,17 @@ impl Planner<'_> {
         plan: &mut TaskPlan,
     ) -> Result<Takeover<'a>> {
         let mut takeover = Takeover::default();
+        if task.record.as_ref().is_ok_and(TaskRecord::is_to_kafka) {
+            plan.notes.push(AGAIN_ON_KAFKA.to_owned());
+        }
         for collection in &snapshot.collections {
             let saved = task.collections.get(&collection.id);
-            if selection.find(&collection.database, collection.name()).is_none() {
+            if collection.database.is_empty() {
+                // Nobody can tell any more whether the task had it, save by its positions.
+                if let Some(saved) = saved.filter(|saved| !saved.is_dropped()) {
+                    plan.notes.push(without_database(&saved.name, collection.id.0));
+                }
+            } else if selection.find(&collection.database, collection.name()).is_none() {
                 if saved.is_some() {
                     plan.note(collection, "is no longer selected by the task, and left out");
                 }
@@ -245,7 +257,7 @@ fn goes_on(
         )));
     }
     if !is_there {
-        plan.note(collection, "is being dropped on the source; its last rows and the drop follow");
+        plan.note(collection, IS_BEING_DROPPED);
     }
     Ok(Some(from))
 }
@@ -257,6 +269,13 @@ fn gone(name: &str, id: i64, saved: &GoPositions) -> String {
     format!(
         "{name} ({id}) is gone on the source and its drop may not have been carried out: if the \
          target still has it, drop it there"
+    )
+}
+
+fn without_database(name: &str, id: i64) -> String {
+    format!(
+        "{name} ({id}) was dropped on the source and its database with it, which may not have been carried \
+         out: if the target still has it, drop it there, or the drop of its database waits for that"
     )
 }
 
@@ -300,7 +319,6 @@ impl TaskPlan {
         self.target = record.milvus_connect_param.uri();
         if record.is_to_kafka() {
             self.target = record.kafka_connect_param.name();
-            self.notes.push(AGAIN_ON_KAFKA.to_owned());
         }
         self.selection = record
             .names()

@@ -241,6 +241,7 @@ async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers
         key_name: "id".to_owned(),
         stage,
         naming: Default::default(),
+        by_name: false,
         target: String::new(),
     };
     let mut stored = Transaction::default();

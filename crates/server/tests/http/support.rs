@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use connectors::store::MemoryStore;
 use milvus_wire::catalog::{Collection, State};
-use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::ids::CollectionId;
 use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::MsgBase;
 use milvus_wire::proto::msg::TimeTickMsg;
@@ -227,7 +227,7 @@ impl Target for Away {
     async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
         away()
     }
-    async fn partitions(&self, _: &str, _: &str) -> Result<BTreeMap<String, PartitionId>> {
+    async fn partitions(&self, _: &str, _: &str) -> Result<BTreeMap<String, TargetPartition>> {
         away()
     }
     async fn databases(&self) -> Result<Vec<String>> {

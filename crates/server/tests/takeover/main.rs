@@ -133,6 +133,9 @@ async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
     assert_eq!(loaded.collections.len(), 4);
     let smoke = loaded.collections.iter().find(|c| c.id == CollectionId(SMOKE)).unwrap();
     assert_eq!(smoke.stage, Stage::Existing);
+    assert!(smoke.by_name, "its shards are where that tool put them");
+    let unknown = loaded.collections.iter().find(|c| c.id == CollectionId(7)).unwrap();
+    assert_eq!(unknown.stage, Stage::Awaited, "what the target has of its name may be another one");
     assert_eq!(smoke.from["src-rootcoord-dml_0"].id, offset(0x3efa));
     assert_eq!(smoke.from["src-rootcoord-dml_0"].after.0, 0, "nothing is left out by its time");
     let channels = loaded.checkpoint.unwrap().channels;
@@ -144,6 +147,24 @@ async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
     let again = world.import(&tasks).await;
     assert_eq!(again[0].fate, Fate::Exists);
     assert_eq!(world.keys().await, keys, "repeating it changes nothing");
+}
+
+/// Of those that it has no positions of nobody can tell whether they were selected.
+#[tokio::test]
+async fn collections_of_a_database_that_was_dropped_are_left_out_and_told_of() {
+    let mut world = World::new();
+    for gone in &mut world.catalog.0[2..] {
+        gone.state = State::Dropping;
+        gone.database.clear();
+    }
+    let plans = world.import(&go_task::read(&records(&captured()))).await;
+    let notes = plans[0].notes.join("\n");
+    let told =
+        "crash_1795468938 (470670813413601403) was dropped on the source and its database with it";
+    assert!(notes.contains(told), "{notes}");
+    assert!(!notes.contains("unknown_to_it"), "{notes}");
+    let loaded = checkpoint::load(&*world.store, TASK).await.unwrap();
+    assert_eq!(loaded.collections.len(), 2);
 }
 
 /// Without a place it would begin when the service starts, and skip what came since the import.

@@ -182,6 +182,14 @@ impl Milvus {
     /// As every call.
     pub async fn create_ready(&self, spec: &CollectionSpec) -> Result<()> {
         self.create_collection(spec).await?;
+        self.make_ready(spec).await
+    }
+
+    /// Indexes and loads a collection that is there.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn make_ready(&self, spec: &CollectionSpec) -> Result<()> {
         let vector = spec.vector_field()?;
         let field = spec.schema.fields.iter().find(|field| field.name == vector);
         let binary = field

@@ -12,6 +12,7 @@ mod channels;
 mod churn;
 mod collections;
 mod faults;
+mod go_store;
 mod kafka_sink;
 mod load;
 mod naming;

@@ -4,127 +4,17 @@
 //! An earlier milvus-cdc with a store that the later one does not know stands in for the Go tool: it
 //! leaves rows on the target, and its positions, put into Go's form, are older than these rows.
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::collections::BTreeMap;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use lab::{Etcd, EtcdOptions, Mariadb, MariadbOptions, READY_WITHIN, Server};
-use milvus::proto::msg::MsgPosition;
-use prost::Message;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use testkit::milvus::CollectionSpec;
-use testkit::service::Service;
+use testkit::milvus::{CollectionSpec, Milvus};
 use testkit::wait;
 
-use super::bench::{Bench, EQUAL_WITHIN, batch, keys};
-
-/// As the Go tool's `metaStoreConfig.rootPath`.
-const ROOT: &str = "go-cdc";
+use super::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
+use super::go_store::{GoStore, import};
 
 const EVENTS: &str = "milvus_cdc_replicate_events_total";
-
-/// Where the Go tool has kept its records, and the imported tasks are to live as well.
-enum GoStore {
-    Etcd(Etcd),
-    Mysql(Mariadb),
-}
-
-impl GoStore {
-    fn etcd(folder: &TempDir) -> Self {
-        let mut etcd = Etcd::start(&folder.path().join("etcd"), EtcdOptions::default()).unwrap();
-        etcd.wait_ready(READY_WITHIN).unwrap();
-        Self::Etcd(etcd)
-    }
-
-    fn mysql(folder: &TempDir) -> Self {
-        let options = MariadbOptions::default();
-        let mut mariadb = Mariadb::start(&folder.path().join("mariadb"), options).unwrap();
-        mariadb.wait_ready(READY_WITHIN).unwrap();
-        let tables = "CREATE TABLE task_info (task_info_key VARCHAR(255) PRIMARY KEY,
-                task_id VARCHAR(255) NOT NULL, task_info_value JSON NOT NULL);
-            CREATE TABLE task_position (task_position_key VARCHAR(255) PRIMARY KEY,
-                task_id VARCHAR(255) NOT NULL, collection_id BIGINT NOT NULL,
-                collection_name VARCHAR(255) NOT NULL, task_position_value JSON NOT NULL,
-                op_position_value JSON, target_position_value JSON)";
-        mariadb.run(&[], tables).unwrap();
-        Self::Mysql(mariadb)
-    }
-
-    fn put_task(&self, task: &Value) {
-        let id = task["TaskID"].as_str().unwrap();
-        let key = format!("{ROOT}/task_info/{id}");
-        match self {
-            Self::Etcd(etcd) => {
-                etcd.client().run(&["put", &key, &task.to_string()]).unwrap();
-            }
-            Self::Mysql(mariadb) => {
-                let row = format!("INSERT INTO task_info VALUES ('{key}', '{id}', '{task}')");
-                mariadb.run(&[], &row).unwrap();
-            }
-        }
-    }
-
-    fn put_position(&self, position: &Value) {
-        let task = position["TaskID"].as_str().unwrap();
-        let (collection, name) = (&position["CollectionID"], &position["CollectionName"]);
-        let key = format!("{ROOT}/task_position/{task}/{collection}");
-        match self {
-            Self::Etcd(etcd) => {
-                etcd.client().run(&["put", &key, &position.to_string()]).unwrap();
-            }
-            Self::Mysql(mariadb) => {
-                let (name, positions) = (name.as_str().unwrap(), &position["Positions"]);
-                let row = format!(
-                    "INSERT INTO task_position VALUES
-                     ('{key}', '{task}', {collection}, '{name}', '{positions}', '{{}}', '{{}}')"
-                );
-                mariadb.run(&[], &row).unwrap();
-            }
-        }
-    }
-
-    /// All that lies there and is the Go tool's.
-    fn records(&self) -> String {
-        match self {
-            Self::Etcd(etcd) => {
-                let prefix = format!("{ROOT}/task_");
-                etcd.client().run(&["get", "--prefix", "--write-out=json", &prefix]).map(of_kvs)
-            }
-            Self::Mysql(mariadb) => {
-                mariadb.run(&[], "SELECT * FROM task_info; SELECT * FROM task_position")
-            }
-        }
-        .unwrap()
-    }
-
-    /// What a user would write into `metaStoreConfig`.
-    fn environment(&self, state: &Path) -> Vec<(String, String)> {
-        let mut lines =
-            vec![("ROOTPATH", ROOT.to_owned()), ("STATEFOLDER", state.display().to_string())];
-        match self {
-            Self::Etcd(etcd) => {
-                lines.push(("STORETYPE", "etcd".into()));
-                lines.push(("ETCD__ADDRESS", etcd.endpoint()));
-            }
-            Self::Mysql(mariadb) => {
-                let (user, password) = (Mariadb::USER, Mariadb::PASSWORD);
-                let (address, database) = (mariadb.address(), Mariadb::DATABASE);
-                lines.push(("STORETYPE", "mysql".into()));
-                let url = format!("{user}:{password}@tcp({address})/{database}?parseTime=true");
-                lines.push(("MYSQLSOURCEURL", url));
-            }
-        }
-        let named = |(key, value)| (format!("MILVUS_CDC_METASTORECONFIG__{key}"), value);
-        lines.into_iter().map(named).collect()
-    }
-}
-
-/// Keys, values and how often each was written; without the revision of the whole etcd.
-fn of_kvs(answer: String) -> String {
-    serde_json::from_str::<Value>(&answer).unwrap()["kvs"].to_string()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_in_the_go_tools_etcd_goes_on_without_loss_or_duplicates() {
@@ -163,7 +53,7 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.source.upsert(batch(&spec, "", 1000..1100, 1)).await.unwrap();
     bench.source.delete_keys(name, "id", &keys(&spec, 500..600)).await.unwrap();
 
-    leave_go_records(store, &bench, &task, name, &positions);
+    leave_records(store, &bench, &task, name, positions);
     let before = store.records();
     bench.service.config().environment = store.environment(&folder.path().join("state"));
     for _ in 0..2 {
@@ -196,67 +86,186 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.finish().await;
 }
 
-/// What the Go tool would have left: the task itself, a position of its collection, a placeholder, and
-/// a task on a Kafka without a topic, which is not taken over. In etcd one of the op channel too; in
-/// MySQL it had carried out no request.
-fn leave_go_records(store: &GoStore, bench: &Bench, task: &str, name: &str, positions: &Value) {
-    store.put_task(&json!({
-        "TaskID": task,
-        "MilvusConnectParam": {
-            "host": "", "port": 0, "enable_tls": false, "dial_config": {}, "channel_num": 16,
-            "uri": format!("http://{}", bench.pair.target.address()),
-            "ignore_partition": false, "connect_timeout": 10,
-        },
-        "KafkaConnectParam": {"address": "", "topic": "", "enable_sasl": false, "sasl": {}},
-        "WriterCacheConfig": {"period": 0, "size": 0},
+/// A task on one collection and on a database, and one on a Kafka without a topic, which is not taken
+/// over. The one of the MySQL had carried out no request.
+fn leave_records(store: &GoStore, bench: &Bench, task: &str, name: &str, mut positions: Value) {
+    let selection = json!({
         "CollectionInfos": [{"name": name, "positions": null, "use_start_position": false}],
-        "DBCollections": {format!("{name}_later"): [{"name": "*"}]}, "NameMapping": null,
-        "RPCRequestChannelInfo": {"name": "", "position": ""},
-        "ExtraInfo": {"enable_user_role": false}, "ExcludeCollections": null,
-        "DisableAutoStart": false, "State": 1, "Reason": "",
-    }));
+        "DBCollections": {format!("{name}_later"): [{"name": "*"}]},
+    });
+    if matches!(store, GoStore::Mysql(_)) {
+        positions["op_positions"] = Value::Null;
+    }
+    let collection = positions["positions"][0]["collection_id"].as_i64().unwrap();
+    store.leave(bench, task, selection, &[(collection, name.to_owned())].into(), &positions);
     store.put_task(&json!({
         "TaskID": "to-a-kafka", "MilvusConnectParam": {"uri": ""},
         "KafkaConnectParam": {"address": "127.0.0.1:9", "topic": ""},
         "CollectionInfos": [{"name": "elsewhere"}], "State": 2, "Reason": "",
     }));
-    let of = |list: &Value| {
-        let entries = list.as_array().unwrap().iter().map(|position| {
-            let channel = position["channel_name"].as_str().unwrap();
-            let id = STANDARD.decode(position["msg_id"].as_str().unwrap()).unwrap();
-            let id = STANDARD.encode(MsgPosition::decode(id.as_slice()).unwrap().msg_id);
-            // The time lies ahead of the rows, as it does when channels share one of the target.
-            let time = position["time"].as_u64().unwrap() + 3_600_000;
-            let pair = json!({"key": channel, "data": id});
-            let entry = json!({"StartTime": 0, "Time": time, "DataPair": pair, "Dropped": false});
-            (channel.to_owned(), entry)
-        });
-        Value::Object(entries.collect())
-    };
-    let collection = positions["positions"][0]["collection_id"].clone();
-    let op = (json!(-10), "-10", of(&positions["op_positions"]));
-    let ops = Some(op).filter(|_| matches!(store, GoStore::Etcd(_)));
-    let rows = [(json!(-1), "*", json!({})), (collection, name, of(&positions["positions"]))];
-    for (id, name, entries) in rows.into_iter().chain(ops) {
-        store.put_position(&json!({
-            "TaskID": task, "CollectionID": id, "CollectionName": name, "Positions": entries,
-            "OpPositions": null, "TargetPositions": {},
-        }));
-    }
 }
 
-/// Runs the command as a user would, on the configuration of the service.
-fn import(service: &mut Service, more: &[&str]) -> Value {
-    let config = service.folder().join("cdc.yaml");
-    let environment = service.config().environment.clone();
-    let Output { stdout, stderr, status } = Command::new(service.program())
-        .args(["import", "--output", "json", "--config"])
-        .arg(config)
-        .args(more)
-        .envs(environment)
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&stderr);
-    assert_eq!(status.code(), Some(1), "one task is refused: {said}");
-    serde_json::from_slice(&stdout).unwrap_or_else(|e| panic!("{e}: {said}"))
+/// The ids of collections on the source, and their names.
+async fn ids(source: &Milvus, names: &[&str]) -> BTreeMap<i64, String> {
+    let mut ids = BTreeMap::new();
+    for name in names {
+        ids.insert(source.describe(name).await.unwrap().collection_id, (*name).to_owned());
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
+    let folder = TempDir::new().unwrap();
+    let store = GoStore::etcd(&folder);
+    let mut bench = Bench::new().await;
+    let here = bench.source.database("between");
+    let there = bench.target.database("between");
+    let [parts, again, last] =
+        ["parts", "again", "last"].map(|name| CollectionSpec::small(name, 8));
+    for database in ["between", "ended"] {
+        bench.source.create_database(database).await.unwrap();
+    }
+    here.create_ready(&parts).await.unwrap();
+    for partition in ["reborn", "dropped", "kept"] {
+        here.create_partition("parts", partition).await.unwrap();
+        here.load("parts").await.unwrap();
+        here.insert(batch(&parts, partition, 0..100, 0)).await.unwrap();
+    }
+    here.create_ready(&again).await.unwrap();
+    here.insert(batch(&again, "", 0..100, 0)).await.unwrap();
+    let ended = bench.source.database("ended");
+    ended.create_ready(&last).await.unwrap();
+    let selection = json!({"between": [{"name": "*"}], "ended": [{"name": "*"}]});
+    let from_the_start = json!({
+        "between": [{"name": "*", "use_start_position": true}],
+        "ended": [{"name": "*", "use_start_position": true}],
+    });
+    let task = bench.task(json!({"db_collections": from_the_start})).await;
+    for name in ["parts", "again"] {
+        bench.while_running(Box::pin(equal(&here, &there, name))).await;
+    }
+    let mut names = ids(&here, &["parts", "again"]).await;
+    names.extend(ids(&ended, &["last"]).await);
+    let positions = bench.service.api().position(&task).await.unwrap();
+    bench.service.api().delete(&task).await.unwrap();
+    bench.service.stop().unwrap();
+
+    here.release("parts").await.unwrap();
+    for partition in ["reborn", "dropped"] {
+        here.drop_partition("parts", partition).await.unwrap();
+    }
+    here.create_partition("parts", "reborn").await.unwrap();
+    here.load("parts").await.unwrap();
+    here.insert(batch(&parts, "reborn", 500..550, 0)).await.unwrap();
+    here.drop_collection("again").await.unwrap();
+    here.create_ready(&again).await.unwrap();
+    here.insert(batch(&again, "", 500..550, 0)).await.unwrap();
+    ended.drop_collection("last").await.unwrap();
+    bench.source.drop_database("ended").await.unwrap();
+
+    store.leave(&bench, &task, json!({"DBCollections": selection}), &names, &positions);
+    bench.service.config().environment = store.environment(&folder.path().join("state"));
+    let plan = import(&mut bench.service, &[]);
+    assert_eq!(plan["tasks"][0]["fate"], "imported", "{plan:#}");
+    let notes = plan["tasks"][0]["notes"].to_string();
+    assert!(notes.contains("was dropped on the source and its database with it"), "{notes}");
+    bench.service.restart().await.unwrap();
+    let parted = bench.while_running(Box::pin(equal(&here, &there, "parts"))).await;
+    assert_eq!(parted.target_rows, 100 + 50);
+    let reborn = bench.while_running(Box::pin(equal(&here, &there, "again"))).await;
+    assert_eq!(reborn.target_rows, 50);
+
+    // As the note says.
+    bench.target.database("ended").drop_collection("last").await.unwrap();
+    let database_gone = wait::until("the database to be gone", EQUAL_WITHIN, || async {
+        let there = bench.target.databases().await?;
+        Ok((!there.contains(&"ended".to_owned())).then_some(()))
+    });
+    bench.while_running(database_gone).await.unwrap();
+    for name in ["parts", "again"] {
+        here.drop_collection(name).await.unwrap();
+        bench.while_running(Box::pin(gone(&there, name))).await;
+    }
+    bench.source.drop_database("between").await.unwrap();
+    bench.finish().await;
+}
+
+/// A Go tool pairs channels in the order of their names, in which 10 comes before 9. An import that finds
+/// the collection on the target stands in for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_that_the_go_tool_has_crossed_stay_so() {
+    let folder = TempDir::new().unwrap();
+    let store = GoStore::etcd(&folder);
+    let mut bench = Bench::new().await;
+    bench.source.create_database("crossed").await.unwrap();
+    let here = bench.source.database("crossed");
+    let there = bench.target.database("crossed");
+    let request = json!({"db_collections": {"crossed": [{"name": "*"}]}});
+    let task = bench.task(request.clone()).await;
+    let spec = one_that_crosses(&bench, &here, &there).await;
+    let name = spec.name();
+    let names = ids(&here, &[name]).await;
+    let selection = json!({"DBCollections": {"crossed": [{"name": name}]}});
+    let leave = async |bench: &mut Bench| {
+        let positions = bench.service.api().position(&task).await.unwrap();
+        store.leave(bench, &task, selection.clone(), &names, &positions);
+    };
+
+    leave(&mut bench).await;
+    bench.service.api().delete(&task).await.unwrap();
+    bench.service.stop().unwrap();
+    bench.service.config().environment = store.environment(&folder.path().join("state"));
+    import(&mut bench.service, &[]);
+    bench.service.restart().await.unwrap();
+    here.make_ready(&spec).await.unwrap();
+    here.insert(batch(&spec, "", 0..1000, 0)).await.unwrap();
+    bench.while_running(Box::pin(equal(&here, &there, name))).await;
+    assert!(bench.service.api().metric(EVENTS, "crossed_shards").await.unwrap() > 0.0);
+    leave(&mut bench).await;
+    here.upsert(batch(&spec, "", 900..1100, 1)).await.unwrap();
+    bench.while_running(Box::pin(equal(&here, &there, name))).await;
+    bench.service.api().delete(&task).await.unwrap();
+    bench.service.stop().unwrap();
+
+    here.upsert(batch(&spec, "", 0..300, 2)).await.unwrap();
+    here.delete_keys(name, "id", &keys(&spec, 300..500)).await.unwrap();
+    import(&mut bench.service, &[]);
+    bench.service.restart().await.unwrap();
+    here.delete_keys(name, "id", &keys(&spec, 500..600)).await.unwrap();
+    let report = bench.while_running(Box::pin(equal(&here, &there, name))).await;
+    assert_eq!(report.target_rows, 1100 - 200 - 100);
+    for name in here.collections().await.unwrap() {
+        here.drop_collection(&name).await.unwrap();
+    }
+    bench.source.drop_database("crossed").await.unwrap();
+    for name in bench.target.collections().await.unwrap() {
+        if name.starts_with("shift_") {
+            bench.target.drop_collection(&name).await.unwrap();
+        }
+    }
+    bench.finish().await;
+}
+
+/// Creates collections until one has its two shards in another order of names on the target than on the
+/// source.
+async fn one_that_crosses(bench: &Bench, here: &Milvus, there: &Milvus) -> CollectionSpec {
+    let is_in_order = async |milvus: &Milvus, name: &str| {
+        Ok::<_, anyhow::Error>(milvus.describe(name).await?.virtual_channel_names.is_sorted())
+    };
+    for number in 0..18 {
+        if number % 9 == 0 {
+            // Where both sides take the same channels in turn, both cross at once.
+            let shift = CollectionSpec::small(&format!("shift_{number}"), 8);
+            bench.target.create_collection(&shift).await.unwrap();
+        }
+        let spec = CollectionSpec::small(&format!("crossing_{number}"), 8).shards(2);
+        here.create_collection(&spec).await.unwrap();
+        bench.while_running(Box::pin(same_metadata(here, there, spec.name()))).await;
+        let [source, target] = [here, there].map(|milvus| is_in_order(milvus, spec.name()));
+        if source.await.unwrap() != target.await.unwrap() {
+            return spec;
+        }
+    }
+    panic!("no collection crosses");
 }
