@@ -8,10 +8,13 @@ use prost::Message;
 use std::fmt;
 
 /// The object type of a grant that names a collection. Source: `commonpb.ObjectType`.
-const ON_A_COLLECTION: &str = "Collection";
+pub(crate) const ON_A_COLLECTION: &str = "Collection";
 
-/// Stands for all databases or collections in a grant.
-const ANY: &str = "*";
+/// The object type of a grant that names no object. Source: `commonpb.ObjectType`.
+pub const GLOBAL: &str = "Global";
+
+/// Stands for all databases, objects or privileges in a grant.
+pub const ANY: &str = "*";
 
 /// A request on who may do what.
 #[derive(Clone, PartialEq)]
@@ -101,6 +104,28 @@ impl AccessRequest {
         }
     }
 
+    /// The name of the user, the role or the group that it is about.
+    pub fn what(&self) -> &str {
+        fn named(role: Option<&pb::RoleEntity>) -> &str {
+            role.map_or("", |role| &role.name)
+        }
+        match self {
+            Self::CreateCredential(request) => &request.username,
+            Self::UpdateCredential(request) => &request.username,
+            Self::DeleteCredential(request) => &request.username,
+            Self::CreateRole(request) => named(request.entity.as_ref()),
+            Self::DropRole(request) => &request.role_name,
+            Self::OperateUserRole(request) => &request.role_name,
+            Self::OperatePrivilege(request) => {
+                named(request.entity.as_ref().and_then(|grant| grant.role.as_ref()))
+            }
+            Self::OperatePrivilegeV2(request) => named(request.role.as_ref()),
+            Self::CreatePrivilegeGroup(request) => &request.group_name,
+            Self::DropPrivilegeGroup(request) => &request.group_name,
+            Self::OperatePrivilegeGroup(request) => &request.group_name,
+        }
+    }
+
     /// Its header.
     pub fn base_mut(&mut self) -> &mut Option<MsgBase> {
         match self {
@@ -132,15 +157,24 @@ impl AccessRequest {
             }
             _ => return,
         };
-        if database == ANY {
-            return;
-        }
-        let named = collection.as_ref().map_or(ANY, |name| name.as_str()).to_owned();
-        let (new_database, new_collection) = f(database, &named);
-        *database = new_database;
-        if let Some(collection) = collection.filter(|name| *name != ANY) {
-            *collection = new_collection;
-        }
+        rename(database, collection, f);
+    }
+}
+
+/// Renames what a grant is about: its database, and the collection if it names one.
+pub(crate) fn rename(
+    database: &mut String,
+    collection: Option<&mut String>,
+    f: impl Fn(&str, &str) -> (String, String),
+) {
+    if database == ANY {
+        return;
+    }
+    let named = collection.as_ref().map_or(ANY, |name| name.as_str()).to_owned();
+    let (new_database, new_collection) = f(database, &named);
+    *database = new_database;
+    if let Some(collection) = collection.filter(|name| *name != ANY) {
+        *collection = new_collection;
     }
 }
 

@@ -59,6 +59,32 @@ impl Keys {
         self.under("database/aliases/")
     }
 
+    /// The prefix of users, roles and grants. Source: `rootcoord.CommonCredentialPrefix`, as of the four
+    /// below; `util.DefaultTenant` is empty.
+    pub fn credentials(&self) -> String {
+        self.under("credential/")
+    }
+
+    /// The prefix of all roles.
+    pub fn roles(&self) -> String {
+        self.under("credential/roles/")
+    }
+
+    /// The prefix of who has which role.
+    pub fn members(&self) -> String {
+        self.under("credential/user-role-mapping/")
+    }
+
+    /// The prefix of what there is a grant on, by role.
+    pub fn grantees(&self) -> String {
+        self.under("credential/grantee-privileges/")
+    }
+
+    /// The prefix of the privileges of each grantee.
+    pub fn privileges(&self) -> String {
+        self.under("credential/grantee-id/")
+    }
+
     /// The prefix of all indexes, of every collection. Source: `util.FieldIndexPrefix`.
     pub fn all_indexes(&self) -> String {
         self.beside("field-index/")
@@ -158,6 +184,10 @@ mod tests {
         let alias = "by-dev/meta/root-coord/database/aliases/1/x";
         assert_eq!(keys.parse_alias_key(alias), Some((DatabaseId(1), "x")));
         assert_eq!(keys.parse_alias_key(&key), None);
+        assert_eq!(keys.credentials(), "by-dev/meta/root-coord/credential/");
+        for below in [keys.roles(), keys.members(), keys.grantees(), keys.privileges()] {
+            assert!(below.starts_with(&keys.credentials()), "{below}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`op`] (with [`access`]) read what the queue holds; [`splice`] gives a message its new names
 //! without touching its rows; [`columns`] reads the rows for whoever needs them; [`fence`] makes
 //! deletes of an insert's keys; [`replicate`] is the call that carries messages to a target;
-//! [`keys`], [`catalog`] and [`serving`] read etcd's keys and records. All that
+//! [`keys`], [`catalog`], [`serving`] and [`roles`] read etcd's keys and records. All that
 //! can be wrong with any of them is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
@@ -23,6 +23,7 @@ pub mod op;
 pub mod position;
 mod records;
 pub mod replicate;
+pub mod roles;
 pub mod serving;
 pub mod splice;
 pub mod timestamp;

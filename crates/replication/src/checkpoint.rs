@@ -9,6 +9,7 @@
 //! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
 //! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
 //! | `serving/<task>/<id>` | [`Served`](crate::difference::Served): how its collection was served on the source when that was last carried over |
+//! | `access/<task>/<role>` | [`Given`](crate::access::Given): what the target has been given of a role |
 //! | `missed/<task>/<timestamp>-<request>-<collection>` | [`Missed`](crate::missed::Missed): what the target lacks because it can't be replicated |
 //! | `next/<task>` | of a task into a log: the window that may be there (`into_log`) |
 //! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
@@ -251,6 +252,11 @@ pub fn serving_key(task: &str, id: CollectionId) -> String {
     format!("serving/{task}/{id}")
 }
 
+/// Where is kept what the target of a task has been given of each role.
+pub fn access_prefix(task: &str) -> String {
+    format!("access/{task}/")
+}
+
 /// Where is kept what the target of a task lacks.
 pub fn missed_prefix(task: &str) -> String {
     format!("missed/{task}/")
@@ -272,7 +278,7 @@ pub async fn keys(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![format!("checkpoint/{task}"), format!("op/{task}"), fence_key(task)];
     keys.extend(log::keys(task).into_iter().chain([next_key(task)]));
     let collections = [format!("collection/{task}/"), format!("serving/{task}/")];
-    for prefix in collections.into_iter().chain([missed_prefix(task)]) {
+    for prefix in collections.into_iter().chain([access_prefix(task), missed_prefix(task)]) {
         keys.extend(store.list(&prefix).await?.into_iter().map(|(key, _)| key));
     }
     Ok(keys)

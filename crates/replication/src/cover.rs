@@ -177,7 +177,7 @@ impl Cover {
             }
             CatalogEvent::Partition(id) => self.learn_partitions(id).await?,
             // Nothing that rows depend on: see `serving`.
-            CatalogEvent::Serving(_) => {}
+            CatalogEvent::Serving(_) | CatalogEvent::Access => {}
             CatalogEvent::Resync => {
                 let snapshot = self.ports.catalog.snapshot().await?;
                 for collection in &snapshot.collections {

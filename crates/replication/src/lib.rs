@@ -1,4 +1,5 @@
 //! The way of a row from the source to where its task's changes go; knows traits and no client.
+pub mod access;
 pub mod alias;
 pub mod checkpoint;
 mod claims;

@@ -4,6 +4,7 @@
 //! the catalog for what this channel does not tell, so that the two never ask the target at once.
 //! Never holds up the rows.
 
+use crate::access::on_target;
 use crate::checkpoint::{Covered, OpPosition, collection_key};
 use crate::destination::Destination;
 use crate::error::{Error, Kind, Result};
@@ -16,6 +17,7 @@ use crate::serving::Follower;
 use crate::stop::{Backoff, Stop};
 use crate::stored::load_one;
 use crate::task::Task;
+use milvus_wire::access::AccessRequest;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::op::{OpRequest, decode};
@@ -155,12 +157,11 @@ impl Ops {
         let mut called = BTreeMap::new();
         match &mut request {
             OpRequest::Access(access) => {
-                access.rename(|database, name| {
-                    let names = &self.task.names;
-                    let (database, name) = names.collection(named(database), name);
-                    (database.to_owned(), name.to_owned())
-                });
-                return Ok(self.task.access.then_some(request));
+                if !self.task.access || !self.agrees_on_access(access).await? {
+                    return Ok(None);
+                }
+                access.rename(on_target(&self.task.names));
+                return Ok(Some(request));
             }
             OpRequest::CreateDatabase(_)
             | OpRequest::DropDatabase(_)
@@ -252,6 +253,19 @@ impl Ops {
             }
         }
         Ok(true)
+    }
+
+    /// The same of a request on roles and grants.
+    async fn agrees_on_access(&mut self, request: &AccessRequest) -> Result<bool> {
+        if !self.ports.destination.follows() {
+            return Ok(true);
+        }
+        self.follower.note_access();
+        match self.follower.agrees_on_access(request).await {
+            // As there.
+            Err(e) if e.kind == Kind::Permanent => Ok(true),
+            agrees => agrees,
+        }
     }
 
     /// What a request concerns lives on the source, so it comes to the target with the rows, if it

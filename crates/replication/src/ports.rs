@@ -11,10 +11,11 @@ use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::op::OpRequest;
 use milvus_wire::position::MessageId;
 use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::roles::{Role, Roles};
 use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -67,6 +68,8 @@ pub enum CatalogEvent {
     Partition(CollectionId),
     /// An index of this collection, what of it is loaded, or an alias that it has or had.
     Serving(CollectionId),
+    /// A role, a grant, who has which role, or a user.
+    Access,
     /// Events may have been missed: list again.
     Resync,
 }
@@ -98,6 +101,9 @@ pub trait Catalog: Send + Sync {
 
     /// All aliases. A record that can't be read is a permanent error.
     async fn aliases(&self) -> Result<Vec<Alias>>;
+
+    /// All roles, as of one moment. A record that can't be read is a permanent error.
+    async fn roles(&self) -> Result<Roles>;
 
     /// A live feed of changes. What happens after this call is not missed: a watch that was lost
     /// or compacted is re-established and reported as [`CatalogEvent::Resync`], as is a receiver
@@ -231,7 +237,8 @@ impl Ddl {
         }
     }
 
-    /// The name of what it concerns; of a request of the op channel its collection or database.
+    /// The name of what it concerns; of a request of the op channel its collection or database, its user
+    /// or role.
     pub fn what(&self) -> &str {
         match self {
             Self::CreateDatabase(name)
@@ -243,9 +250,10 @@ impl Ddl {
             Self::CreatePartition { partition, .. } | Self::DropPartition { partition, .. } => {
                 partition
             }
-            Self::Op(request) => {
-                request.collections().first().copied().unwrap_or(request.database())
-            }
+            Self::Op(request) => match &**request {
+                OpRequest::Access(access) => access.what(),
+                request => request.collections().first().copied().unwrap_or(request.database()),
+            },
         }
     }
 }
@@ -268,6 +276,13 @@ pub trait Target: Send + Sync {
 
     /// The collection that has an alias; `None` if there is no such alias.
     async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>>;
+
+    /// The users.
+    async fn users(&self) -> Result<BTreeSet<String>>;
+
+    /// A role, with its grants in these databases (`*` is one of them) at least; `None` if there is no
+    /// such role.
+    async fn role(&self, name: &str, databases: &BTreeSet<&str>) -> Result<Option<Role>>;
 
     /// The partitions of a collection, by name.
     async fn partitions(

@@ -1,6 +1,7 @@
 //! How collections are served: indexes, loads, properties and aliases, of which the op channel tells
 //! neither what was before its task nor all that is. The source's catalog does, so the target follows the difference
-//! between what the catalog says and what was carried over last, which is stored.
+//! between what the catalog says and what was carried over last, which is stored. Roles and grants are
+//! followed the same way if the task is asked to: see `access`.
 //! Never holds up the rows, and never waits until a load or an index is complete.
 
 use crate::checkpoint::{Covered, collection_key, serving_key};
@@ -16,7 +17,7 @@ use crate::stored::{decode, load_one};
 use crate::task::Task;
 use milvus_wire::catalog::State;
 use milvus_wire::ids::{CollectionId, PartitionId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,10 +32,16 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// The longest pause between two looks at a collection that the target does not have yet.
 const AWAIT_MAX: Duration = Duration::from_secs(5);
 
+/// The longest pause between two looks at roles while the target lacks a user who has one: a person has to
+/// create the user.
+const USER_AWAIT_MAX: Duration = Duration::from_secs(30);
+
 /// Looks at how collections are served, and lets the target follow.
 pub(crate) struct Follower {
     pub(crate) task: Arc<Task>,
     pub(crate) ports: Ports,
+    /// Roles and the users that the target lacks for them, as far as that was told.
+    pub(crate) awaited: BTreeSet<(String, String)>,
     changes: Receiver<CatalogEvent>,
     progress: watch::Receiver<Progress>,
     due: BTreeMap<Look, Due>,
@@ -45,6 +52,8 @@ pub(crate) struct Follower {
 enum Look {
     /// What there is to look at.
     All,
+    /// Roles and grants.
+    Access,
     /// A collection.
     At(CollectionId),
 }
@@ -68,12 +77,19 @@ enum Looked {
     Changing(Served),
 }
 
+impl Looked {
+    fn all_or_awaits(is_all: bool) -> Self {
+        if is_all { Self::Done } else { Self::Awaits }
+    }
+}
+
 impl Follower {
     /// Looks at everything first: what is carried over already is stored. A log has nothing that could
     /// follow.
     pub(crate) fn new(task: Arc<Task>, ports: Ports, progress: watch::Receiver<Progress>) -> Self {
         let changes = ports.catalog.changes();
-        let mut follower = Self { task, ports, changes, progress, due: BTreeMap::new() };
+        let (due, awaited) = (BTreeMap::new(), BTreeSet::new());
+        let mut follower = Self { task, ports, awaited, changes, progress, due };
         follower.soon(Look::All);
         follower
     }
@@ -95,6 +111,13 @@ impl Follower {
     /// A collection is to be looked at again.
     pub(crate) fn note(&mut self, id: CollectionId) {
         self.soon(Look::At(id));
+    }
+
+    /// Roles and grants are to be looked at again, if they are the task's.
+    pub(crate) fn note_access(&mut self) {
+        if self.task.access {
+            self.soon(Look::Access);
+        }
     }
 
     /// How a collection of the source is served; `None` if it is gone.
@@ -135,6 +158,7 @@ impl Follower {
                 look = due => return look,
                 event = next_event(&mut self.changes) => match event {
                     CatalogEvent::Resync => self.soon(Look::All),
+                    CatalogEvent::Access => self.note_access(),
                     CatalogEvent::Collection(id)
                     | CatalogEvent::Partition(id)
                     | CatalogEvent::Serving(id) => self.note(id),
@@ -148,11 +172,15 @@ impl Follower {
         let Some(due) = self.due.remove(&look) else { return Ok(()) };
         let looked = match look {
             Look::All => self.list().await,
+            Look::Access => self.look_at_access(due.pause).await.map(Looked::all_or_awaits),
             Look::At(id) => self.follow(id, due.seen.as_ref()).await,
         };
         match looked {
             Ok(Looked::Done) => {}
-            Ok(Looked::Awaits) => self.again(look, due.pause, AWAIT_MAX),
+            Ok(Looked::Awaits) => {
+                let max = if look == Look::Access { USER_AWAIT_MAX } else { AWAIT_MAX };
+                self.again(look, due.pause, max);
+            }
             Ok(Looked::Changing(seen)) => {
                 self.soon(look);
                 if let Some(due) = self.due.get_mut(&look) {
@@ -160,12 +188,12 @@ impl Follower {
                 }
             }
             Err(e) if e.kind == Kind::Transient => {
-                tracing::warn!(error = ?e, ?look, "can't follow indexes and loads yet");
+                tracing::warn!(error = ?e, ?look, "can't follow the source's catalog yet");
                 self.count("retried");
                 self.again(look, due.pause, self.task.limits.backoff_max);
             }
             Err(e) if e.kind == Kind::Permanent => {
-                tracing::error!(error = ?e, ?look, "indexes and loads can't be followed");
+                tracing::error!(error = ?e, ?look, "the source's catalog can't be followed");
                 self.count("serving_unreadable");
             }
             Err(e) => return Err(e),
@@ -180,6 +208,7 @@ impl Follower {
     }
 
     async fn list(&mut self) -> Result<Looked> {
+        self.note_access();
         let snapshot = self.ports.catalog.snapshot().await?;
         for collection in &snapshot.collections {
             let selected = self.task.selection.find(&collection.database, collection.name());
@@ -222,7 +251,7 @@ impl Follower {
             }
         }
         is_all &= self.follow_aliases(&covered, &had.aliases, &mut now.aliases).await?;
-        let done = if is_all { Looked::Done } else { Looked::Awaits };
+        let done = Looked::all_or_awaits(is_all);
         if before.as_ref() == Some(&now) {
             return Ok(done);
         }
@@ -314,7 +343,7 @@ impl Follower {
         self.count("serving_refused");
     }
 
-    fn count(&self, what: &str) {
+    pub(crate) fn count(&self, what: &str) {
         self.ports.observer.event(Event::Counted(what, 1));
     }
 }

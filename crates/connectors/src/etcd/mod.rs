@@ -2,13 +2,14 @@
 //! only.
 //!
 //! [`options`] say how to reach it, `connection` asks and heals, `listing` reads in pages,
-//! `read` makes collections of records, `serving` their indexes, load state and aliases, `watch` tells
-//! of changes.
+//! `read` makes collections of records, `serving` their indexes, load state and aliases, `roles` who may
+//! do what, `watch` tells of changes.
 
 mod connection;
 mod listing;
 mod options;
 mod read;
+mod roles;
 mod serving;
 mod watch;
 
@@ -20,6 +21,7 @@ use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::keys::Keys;
+use milvus_wire::roles::Roles;
 use milvus_wire::serving::{Alias, Serving};
 use replication::error::Result;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
@@ -86,6 +88,10 @@ impl Catalog for Etcd {
 
     async fn aliases(&self) -> Result<Vec<Alias>> {
         serving::aliases(&self.shared).await
+    }
+
+    async fn roles(&self) -> Result<Roles> {
+        roles::roles(&self.shared).await
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

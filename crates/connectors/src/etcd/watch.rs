@@ -90,6 +90,7 @@ async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
             keys.all_loads(),
             keys.all_partition_loads(),
             keys.aliases(),
+            keys.credentials(),
         ];
         begin_on(client, keys.collections(), more)
     };
@@ -102,7 +103,7 @@ async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
 async fn begin_on(
     client: Client,
     first: String,
-    more: [String; 5],
+    more: [String; 6],
 ) -> Result<(Watcher, WatchStream, Option<WatchResponse>), etcd_client::Error> {
     // Only what an alias's record was before tells from whom it was taken.
     let options = || Some(WatchOptions::new().with_prefix().with_prev_key().with_progress_notify());
@@ -151,6 +152,8 @@ fn announce(shared: &Shared, answer: &WatchResponse) {
             vec![CatalogEvent::Serving(id)]
         } else if shared.keys.parse_alias_key(&key).is_some() {
             of_alias(event.prev_kv(), record)
+        } else if key.starts_with(&shared.keys.credentials()) {
+            vec![CatalogEvent::Access]
         } else {
             continue;
         };

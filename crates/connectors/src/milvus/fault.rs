@@ -289,8 +289,11 @@ answers!(
     AllocTimestampResponse,
     DescribeCollectionResponse,
     FlushResponse,
+    ListCredUsersResponse,
     ListDatabasesResponse,
     ReplicateMessageResponse,
+    SelectGrantResponse,
+    SelectRoleResponse,
     ShowCollectionsResponse,
     ShowPartitionsResponse
 );

@@ -2,7 +2,8 @@
 //! repetition is safe.
 //!
 //! [`options`] say how to reach it, `client` holds the connections, `fault` says what an answer
-//! means; `describe` reads, `ddl`, `naming` and `op` change metadata, `replicate` appends to its log.
+//! means; `describe` and `roles` read, `ddl`, `naming`, `op` and `access` change metadata, `replicate`
+//! appends to its log.
 
 mod access;
 mod client;
@@ -13,6 +14,7 @@ mod naming;
 mod op;
 mod options;
 mod replicate;
+mod roles;
 
 pub use options::MilvusOptions;
 
@@ -22,10 +24,11 @@ use describe::ChannelCache;
 use milvus_wire::ids::CollectionId;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::roles::Role;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
 use replication::ports::{CallError, Ddl, Target, TargetCollection, TargetPartition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A target.
 pub struct Milvus {
@@ -48,6 +51,14 @@ impl Target for Milvus {
 
     async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>> {
         describe::alias(&self.client, database, alias).await
+    }
+
+    async fn users(&self) -> Result<BTreeSet<String>> {
+        roles::users(&self.client).await
+    }
+
+    async fn role(&self, name: &str, databases: &BTreeSet<&str>) -> Result<Option<Role>> {
+        roles::role(&self.client, name, databases).await
     }
 
     async fn partitions(

@@ -10,6 +10,7 @@ use lab::{EtcdClient, Server};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::proto::milvus as pb;
+use milvus_wire::roles::{Grant, Role};
 use milvus_wire::serving::{Load, Serving};
 use replication::error::Kind;
 use replication::ports::{Catalog, CatalogEvent, Snapshot};
@@ -180,6 +181,87 @@ async fn indexes_and_loads_are_read_and_told_of() {
     done(user.0.drop_index(dropped).await.unwrap().into_inner());
     assert_eq!(soon(catalog.serving(id)).await.unwrap(), Serving::default());
     user.drop("default", "served").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_are_read_and_told_of() {
+    let catalog = source();
+    let mut changes = catalog.changes();
+    event(&mut changes, CatalogEvent::Resync).await;
+    let mut user = User::of(&shared_pair().source).await;
+    let roles = soon(catalog.roles()).await.unwrap();
+    assert!(roles.contains_key("admin") && roles.contains_key("public"), "{roles:?}");
+    assert!(!roles["public"].grants.is_empty(), "{roles:?}");
+
+    let role = Some(pb::RoleEntity { name: "told".into(), ..Default::default() });
+    let request = pb::CreateRoleRequest { entity: role.clone(), ..Default::default() };
+    done(user.0.create_role(request).await.unwrap().into_inner());
+    event(&mut changes, CatalogEvent::Access).await;
+    assert_eq!(soon(catalog.roles()).await.unwrap()["told"], Role::default());
+
+    let ann = pb::CreateCredentialRequest {
+        username: "told_ann".into(),
+        password: "c2VjcmV0".into(),
+        ..Default::default()
+    };
+    done(user.0.create_credential(ann).await.unwrap().into_inner());
+    let mut member = pb::OperateUserRoleRequest {
+        username: "told_ann".into(),
+        role_name: "told".into(),
+        ..Default::default()
+    };
+    member.set_type(pb::OperateUserRoleType::AddUserToRole);
+    done(user.0.operate_user_role(member).await.unwrap().into_inner());
+    let privilege = pb::PrivilegeEntity { name: "Search".into() };
+    let mut grant = pb::OperatePrivilegeRequest {
+        entity: Some(pb::GrantEntity {
+            role,
+            object: Some(pb::ObjectEntity { name: "Collection".into() }),
+            object_name: "titles".into(),
+            grantor: Some(pb::GrantorEntity { user: None, privilege: Some(privilege) }),
+            db_name: "shop".into(),
+        }),
+        ..Default::default()
+    };
+    let mut operate = async |kind: pb::OperatePrivilegeType| {
+        grant.set_type(kind);
+        let mut request = tonic::Request::new(grant.clone());
+        // `root:Milvus`: who grants has to say who he is.
+        request.metadata_mut().insert("authorization", "cm9vdDpNaWx2dXM=".parse().unwrap());
+        done(user.0.operate_privilege(request).await.unwrap().into_inner());
+    };
+    operate(pb::OperatePrivilegeType::Grant).await;
+    let told = soon(catalog.roles()).await.unwrap().remove("told").unwrap();
+    let search = Grant {
+        object_type: "Collection".into(),
+        database: "shop".into(),
+        object: "titles".into(),
+        privilege: "Search".into(),
+    };
+    assert_eq!(told.grants.into_iter().collect::<Vec<_>>(), [search]);
+    assert_eq!(told.members.into_iter().collect::<Vec<_>>(), ["told_ann"]);
+    operate(pb::OperatePrivilegeType::Revoke).await;
+    let told = soon(catalog.roles()).await.unwrap().remove("told").unwrap();
+    assert!(told.grants.is_empty(), "{told:?}");
+
+    let request = pb::DropRoleRequest { role_name: "told".into(), ..Default::default() };
+    done(user.0.drop_role(request).await.unwrap().into_inner());
+    assert!(!soon(catalog.roles()).await.unwrap().contains_key("told"));
+    let request = pb::DeleteCredentialRequest { username: "told_ann".into(), ..Default::default() };
+    done(user.0.delete_credential(request).await.unwrap().into_inner());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_of_grants_that_can_t_be_read_is_named() {
+    let (server, _run) = own_etcd(lab::EtcdOptions::default());
+    let options = EtcdOptions { endpoints: vec![server.endpoint()], ..EtcdOptions::default() };
+    let catalog = Etcd::new(options).unwrap();
+    assert!(soon(catalog.roles()).await.unwrap().is_empty());
+    let key = "by-dev/meta/root-coord/credential/grantee-privileges/reader/Collection";
+    server.client().run(&["put", key, "id"]).unwrap();
+    let error = soon(catalog.roles()).await.unwrap_err();
+    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
+    assert!(error.what.contains(key), "{error}");
 }
 
 /// Something like a collection's record: a watch does not look into it.

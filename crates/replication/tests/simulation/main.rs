@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used)] // A simulation that cannot go on has failed.
 
+mod access;
 mod faults;
 mod log;
 mod milvus;

@@ -9,8 +9,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
 use milvus_wire::message::{Message, RowKind, RowMessage, decode};
+use milvus_wire::op::OpRequest;
 use milvus_wire::proto::{msg, schema::i_ds};
 use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::roles::Role;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
 use replication::error::{Error, Result};
@@ -119,14 +121,15 @@ impl Milvus {
         if here != there {
             return Some(format!("collections: source {here:?}, target {there:?}"));
         }
-        cluster.collections.values().find_map(|c| {
+        let differs = cluster.collections.values().find_map(|c| {
             let id = world.created_at(c.info.created)?;
             let partitions: BTreeSet<_> = c.partitions.keys().cloned().collect();
             if partitions != world.partitions_of(id) {
                 return Some(format!("partitions of {}: {partitions:?}", c.name));
             }
             c.compare(&world)
-        })
+        });
+        differs.or_else(|| self.script.access.difference())
     }
 
     fn append(&self, pchannel: &str, messages: &[Bytes]) {
@@ -262,6 +265,18 @@ impl Target for Milvus {
 
     async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
         Ok(None)
+    }
+
+    async fn users(&self) -> Result<BTreeSet<String>> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        Ok(self.script.access.users())
+    }
+
+    async fn role(&self, name: &str, _: &BTreeSet<&str>) -> Result<Option<Role>> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        Ok(self.script.access.role(name))
     }
 
     async fn partitions(&self, _: &str, name: &str) -> Result<BTreeMap<String, TargetPartition>> {
@@ -417,8 +432,12 @@ impl Milvus {
             Ddl::CreateDatabase(_)
             | Ddl::AlterCollection { .. }
             | Ddl::GiveAlias { .. }
-            | Ddl::DropAlias { .. }
-            | Ddl::Op(_) => {}
+            | Ddl::DropAlias { .. } => {}
+            Ddl::Op(request) => {
+                if let OpRequest::Access(request) = &**request {
+                    self.script.access.apply(request);
+                }
+            }
         }
     }
 

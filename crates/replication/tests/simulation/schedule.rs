@@ -111,8 +111,8 @@ struct Process {
 impl Schedule {
     fn new(seed: u64, options: &Options) -> Self {
         let faults = Faults::new(seed, options.faults);
-        let script = Script::new(seed, faults.clone());
         let verdict = Verdict::default();
+        let script = Script::new(seed, faults.clone(), verdict.clone());
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
         let exact = options.goal == Goal::Log { exact: true };
         let store = Memory::new(faults.clone());
@@ -323,7 +323,8 @@ pub(crate) fn task(id: &str, selectors: Vec<Selector>) -> Task {
         op_channel: "s-replicate-msg".into(),
         op_position: None,
         ignore_partition: false,
-        access: false,
+        // One of a target may.
+        access: id == "task0",
         unsupported: Unsupported::Stop,
         limits: limits(),
     }

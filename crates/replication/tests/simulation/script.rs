@@ -1,13 +1,15 @@
 //! The world as a task sees it: the ports `Source` and `Catalog`, whose calls fail, and the clock.
 //! Never does anything of its own: `world` does.
 
-use crate::faults::Faults;
+use crate::access::Access;
+use crate::faults::{Faults, Verdict};
 use crate::log::{id, offset};
 use crate::world::{CHANNELS, World};
 use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Database, Partition};
 use milvus_wire::ids::{CollectionId, DatabaseId};
 use milvus_wire::position::MessageId;
+use milvus_wire::roles::Roles;
 use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
@@ -28,16 +30,18 @@ pub(crate) struct Script {
     began: Instant,
     grown: Arc<Notify>,
     events: broadcast::Sender<CatalogEvent>,
+    pub(crate) access: Access,
 }
 
 impl Script {
-    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, faults: Faults, verdict: Verdict) -> Self {
         Self {
             world: Arc::new(Mutex::new(World::new(seed))),
             faults,
             began: Instant::now(),
             grown: Arc::default(),
             events: broadcast::channel(16).0,
+            access: Access::new(seed, verdict),
         }
     }
 
@@ -59,7 +63,8 @@ impl Script {
 
     /// One random act.
     pub(crate) fn act(&self, late: bool) {
-        let events = self.world().act(self.now(), late);
+        let mut events = self.world().act(self.now(), late);
+        events.extend(self.access.act().then_some(CatalogEvent::Access));
         self.grown.notify_waiters();
         for event in events {
             let lost = self.faults.chance(4);
@@ -159,6 +164,11 @@ impl Catalog for Script {
     async fn serving(&self, _: CollectionId) -> Result<Serving> {
         self.faults.reading().await?;
         Ok(Serving::default())
+    }
+
+    async fn roles(&self) -> Result<Roles> {
+        self.faults.reading().await?;
+        Ok(self.access.source())
     }
 
     async fn aliases(&self) -> Result<Vec<Alias>> {

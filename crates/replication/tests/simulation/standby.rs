@@ -120,8 +120,8 @@ impl Outside {
     /// Something exists before the task does.
     fn new(seed: u64, has_faults: bool) -> Self {
         let faults = Faults::new(seed, has_faults);
-        let script = Script::new(seed, faults.clone());
         let verdict = Verdict::default();
+        let script = Script::new(seed, faults.clone(), verdict.clone());
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
         let store = Arc::new(Memory::new(faults.clone()));
         store.add_task(TASK);

@@ -28,8 +28,9 @@ pub fn differences(record: &TaskRecord) -> Vec<&'static str> {
     }
     if record.extra_info.enable_user_role {
         differences.push(
-            "enable_user_role needs a source of Milvus 2.4 or later: 2.3 does not log users, roles and \
-             grants, so nothing of them is carried over",
+            "enable_user_role carries over no users of a source of Milvus 2.3: it does not log them, and its \
+             etcd has only a hash of their passwords; create them on the target, then they get their \
+             roles, which follow like grants",
         );
     }
     differences

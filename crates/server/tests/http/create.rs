@@ -239,7 +239,7 @@ async fn only_one_task_of_a_target_may_ask_for_users_and_roles() {
     };
     let data = service.done("create", asking("a")).await;
     let warnings = data["warnings"].as_array().unwrap();
-    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("2.4"), "{data}");
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("2.3"), "{data}");
     let (code, message) = service.refused("create", asking("b")).await;
     assert_eq!((code, message), (400, format!("{HANDLE}the enable user role param is duplicate")));
 }

@@ -25,7 +25,7 @@ use server::tasks::TaskRecord;
 use server::telemetry::LogLevel;
 use server::world::{Client, DataPath, Targets, World};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -203,6 +203,10 @@ impl Catalog for FixedCatalog {
         Ok(milvus_wire::serving::Serving::default())
     }
 
+    async fn roles(&self) -> Result<milvus_wire::roles::Roles> {
+        Ok(milvus_wire::roles::Roles::default())
+    }
+
     async fn aliases(&self) -> Result<Vec<milvus_wire::serving::Alias>> {
         Ok(Vec::new())
     }
@@ -225,6 +229,12 @@ impl Target for Away {
         away()
     }
     async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
+        away()
+    }
+    async fn users(&self) -> Result<BTreeSet<String>> {
+        away()
+    }
+    async fn role(&self, _: &str, _: &BTreeSet<&str>) -> Result<Option<milvus_wire::roles::Role>> {
         away()
     }
     async fn partitions(&self, _: &str, _: &str) -> Result<BTreeMap<String, TargetPartition>> {

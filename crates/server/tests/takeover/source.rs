@@ -81,6 +81,10 @@ impl Catalog for Scripted {
         Ok(Serving::default())
     }
 
+    async fn roles(&self) -> Result<milvus_wire::roles::Roles> {
+        Ok(milvus_wire::roles::Roles::default())
+    }
+
     async fn aliases(&self) -> Result<Vec<Alias>> {
         Ok(Vec::new())
     }

@@ -1,10 +1,17 @@
-//! Users, roles and grants, to be looked at. Never changes them.
+//! Users, roles and grants.
 
 use super::{Milvus, Result};
 use milvus_wire::proto::milvus::{
-    GrantEntity, ListCredUsersRequest, RoleEntity, SelectGrantRequest, SelectRoleRequest,
+    CreateCredentialRequest, CreateRoleRequest, DeleteCredentialRequest, DropRoleRequest,
+    GrantEntity, GrantorEntity, ListCredUsersRequest, ObjectEntity, OperatePrivilegeRequest,
+    OperatePrivilegeType, OperateUserRoleRequest, OperateUserRoleType, PrivilegeEntity, RoleEntity,
+    SelectGrantRequest, SelectRoleRequest,
 };
 use std::collections::BTreeMap;
+use tonic::metadata::MetadataValue;
+
+/// `root:Milvus`: who grants has to say who he is, even to one that checks nobody.
+const ROOT: &str = "cm9vdDpNaWx2dXM=";
 
 impl Milvus {
     /// The users, sorted.
@@ -44,10 +51,7 @@ impl Milvus {
     /// # Errors
     /// As every call.
     pub async fn grants(&self, role: &str) -> Result<Vec<String>> {
-        let entity = GrantEntity {
-            role: Some(RoleEntity { name: role.to_owned(), ..Default::default() }),
-            ..Default::default()
-        };
+        let entity = GrantEntity { role: Some(entity(role)), ..Default::default() };
         let question = SelectGrantRequest { entity: Some(entity), ..Default::default() };
         let answer = self.call("SelectGrant", question, |mut stub, request| async move {
             stub.select_grant(request).await
@@ -56,6 +60,121 @@ impl Milvus {
         grants.sort();
         Ok(grants)
     }
+
+    /// Creates a user; the password is base64.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn create_user(&self, name: &str, password: &str) -> Result<()> {
+        let question = CreateCredentialRequest {
+            username: name.to_owned(),
+            password: password.to_owned(),
+            ..Default::default()
+        };
+        self.call("CreateCredential", question, |mut stub, request| async move {
+            stub.create_credential(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Deletes a user.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn delete_user(&self, name: &str) -> Result<()> {
+        let question = DeleteCredentialRequest { username: name.to_owned(), ..Default::default() };
+        self.call("DeleteCredential", question, |mut stub, request| async move {
+            stub.delete_credential(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Creates a role.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn create_role(&self, name: &str) -> Result<()> {
+        let question = CreateRoleRequest { entity: Some(entity(name)), ..Default::default() };
+        self.call("CreateRole", question, |mut stub, request| async move {
+            stub.create_role(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Drops a role.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn drop_role(&self, name: &str) -> Result<()> {
+        let question = DropRoleRequest { role_name: name.to_owned(), ..Default::default() };
+        self.call(
+            "DropRole",
+            question,
+            |mut stub, request| async move { stub.drop_role(request).await },
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Gives a user a role, or takes it.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn change_member(
+        &self,
+        user: &str,
+        role: &str,
+        how: OperateUserRoleType,
+    ) -> Result<()> {
+        let question = OperateUserRoleRequest {
+            username: user.to_owned(),
+            role_name: role.to_owned(),
+            r#type: how.into(),
+            ..Default::default()
+        };
+        self.call("OperateUserRole", question, |mut stub, request| async move {
+            stub.operate_user_role(request).await
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Grants a role a privilege on a collection of this database, or revokes it.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn change_grant(
+        &self,
+        role: &str,
+        (privilege, collection): (&str, &str),
+        how: OperatePrivilegeType,
+    ) -> Result<()> {
+        let privilege = PrivilegeEntity { name: privilege.to_owned() };
+        let question = OperatePrivilegeRequest {
+            entity: Some(GrantEntity {
+                role: Some(entity(role)),
+                object: Some(ObjectEntity { name: "Collection".to_owned() }),
+                object_name: collection.to_owned(),
+                grantor: Some(GrantorEntity { user: None, privilege: Some(privilege) }),
+                db_name: self.database_name().to_owned(),
+            }),
+            r#type: how.into(),
+            ..Default::default()
+        };
+        self.call("OperatePrivilege", question, |mut stub, mut request| async move {
+            request.metadata_mut().insert("authorization", MetadataValue::from_static(ROOT));
+            stub.operate_privilege(request).await
+        })
+        .await
+        .map(drop)
+    }
+}
+
+fn entity(role: &str) -> RoleEntity {
+    RoleEntity { name: role.to_owned(), ..Default::default() }
 }
 
 fn text(grant: &GrantEntity) -> String {

@@ -1,5 +1,5 @@
 //! Requests that the source of these tests can't write itself: those of a later Milvus, put into its
-//! log by hand, and bulk imports, which need an object store.
+//! log by hand, and bulk imports, which need an object store. And roles, which it does not log at all.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,7 +8,7 @@ use milvus_wire::proto::milvus as pb;
 use milvus_wire::proto::msg::ImportMsg;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::log;
 use testkit::milvus::CollectionSpec;
 use testkit::wait;
@@ -84,24 +84,33 @@ fn privilege(role: &str, collection: &str, how: pb::OperatePrivilegeType) -> imp
     request
 }
 
+/// A task for roles too, with other names for some collections.
+async fn task_with_roles(bench: &mut Bench, names: Value) -> String {
+    let target = bench.pair.target.address();
+    let request = json!({
+        "db_collections": {"default": [{"name": "*"}]},
+        "name_mapping": [
+            {"source_db": "default", "target_db": "default", "collection_mapping": names},
+        ],
+        "extra_info": {"enable_user_role": true},
+        // Who grants has to say who he is, even to a target that checks nobody.
+        "milvus_connect_param": {"uri": format!("http://{target}"), "token": "root:Milvus"},
+    });
+    bench.task(request).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn users_roles_and_grants_follow() {
     use pb::{OperatePrivilegeType as Privilege, OperateUserRoleType as Role};
     let mut bench = Bench::new().await;
-    let task = bench
-        .task(json!({
-            "db_collections": {"default": [{"name": "*"}]},
-            "name_mapping": [{"source_db": "default", "target_db": "default",
-                "collection_mapping": {"acl_from": "acl_to"}}],
-            "extra_info": {"enable_user_role": true},
-            // Who grants has to say who he is, even to a target that checks nobody.
-            "milvus_connect_param": {
-                "uri": format!("http://{}", bench.pair.target.address()),
-                "token": "root:Milvus",
-            },
-        }))
-        .await;
-    // Each comes twice, as after a crash between the request and the note that it was done.
+    let task = task_with_roles(&mut bench, json!({"acl_from": "acl_to"})).await;
+    // A later Milvus does what it logs. Each comes twice, as after a crash between the request and the
+    // note that it was done.
+    let source = bench.source.clone();
+    source.create_user("acl_reader", PASSWORDS[0]).await.unwrap();
+    source.create_role("acl_role").await.unwrap();
+    source.change_member("acl_reader", "acl_role", Role::AddUserToRole).await.unwrap();
+    source.change_grant("acl_role", ("Search", "acl_from"), Privilege::Grant).await.unwrap();
     for _ in 0..2 {
         op(&bench, user("acl_reader")).await;
         op(&bench, role("acl_role")).await;
@@ -131,12 +140,19 @@ async fn users_roles_and_grants_follow() {
         },
     )
     .await;
+    source.change_grant("acl_role", ("Search", "acl_from"), Privilege::Revoke).await.unwrap();
+    source.change_member("acl_reader", "acl_role", Role::RemoveUserFromRole).await.unwrap();
+    source.drop_role("acl_role").await.unwrap();
+    source.delete_user("acl_reader").await.unwrap();
     for _ in 0..2 {
         op(&bench, privilege("acl_role", "acl_from", Privilege::Revoke)).await;
         op(&bench, member("acl_reader", "acl_role", Role::RemoveUserFromRole)).await;
         op(&bench, no_role("acl_role")).await;
         op(&bench, no_user("acl_reader")).await;
     }
+    // Once more, too late: what the source has dropped does not come back.
+    op(&bench, role("acl_role")).await;
+    op(&bench, privilege("acl_role", "acl_from", Privilege::Grant)).await;
     op(&bench, user("acl_last")).await;
     let gone = wait::until("the user and the role to be gone", EQUAL_WITHIN, || async {
         let users = target.users().await?;
@@ -151,6 +167,94 @@ async fn users_roles_and_grants_follow() {
     assert!(logged.contains("CreateCredential") && logged.contains(&task));
     assert!(PASSWORDS.iter().all(|password| !logged.contains(password)), "a password in the log");
     bench.finish().await;
+}
+
+/// What a Milvus 2.3 logs nothing of, and has in its etcd.
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_of_a_source_that_logs_none_follow() {
+    use pb::{OperatePrivilegeType as Privilege, OperateUserRoleType as Role};
+    let mut bench = Bench::new().await;
+    let (source, target) = (bench.source.clone(), bench.target.clone());
+    let public = target.grants("public").await.unwrap();
+    source.create_user("roles_ann", PASSWORDS[0]).await.unwrap();
+    for role in ["roles_reader", "roles_own"] {
+        source.create_role(role).await.unwrap();
+        source.change_grant(role, ("Search", "roles_from"), Privilege::Grant).await.unwrap();
+    }
+    source.change_member("roles_ann", "roles_reader", Role::AddUserToRole).await.unwrap();
+    // The target has one of them by itself, with a grant.
+    target.create_role("roles_own").await.unwrap();
+    target.change_grant("roles_own", ("Query", "roles_to"), Privilege::Grant).await.unwrap();
+
+    let task = task_with_roles(&mut bench, json!({"roles_from": "roles_to"})).await;
+    let (search, query) =
+        ("Search on Collection default.roles_to", "Query on Collection default.roles_to");
+    has_grants(&bench, "roles_reader", &[search]).await;
+    has_grants(&bench, "roles_own", &[query, search]).await;
+
+    // The user is created by hand.
+    let awaited = wait::until("the user to be missed", EQUAL_WITHIN, || async {
+        Ok((bench.service.api().metric(EVENTS, "user_awaited").await? >= 1.0).then_some(()))
+    });
+    bench.while_running(awaited).await.unwrap();
+    assert_eq!(target.roles().await.unwrap()["roles_reader"], [] as [&str; 0]);
+    target.create_user("roles_ann", PASSWORDS[0]).await.unwrap();
+    has_members(&bench, "roles_reader", &["roles_ann"]).await;
+
+    source.change_grant("roles_reader", ("Query", "roles_from"), Privilege::Grant).await.unwrap();
+    source.change_grant("roles_reader", ("Search", "roles_from"), Privilege::Revoke).await.unwrap();
+    has_grants(&bench, "roles_reader", &[query]).await;
+    source.change_member("roles_ann", "roles_reader", Role::RemoveUserFromRole).await.unwrap();
+    has_members(&bench, "roles_reader", &[]).await;
+    source.change_member("roles_ann", "roles_reader", Role::AddUserToRole).await.unwrap();
+    has_members(&bench, "roles_reader", &["roles_ann"]).await;
+
+    // What is dropped while nobody looks is dropped, save what was the target's before.
+    bench.service.stop().unwrap();
+    for (role, privilege) in [("roles_reader", "Query"), ("roles_own", "Search")] {
+        let grant = (privilege, "roles_from");
+        source.change_grant(role, grant, Privilege::Revoke).await.unwrap();
+        source.drop_role(role).await.unwrap();
+    }
+    source.delete_user("roles_ann").await.unwrap();
+    bench.service.restart().await.unwrap();
+    let dropped = wait::until("the role to be dropped", EQUAL_WITHIN, || async {
+        Ok((!target.roles().await?.contains_key("roles_reader")).then_some(()))
+    });
+    bench.while_running(dropped).await.unwrap();
+    has_grants(&bench, "roles_own", &[query]).await;
+    assert!(target.users().await.unwrap().contains(&"roles_ann".to_owned()));
+    assert_eq!(target.grants("public").await.unwrap(), public);
+    for event in ["serving_refused", "serving_unreadable", "op_refused"] {
+        let counted = bench.service.api().metric(EVENTS, event).await;
+        assert!(counted.is_err(), "{event}: {counted:?}");
+    }
+    let logged = std::fs::read_to_string(bench.service.log_file()).unwrap();
+    assert!(logged.contains(&task) && logged.contains("what=\"roles_reader\""), "{logged}");
+    assert!(!logged.contains("what=\"public\""), "the target's own grants were asked for");
+
+    target.change_grant("roles_own", ("Query", "roles_to"), Privilege::Revoke).await.unwrap();
+    target.drop_role("roles_own").await.unwrap();
+    target.delete_user("roles_ann").await.unwrap();
+    bench.finish().await;
+}
+
+async fn has_grants(bench: &Bench, role: &str, expected: &[&str]) {
+    let has = wait::until(format!("{role} to be granted {expected:?}"), EQUAL_WITHIN, || async {
+        let found = bench.target.grants(role).await?;
+        anyhow::ensure!(found == expected, "{found:?}");
+        Ok(Some(()))
+    });
+    bench.while_running(has).await.unwrap();
+}
+
+async fn has_members(bench: &Bench, role: &str, expected: &[&str]) {
+    let has = wait::until(format!("{role} to be of {expected:?}"), EQUAL_WITHIN, || async {
+        let found = bench.target.roles().await?.remove(role);
+        anyhow::ensure!(found.as_deref().is_some_and(|found| found == expected), "{found:?}");
+        Ok(Some(()))
+    });
+    bench.while_running(has).await.unwrap();
 }
 
 const EVENTS: &str = "milvus_cdc_replicate_events_total";

@@ -205,7 +205,8 @@ struct NewRpc {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewExtra {
-    /// Users, roles and grants too, of sources that log them: Milvus 2.4 and later.
+    /// Roles, grants and who has which role too; users and their passwords of sources that log them:
+    /// Milvus 2.4 and later.
     enable_user_role: Option<bool>,
 }
 

@@ -1,0 +1,469 @@
+//! Roles, what each may do and who has it, which the target is given as the source's catalog has them: a
+//! Milvus 2.3 logs no request on them. What later ones log is carried out by `ops` as well, after a look
+//! here, so that what comes late undoes nothing.
+//! Never makes users: the catalog has only a hash of their passwords, which no request of a 2.3 takes. Never takes
+//! from the target what the task has not given.
+
+use crate::checkpoint::access_prefix;
+use crate::destination::Destination;
+use crate::error::Result;
+use crate::ports::{Ddl, Transaction};
+use crate::selection::{Names, named};
+use crate::serving::Follower;
+use crate::stored::{decode, encode};
+use milvus_wire::access::{ANY, AccessRequest, GLOBAL};
+use milvus_wire::op::OpRequest;
+use milvus_wire::proto::milvus as pb;
+use milvus_wire::roles::{Grant, Role, Roles};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Every Milvus has them and drops none of them. Source: `util.DefaultRoles`.
+const BUILT_IN: [&str; 2] = ["admin", "public"];
+
+/// After this pause a user that the target still lacks is told of. One that the op channel brings is there
+/// before.
+const TELL_AFTER: Duration = Duration::from_secs(4);
+
+/// Something that a target has of a role, in the order in which it is given.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Right {
+    /// The role itself.
+    Role,
+    /// It may do something.
+    Grant {
+        /// `Collection`, `Global` or `User`.
+        object_type: String,
+        /// The target's database.
+        database: String,
+        /// The target's collection, or a user.
+        object: String,
+        /// As requests name it.
+        privilege: String,
+    },
+    /// A user has it.
+    Member(String),
+}
+
+/// What the target has been given of a role, by the target's names.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Given {
+    /// This. What the target had already is its own and not among it.
+    pub given: BTreeSet<Right>,
+    /// This it may have or not: stored before it is asked to take it, or to give it back.
+    pub giving: BTreeSet<Right>,
+    /// This can't be given, for the target refuses it. It is not tried again.
+    pub refused: BTreeSet<Right>,
+}
+
+impl Given {
+    /// What is to be asked for so that the target has `wanted`.
+    fn new_in(&self, wanted: &BTreeSet<Right>) -> BTreeSet<Right> {
+        let is_known = |right: &Right| self.given.contains(right) || self.refused.contains(right);
+        wanted.iter().filter(|right| !is_known(right)).cloned().collect()
+    }
+
+    /// What is to be taken from the target.
+    fn lost(&self, wanted: &BTreeSet<Right>) -> BTreeSet<Right> {
+        self.given.union(&self.giving).filter(|right| !wanted.contains(right)).cloned().collect()
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Right {
+    fn of_grant(grant: Grant) -> Self {
+        let Grant { object_type, database, object, privilege } = grant;
+        Self::Grant { object_type, database, object, privilege }
+    }
+
+    /// The request that gives it, or takes it.
+    fn request(&self, role: &str, gives: bool) -> Ddl {
+        let entity = pb::RoleEntity { name: role.to_owned(), ..Default::default() };
+        let request = match self {
+            Self::Role if gives => AccessRequest::CreateRole(pb::CreateRoleRequest {
+                entity: Some(entity),
+                ..Default::default()
+            }),
+            Self::Role => AccessRequest::DropRole(pb::DropRoleRequest {
+                role_name: role.to_owned(),
+                ..Default::default()
+            }),
+            Self::Grant { object_type, database, object, privilege } => {
+                use pb::OperatePrivilegeType::{Grant, Revoke};
+                let privilege = pb::PrivilegeEntity { name: privilege.clone() };
+                AccessRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
+                    r#type: if gives { Grant } else { Revoke }.into(),
+                    entity: Some(pb::GrantEntity {
+                        role: Some(entity),
+                        object: Some(pb::ObjectEntity { name: object_type.clone() }),
+                        object_name: object.clone(),
+                        db_name: database.clone(),
+                        // The target puts in who asks.
+                        grantor: Some(pb::GrantorEntity { user: None, privilege: Some(privilege) }),
+                    }),
+                    ..Default::default()
+                })
+            }
+            Self::Member(user) => {
+                use pb::OperateUserRoleType::{AddUserToRole, RemoveUserFromRole};
+                AccessRequest::OperateUserRole(pb::OperateUserRoleRequest {
+                    username: user.clone(),
+                    role_name: role.to_owned(),
+                    r#type: if gives { AddUserToRole } else { RemoveUserFromRole }.into(),
+                    ..Default::default()
+                })
+            }
+        };
+        Ddl::Op(Box::new(OpRequest::Access(request)))
+    }
+}
+
+/// All of a role as the target has it.
+fn rights(role: Role) -> BTreeSet<Right> {
+    let grants = role.grants.into_iter().map(Right::of_grant);
+    let members = role.members.into_iter().map(Right::Member);
+    [Right::Role].into_iter().chain(grants).chain(members).collect()
+}
+
+/// What a target should have of the source's roles. Grants of groups of privileges are left to the op
+/// channel: the versions that have groups log them, and what is in a group comes from there too.
+fn wanted(roles: &Roles, names: &Names) -> BTreeMap<String, BTreeSet<Right>> {
+    let of = |(name, role): (&String, &Role)| {
+        let grants = role.grants.iter().filter(|grant| !grant.is_of_a_group());
+        let grants = grants.map(|grant| grant.clone().renamed(on_target(names))).collect();
+        let mut wanted = rights(Role { grants, members: role.members.clone() });
+        if BUILT_IN.contains(&name.as_str()) {
+            wanted.remove(&Right::Role);
+        }
+        (name.clone(), wanted)
+    };
+    roles.iter().map(of).collect()
+}
+
+/// The target's names of what a grant is about.
+pub(crate) fn on_target(names: &Names) -> impl Fn(&str, &str) -> (String, String) {
+    |database, name| {
+        let (database, name) = names.collection(named(database), name);
+        (database.to_owned(), name.to_owned())
+    }
+}
+
+/// Whether a logged request, which comes late, agrees with what the source has by now. Users and groups
+/// of privileges are known from the log alone.
+fn agrees(roles: &Roles, request: &AccessRequest) -> bool {
+    let role = |role: Option<&pb::RoleEntity>| roles.get(role.map_or("", |role| &role.name));
+    match request {
+        AccessRequest::CreateRole(request) => role(request.entity.as_ref()).is_some(),
+        AccessRequest::DropRole(request) => !roles.contains_key(&request.role_name),
+        AccessRequest::OperateUserRole(request) => {
+            let has = |role: &Role| role.members.contains(&request.username);
+            let adds = request.r#type() == pb::OperateUserRoleType::AddUserToRole;
+            roles.get(&request.role_name).is_some_and(has) == adds
+        }
+        AccessRequest::OperatePrivilege(request) => {
+            let entity = request.entity.clone().unwrap_or_default();
+            let object_type = entity.object.unwrap_or_default().name;
+            let is_it = |grant: &Grant| {
+                grant.object_type == object_type
+                    && is_about(grant, &entity.db_name, &entity.object_name)
+                    && is_called(grant, entity.grantor.as_ref())
+            };
+            let has = role(entity.role.as_ref()).is_some_and(|role| role.grants.iter().any(is_it));
+            has == (request.r#type() == pb::OperatePrivilegeType::Grant)
+        }
+        AccessRequest::OperatePrivilegeV2(request) => {
+            let is_it = |grant: &Grant| {
+                is_about(grant, &request.db_name, &request.collection_name)
+                    && is_called(grant, request.grantor.as_ref())
+            };
+            let has = role(request.role.as_ref()).is_some_and(|role| role.grants.iter().any(is_it));
+            has == (request.r#type() == pb::OperatePrivilegeType::Grant)
+        }
+        _ => true,
+    }
+}
+
+/// A global grant is kept for all objects, whatever its request names. Source: `Core.OperatePrivilege`.
+fn is_about(grant: &Grant, database: &str, object: &str) -> bool {
+    let for_all = grant.object_type == GLOBAL && grant.object == ANY;
+    grant.database == named(database) && (for_all || grant.object == object)
+}
+
+fn is_called(grant: &Grant, grantor: Option<&pb::GrantorEntity>) -> bool {
+    let privilege = grantor.and_then(|grantor| grantor.privilege.as_ref());
+    privilege.is_some_and(|privilege| grant.is_called(&privilege.name))
+}
+
+impl Follower {
+    /// Looks at the roles after this pause. Returns whether the target follows, as far as it will.
+    pub(crate) async fn look_at_access(&mut self, pause: Duration) -> Result<bool> {
+        let roles = self.ports.catalog.roles().await?;
+        let awaited = self.follow_access(&roles).await?;
+        self.awaited.retain(|told| awaited.contains(told));
+        if pause >= TELL_AFTER {
+            for (role, user) in awaited.difference(&self.awaited) {
+                tracing::warn!(
+                    user,
+                    role,
+                    "the target does not have a user who has a role on the source; create the user \
+                     there with a password, the role follows"
+                );
+                self.count("user_awaited");
+            }
+            self.awaited.clone_from(&awaited);
+        }
+        Ok(awaited.is_empty())
+    }
+
+    /// Lets the target follow first, so that what a logged request asks for is known as given; then says
+    /// whether the request is still what the source has.
+    pub(crate) async fn agrees_on_access(&self, request: &AccessRequest) -> Result<bool> {
+        let roles = self.ports.catalog.roles().await?;
+        self.follow_access(&roles).await?;
+        Ok(agrees(&roles, request))
+    }
+
+    /// Lets the target follow in all roles. Returns the roles and the users that it lacks for them.
+    async fn follow_access(&self, roles: &Roles) -> Result<BTreeSet<(String, String)>> {
+        let mut wanted = wanted(roles, &self.task.names);
+        let prefix = access_prefix(&self.task.id);
+        let mut stored: BTreeMap<String, Given> = BTreeMap::new();
+        for (key, record) in self.ports.store.list(&prefix).await? {
+            let role = key.strip_prefix(&prefix).unwrap_or(&key);
+            stored.insert(role.to_owned(), decode(&key, &record.value)?);
+            wanted.entry(role.to_owned()).or_default();
+        }
+        let mut awaited = BTreeSet::new();
+        for (role, wanted) in wanted {
+            let before = stored.remove(&role).unwrap_or_default();
+            let users = self.follow_role(&role, &before, &wanted).await?;
+            awaited.extend(users.into_iter().map(|user| (role.clone(), user)));
+        }
+        Ok(awaited)
+    }
+
+    /// Lets the target follow in one role. Returns the users that it lacks.
+    async fn follow_role(
+        &self,
+        role: &str,
+        before: &Given,
+        wanted: &BTreeSet<Right>,
+    ) -> Result<BTreeSet<String>> {
+        let Destination::Milvus(link) = &self.ports.destination else { return Ok(BTreeSet::new()) };
+        let mut new = before.new_in(wanted);
+        let mut now = Given {
+            given: before.given.intersection(wanted).cloned().collect(),
+            giving: BTreeSet::new(),
+            refused: before.refused.intersection(wanted).cloned().collect(),
+        };
+        if !new.is_empty() {
+            let databases = new.iter().filter_map(|right| match right {
+                Right::Grant { database, .. } => Some(&**database),
+                _ => None,
+            });
+            let has = link.target.role(role, &databases.collect()).await?.map(rights);
+            let has = has.unwrap_or_default();
+            // What it has although it was not asked for is its own.
+            let ours =
+                new.iter().filter(|right| has.contains(right) && before.giving.contains(right));
+            now.given.extend(ours.cloned());
+            new.retain(|right| !has.contains(right));
+        }
+        let lacks = self.users_lacking(&new).await?;
+        new.retain(|right| !matches!(right, Right::Member(user) if lacks.contains(user)));
+        let lost = before.lost(wanted);
+        let giving = before.giving.iter().chain(&new).chain(&lost).cloned().collect();
+        let about = Given { giving, ..now.clone() };
+        if about != *before {
+            self.store_given(role, &about).await?;
+        }
+        // In the opposite order: a role is dropped last.
+        for right in lost.iter().rev() {
+            self.ask(right.request(role, false)).await?;
+        }
+        for right in new {
+            let given = self.ask(right.request(role, true)).await?;
+            if given {
+                now.given.insert(right)
+            } else {
+                now.refused.insert(right)
+            };
+        }
+        if now != about {
+            self.store_given(role, &now).await?;
+        }
+        Ok(lacks)
+    }
+
+    /// Who of those that are to be given a role are no users of the target.
+    async fn users_lacking(&self, new: &BTreeSet<Right>) -> Result<BTreeSet<String>> {
+        let mut lacking: BTreeSet<String> = new
+            .iter()
+            .filter_map(|right| match right {
+                Right::Member(user) => Some(user.clone()),
+                _ => None,
+            })
+            .collect();
+        if let (Destination::Milvus(link), false) = (&self.ports.destination, lacking.is_empty()) {
+            let users = link.target.users().await?;
+            lacking.retain(|user| !users.contains(user));
+        }
+        Ok(lacking)
+    }
+
+    async fn store_given(&self, role: &str, given: &Given) -> Result<()> {
+        let key = format!("{}{role}", access_prefix(&self.task.id));
+        let mut stored = Transaction::default();
+        if given.is_empty() {
+            stored.deletes.push(key);
+        } else {
+            stored.puts.push((key, encode(given)));
+        }
+        let lease = self.ports.destination.lease();
+        lease.commit_of(&*self.ports.store, &self.task.id, stored).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selection::NameRule;
+    use pb::{OperatePrivilegeType as Privilege, OperateUserRoleType as Membership};
+
+    fn grant(object_type: &str, database: &str, object: &str, privilege: &str) -> Grant {
+        Grant {
+            object_type: object_type.into(),
+            database: database.into(),
+            object: object.into(),
+            privilege: privilege.into(),
+        }
+    }
+
+    fn roles(grants: &[Grant], members: &[&str]) -> Roles {
+        let grants = grants.iter().cloned().collect();
+        let members = members.iter().map(|user| (*user).to_owned()).collect();
+        Roles::from([("reader".to_owned(), Role { grants, members })])
+    }
+
+    fn set(rights: &[Right]) -> BTreeSet<Right> {
+        rights.iter().cloned().collect()
+    }
+
+    fn member(user: &str) -> Right {
+        Right::Member(user.to_owned())
+    }
+
+    fn request(right: &Right, gives: bool) -> AccessRequest {
+        match right.request("reader", gives) {
+            Ddl::Op(request) => match *request {
+                OpRequest::Access(request) => request,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_target_is_to_have_what_is_no_group_and_not_built_in_under_its_own_names() {
+        let search = grant("Collection", "shop", "titles", "Search");
+        let group = grant("Collection", "shop", "titles", "GroupReadOnly");
+        let mut roles = roles(&[search, group], &["ann"]);
+        roles.insert("public".to_owned(), Role::default());
+        let names = Names {
+            rules: vec![NameRule {
+                source_db: "shop".into(),
+                target_db: "store".into(),
+                collection_mapping: [("titles".to_owned(), "books".to_owned())].into(),
+            }],
+        };
+        let renamed = Right::of_grant(grant("Collection", "store", "books", "Search"));
+        let expected = [
+            ("public".to_owned(), set(&[])),
+            ("reader".to_owned(), set(&[Right::Role, renamed, member("ann")])),
+        ];
+        assert_eq!(wanted(&roles, &names), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn only_differences_are_asked_for_and_only_what_was_given_is_taken() {
+        let given = Given {
+            given: set(&[Right::Role, member("given")]),
+            giving: set(&[member("may have been")]),
+            refused: set(&[member("refused")]),
+        };
+        let wanted = set(&[Right::Role, member("refused"), member("its own"), member("new")]);
+        assert_eq!(given.new_in(&wanted), set(&[member("its own"), member("new")]));
+        assert_eq!(given.lost(&wanted), set(&[member("given"), member("may have been")]));
+        // As it is taken in case of a drop, from behind.
+        let all: Vec<_> = given.lost(&set(&[])).into_iter().rev().collect();
+        assert_eq!(all, [member("may have been"), member("given"), Right::Role]);
+        let encoded = encode(&given);
+        assert_eq!(decode::<Given>("k", &encoded).unwrap(), given);
+    }
+
+    #[test]
+    fn a_logged_request_that_was_overtaken_does_not_agree() {
+        let search = grant("Collection", "default", "titles", "Search");
+        let on = roles(std::slice::from_ref(&search), &["ann"]);
+        let off = Roles::default();
+        for right in [Right::Role, Right::of_grant(search), member("ann")] {
+            for (roles, is) in [(&on, true), (&off, false)] {
+                assert_eq!(agrees(roles, &request(&right, true)), is, "{right:?}");
+                assert_eq!(agrees(roles, &request(&right, false)), !is, "{right:?}");
+            }
+        }
+        let other = Right::of_grant(grant("Collection", "default", "titles", "Query"));
+        assert!(!agrees(&on, &request(&other, true)) && agrees(&on, &request(&other, false)));
+        let user = AccessRequest::DeleteCredential(pb::DeleteCredentialRequest::default());
+        assert!(agrees(&on, &user) && agrees(&off, &user));
+        assert!(!agrees(&on, &request(&member("bob"), true)));
+        let kind = request(&member("bob"), false);
+        assert!(agrees(&on, &kind));
+        let AccessRequest::OperateUserRole(kind) = kind else { panic!("{kind:?}") };
+        assert_eq!(kind.r#type(), Membership::RemoveUserFromRole);
+    }
+
+    #[test]
+    fn grants_are_found_as_milvus_keeps_them() {
+        let v2 = |privilege: &str, collection: &str, kind: Privilege| {
+            let privilege = pb::PrivilegeEntity { name: privilege.into() };
+            AccessRequest::OperatePrivilegeV2(pb::OperatePrivilegeV2Request {
+                role: Some(pb::RoleEntity { name: "reader".into(), ..Default::default() }),
+                grantor: Some(pb::GrantorEntity { user: None, privilege: Some(privilege) }),
+                r#type: kind.into(),
+                db_name: "shop".into(),
+                collection_name: collection.into(),
+                ..Default::default()
+            })
+        };
+        let has = roles(
+            &[
+                grant("Global", "shop", "*", "CreateCollection"),
+                grant("Global", "shop", "titles", "GroupReadOnly"),
+                grant("Collection", "shop", "titles", "Search"),
+            ],
+            &[],
+        );
+        for (privilege, collection, is) in [
+            ("CreateCollection", "*", true),
+            ("CreateCollection", "titles", true),
+            ("ReadOnly", "titles", true),
+            ("ReadOnly", "others", false),
+            ("Search", "titles", true),
+            ("Search", "*", false),
+        ] {
+            let said = (privilege, collection);
+            assert_eq!(agrees(&has, &v2(privilege, collection, Privilege::Grant)), is, "{said:?}");
+            assert_eq!(
+                agrees(&has, &v2(privilege, collection, Privilege::Revoke)),
+                !is,
+                "{said:?}"
+            );
+        }
+    }
+}
