@@ -76,7 +76,7 @@ impl Connection {
         *self.current.lock().await = None;
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("etcd {}", self.endpoints.join(","))
     }
 
