@@ -18,6 +18,11 @@ impl Keys {
         Self { root: parts.join("/") }
     }
 
+    /// The prefix of all that the root coordinator keeps: nothing is there of a cluster that has never run.
+    pub fn root_coordinator(&self) -> String {
+        self.under("")
+    }
+
     /// The prefix of all databases.
     pub fn databases(&self) -> String {
         self.under("database/db-info/")
@@ -169,6 +174,7 @@ mod tests {
     fn a_key_is_read_back_and_a_prefix_ends_in_a_slash() {
         let keys = Keys::new("by-dev/", "/meta");
         assert_eq!(keys.databases(), "by-dev/meta/root-coord/database/db-info/");
+        assert_eq!(keys.root_coordinator(), "by-dev/meta/root-coord/");
         let key = keys.collection(DatabaseId(1), CollectionId(449));
         assert_eq!(key, "by-dev/meta/root-coord/database/collection-info/1/449");
         assert_eq!(keys.parse_collection_key(&key), Some((DatabaseId(1), CollectionId(449))));

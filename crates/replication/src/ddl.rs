@@ -142,8 +142,11 @@ impl Cover {
         Ok(true)
     }
 
-    /// Asks the target for something.
+    /// Asks the target for something, if it is for that target.
     pub async fn apply(&self, ddl: Ddl, at: Timestamp) -> Result<()> {
+        if !self.ports.destination.takes(&ddl) {
+            return Ok(());
+        }
         self.ports.destination.apply(&ddl, at).await?;
         let observer: &dyn Observer = &*self.ports.observer;
         let (request, name) = (ddl.name(), ddl.what());

@@ -129,7 +129,15 @@ impl Destination {
         }
     }
 
-    /// Asks it for something.
+    /// Whether a request is for it: that a database exists is told to a log by the op channel alone.
+    pub(crate) fn takes(&self, ddl: &Ddl) -> bool {
+        match self {
+            Self::Milvus(_) => true,
+            Self::Log(_) => !matches!(ddl, Ddl::CreateDatabase(_)),
+        }
+    }
+
+    /// Asks it for something that it takes.
     pub(crate) async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
         match self {
             Self::Milvus(link) => {

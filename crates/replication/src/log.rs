@@ -68,12 +68,9 @@ impl Log {
         lock(&self.marks).iter().any(|known| known == mark) || self.sink.holds(mark)
     }
 
-    /// Appends a request on the metadata. That a database exists is told by the op channel.
+    /// Appends a request on the metadata.
     pub(crate) async fn apply(&self, request: &Ddl, at: Timestamp) -> Result<()> {
-        match request {
-            Ddl::CreateDatabase(_) => Ok(()),
-            _ => self.append(&mark_of(request, at), &[Change::Request(request, at)]).await,
-        }
+        self.append(&mark_of(request, at), &[Change::Request(request, at)]).await
     }
 
     /// Appends changes, unless the log has them. After a failure it has to be made ready again.

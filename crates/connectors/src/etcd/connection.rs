@@ -4,6 +4,8 @@
 use super::options::EtcdOptions;
 use etcd_client::{Client, ConnectOptions};
 use replication::error::{Error, Kind, Result};
+use std::error::Error as StdError;
+use std::fmt;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -46,7 +48,7 @@ impl Connection {
             match timeout(ANSWER_WITHIN, asked).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if attempt < ATTEMPTS && is_login_lost(&error) => {
-                    debug!(%error, "logging in to etcd again");
+                    debug!(error = %Cause(error), "logging in to etcd again");
                     self.discard().await;
                 }
                 Ok(Err(error)) => return Err(self.error(tried, error)),
@@ -74,14 +76,38 @@ impl Connection {
         *self.current.lock().await = None;
     }
 
-    fn place(&self) -> String {
+    pub(super) fn place(&self) -> String {
         format!("etcd {}", self.endpoints.join(","))
     }
 
     fn error(&self, tried: &str, error: etcd_client::Error) -> Error {
         let (kind, why) = judge(&error);
         let what = format!("can't {tried}: {} {why}", self.place());
-        Error { kind, what, source: None }.because(error)
+        Error { kind, what, source: None }.because(Cause(error))
+    }
+}
+
+/// What etcd or the way to it answered, in few words: of a status the code and the message, without
+/// the headers of the answer.
+#[derive(Debug)]
+pub(super) struct Cause(pub(super) etcd_client::Error);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match status(&self.0) {
+            Some((code, "")) => write!(f, "{code:?}"),
+            Some((code, message)) => write!(f, "{code:?}: {message}"),
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl StdError for Cause {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        match &self.0 {
+            etcd_client::Error::GRpcStatus(status) => status.source(),
+            other => other.source(),
+        }
     }
 }
 
@@ -140,6 +166,16 @@ mod tests {
         assert_eq!(kind(Code::Unknown, "h2 protocol error"), Kind::Transient);
     }
 
+    #[test]
+    fn a_cause_is_told_without_the_headers_of_the_answer() {
+        let mut status = tonic::Status::new(Code::Unavailable, "etcdserver: no leader");
+        status.metadata_mut().insert("content-type", "application/grpc".parse().unwrap());
+        let connection = Connection::new(EtcdOptions::default()).unwrap();
+        let error = connection.error("read", etcd_client::Error::GRpcStatus(status));
+        let told = format!("{error:?}");
+        assert!(told.ends_with("can't be reached: Unavailable: etcdserver: no leader"), "{told}");
+    }
+
     #[tokio::test]
     async fn unreachable_is_transient_and_names_the_address() {
         let options =
@@ -151,5 +187,7 @@ mod tests {
         let error = asked.unwrap_err();
         assert_eq!(error.kind, Kind::Transient, "{error:?}");
         assert!(error.what.contains("127.0.0.1:1"), "{error}");
+        let told = format!("{error:?}");
+        assert!(told.contains("refused") && !told.contains("metadata"), "{told}");
     }
 }

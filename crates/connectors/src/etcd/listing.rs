@@ -49,6 +49,21 @@ pub(crate) async fn list(
     }
 }
 
+/// Whether there was nothing below a prefix at a revision.
+pub(super) async fn is_empty(connection: &Connection, prefix: &str, revision: i64) -> Result<bool> {
+    let options = GetOptions::new()
+        .with_range(behind(prefix))
+        .with_limit(1)
+        .with_keys_only()
+        .with_revision(revision);
+    let ask = |client: Client| {
+        let options = options.clone();
+        async move { reader(&client).get(prefix, Some(options)).await }
+    };
+    let answer = connection.ask(&format!("look for {prefix}"), ask).await?;
+    Ok(answer.kvs().is_empty())
+}
+
 async fn page(
     connection: &Connection,
     prefix: &str,

@@ -2,7 +2,7 @@
 //! remembered only says where to look first.
 
 use super::Shared;
-use super::listing::{list, reader};
+use super::listing::{is_empty, list, reader};
 use etcd_client::{Client, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
 use milvus_wire::DecodeError;
 use milvus_wire::catalog::{
@@ -83,11 +83,29 @@ async fn databases(shared: &Shared, revision: Option<i64>) -> Result<(Vec<Databa
         .iter()
         .map(|record| decode_database(record.value()).map_err(|error| unreadable(record, error)));
     let mut databases = decoded.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+    if records.is_empty() {
+        check_place(shared, revision).await?;
+    }
     // A cluster that has never seen a second database may not have written its first one down.
     if !databases.iter().any(|database| database.id == DEFAULT_DATABASE_ID) {
         databases.push(default_database());
     }
     Ok((databases, revision))
+}
+
+/// Fails if there is nothing of a Milvus: then this is another place than the source's, or the source has
+/// not run yet. It must not look like a source that has no collections.
+async fn check_place(shared: &Shared, revision: i64) -> Result<()> {
+    let prefix = shared.keys.root_coordinator();
+    if !is_empty(&shared.connection, &prefix, revision).await? {
+        return Ok(());
+    }
+    Err(Error::transient(format!(
+        "there is no Milvus in {}: no key begins with {prefix}; check sourceConfig.etcd.rootPath and \
+         sourceConfig.etcd.metaSubPath, which are Milvus's own etcd.rootPath and etcd.metaSubPath, or \
+         start the source",
+        shared.connection.place()
+    )))
 }
 
 fn default_database() -> Database {

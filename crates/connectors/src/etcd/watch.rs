@@ -5,6 +5,7 @@
 //! that misses nothing, and what came before is in the list.
 
 use super::Shared;
+use super::connection::Cause;
 use super::listing::ANSWER_BYTES_MAX;
 use super::read::text;
 use etcd_client::{Client, KeyValue, WatchOptions, WatchResponse, WatchStream, Watcher};
@@ -71,7 +72,7 @@ async fn watch(shared: &Shared, failures: &mut u64) -> Result<Infallible, String
         let answer = match timeout(QUIET, stream.message()).await {
             Ok(answer) => answer,
             Err(_) => {
-                watcher.request_progress().await.map_err(|error| error.to_string())?;
+                watcher.request_progress().await.map_err(short)?;
                 let asked = timeout(ANSWER_WITHIN, stream.message()).await;
                 asked.map_err(|_| "no answer in time".to_owned())?
             }
@@ -134,8 +135,12 @@ fn alive(
         }
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err("the stream has ended".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(short(error)),
     }
+}
+
+fn short(error: etcd_client::Error) -> String {
+    Cause(error).to_string()
 }
 
 fn announce(shared: &Shared, answer: &WatchResponse) {

@@ -14,6 +14,8 @@ use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::Change;
 use replication::route::Routed;
+use replication::window::Entry;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,9 +42,12 @@ struct Pending {
     bytes: usize,
     begin: Timestamp,
     end: Timestamp,
-    first: MessageId,
-    last: MessageId,
+    first: Option<Mark>,
+    last: Option<Mark>,
 }
+
+/// A message's place in its channel, and the queue's id for it.
+type Mark = (u64, MessageId);
 
 impl Replicate {
     pub(super) fn new(topic: Arc<str>, record_bytes: usize, progress_every: Duration) -> Self {
@@ -108,7 +113,7 @@ impl Replicate {
             self.owed.insert(channel.clone());
         }
         let pending = self.pending.entry(channel.clone()).or_default();
-        pending.take(message, bytes, at, &entry.id);
+        pending.take(message, bytes, at, entry);
         Ok(())
     }
 
@@ -143,16 +148,29 @@ impl Replicate {
 }
 
 impl Pending {
-    fn take(&mut self, message: Spliced, bytes: usize, at: Timestamp, id: &MessageId) {
+    fn take(&mut self, message: Spliced, bytes: usize, at: Timestamp, entry: &Entry) {
         if self.messages.is_empty() {
-            (self.begin, self.first) = (at, id.clone());
+            self.begin = at;
         }
         self.messages.push(message);
         self.bytes += bytes;
         // A message that came late is below the one before it.
         self.begin = self.begin.min(at);
         self.end = self.end.max(at);
-        self.last = id.clone();
+        // What was made up for the log has no place in the channel.
+        if entry.id.0.is_empty() {
+            return;
+        }
+        // Nor is the order here that of the channel: the delete of an upsert comes first.
+        let is_outside = |mark: &Option<Mark>, side| {
+            mark.as_ref().is_none_or(|(place, _)| entry.seq.cmp(place) == side)
+        };
+        if is_outside(&self.first, Ordering::Less) {
+            self.first = Some((entry.seq, entry.id.clone()));
+        }
+        if is_outside(&self.last, Ordering::Greater) {
+            self.last = Some((entry.seq, entry.id.clone()));
+        }
     }
 }
 
@@ -173,12 +191,12 @@ fn value(channel: &str, pending: &Pending) -> Vec<u8> {
         put(&mut out, &[r#"\""#]);
     }
     put(&mut out, &["]"]);
-    for (key, at, id) in [
+    for (key, at, mark) in [
         (r#",\"StartPositions\":[{\"channel_name\":"#, pending.begin, &pending.first),
         (r#",\"EndPositions\":[{\"channel_name\":"#, pending.end, &pending.last),
     ] {
         put(&mut out, &[key, &name]);
-        if !id.0.is_empty() {
+        if let Some((_, id)) = mark {
             put(&mut out, &[r#",\"msgID\":\""#, &STANDARD.encode_to_string(&id.0), r#"\""#]);
         }
         put(&mut out, &[r#",\"timestamp\":"#, &at.0.to_string(), "}]"]);
@@ -319,6 +337,34 @@ mod tests {
         let mut insert = InsertRequest::decode(row.raw.clone()).unwrap();
         (insert.db_name, insert.collection_name) = ("shop".into(), "titles".into());
         insert.encode_to_vec()
+    }
+
+    #[test]
+    fn positions_are_of_the_lowest_and_the_highest_message_in_the_order_of_the_channel() {
+        // An upsert's delete stands behind its insert in the queue, and before it here.
+        let made_up = |seq| {
+            let mut routed = routed(&drop_collection(TT + 2), seq);
+            routed.read.entry.id = MessageId::default();
+            routed
+        };
+        let messages = [
+            routed(&delete(&[1], TT), 8),
+            routed(&insert(&[1], TT), 7),
+            routed(&insert(&[2], TT + 1), 300),
+            routed(&insert(&[3], TT + 1), 9),
+            made_up(u64::MAX),
+        ];
+        let changes: Vec<_> = messages.iter().map(Change::Message).collect();
+        let made = made(&mut encoder(900_000), &changes);
+        assert_eq!(made.len(), 1);
+        let id = |seq: u64| json!(BASE64.encode(seq.to_le_bytes()));
+        assert_eq!(made[0].1["StartPositions"][0]["msgID"], id(7));
+        assert_eq!(made[0].1["EndPositions"][0]["msgID"], id(300));
+        // Nothing of the queue is in this one.
+        let alone = made_up(u64::MAX);
+        let made = super::tests::made(&mut encoder(900_000), &[Change::Message(&alone)]);
+        assert_eq!(made[0].1["StartPositions"][0].get("msgID"), None);
+        assert_eq!(made[0].1["EndPositions"][0].get("msgID"), None);
     }
 
     #[test]

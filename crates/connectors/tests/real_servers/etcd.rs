@@ -305,6 +305,39 @@ async fn a_watch_survives_a_restart_and_a_compaction() {
     event(&mut changes, CatalogEvent::Collection(CollectionId(11))).await;
 }
 
+/// As with a wrong root path: it must not look like a source without collections.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_without_a_milvus_is_named_until_there_is_one() {
+    let (server, _run) = own_etcd(lab::EtcdOptions::default());
+    let client = server.client();
+    // Of another cluster, of one whose name only begins so, and of this one but not its metadata.
+    for key in ["other/meta/root-coord/x", "by-device/meta/root-coord/x", "by-dev/kv/gid/x"] {
+        client.run(&["put", key, "x"]).unwrap();
+    }
+    let options = EtcdOptions { endpoints: vec![server.endpoint()], ..EtcdOptions::default() };
+    let catalog = Etcd::new(options).unwrap();
+    let id = CollectionId(7);
+    for error in [
+        soon(catalog.snapshot()).await.unwrap_err(),
+        soon(catalog.collection(id)).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind, Kind::Transient, "{error:?}");
+        for part in [
+            &server.endpoint(),
+            "no key begins with by-dev/meta/root-coord/",
+            "check sourceConfig.etcd.rootPath and sourceConfig.etcd.metaSubPath",
+        ] {
+            assert!(error.what.contains(part), "{error}");
+        }
+    }
+    // A Milvus of before databases is there.
+    client.run(&["put", "by-dev/meta/root-coord/credential/users/root", "x"]).unwrap();
+    let snapshot = soon(catalog.snapshot()).await.unwrap();
+    let names: Vec<_> = snapshot.databases.iter().map(|d| d.name.as_str()).collect();
+    assert_eq!(names, ["default"]);
+    assert_eq!(soon(catalog.collection(id)).await.unwrap(), None);
+}
+
 async fn compaction(server: &lab::Etcd) -> (etcd_client::Client, i64) {
     let mut client = etcd_client::Client::connect([server.endpoint()], None).await.unwrap();
     let revision = client.get("none", None).await.unwrap().header().unwrap().revision();

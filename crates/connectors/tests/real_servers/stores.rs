@@ -183,10 +183,18 @@ async fn share(one: &impl Store, other: &impl Store) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_newer_program_wrote_is_refused_and_left_alone() {
     let (etcd, run) = own_etcd(lab::EtcdOptions::default());
-    etcd.client().run(&["put", "cdc/milvus-cdc/layout", "2"]).unwrap();
-    let opened = EtcdStore::open(etcd_options(&etcd, "cdc"), run.path()).await;
-    refused(opened, "newer milvus-cdc (layout 2");
-    assert_eq!(etcd.client().keys("").unwrap(), ["cdc/milvus-cdc/layout"]);
+    let layout = "cdc/milvus-cdc/layout";
+    let open = async || EtcdStore::open(etcd_options(&etcd, "cdc"), run.path()).await;
+    for newer in ["2", r#"{"layout":2}"#] {
+        etcd.client().run(&["put", layout, newer]).unwrap();
+        refused(open().await, "newer milvus-cdc (layout 2");
+        assert_eq!(etcd.client().keys("").unwrap(), [layout]);
+    }
+    etcd.client().run(&["put", layout, r#"{"other":1}"#]).unwrap();
+    refused(open().await, "holds something else than the layout");
+    // As it was written at first.
+    etcd.client().run(&["put", layout, "1"]).unwrap();
+    open().await.unwrap();
 
     let (mariadb, run) = own_mariadb(MariadbOptions::default());
     let options = || mysql_options(&mariadb, "cdc", "");
@@ -195,6 +203,19 @@ async fn what_a_newer_program_wrote_is_refused_and_left_alone() {
     refused(MysqlStore::open(options(), run.path()).await, "newer milvus-cdc (layout 2");
     let layout = mariadb.run(&[], "SELECT layout FROM milvus_cdc_store").unwrap();
     assert_eq!(layout, "2\n");
+}
+
+/// The Go tool reads all keys below `metaStoreConfig.etcd.rootPath` as objects with `base`, `type` and
+/// `data`, whoever wrote them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_layout_is_an_object_that_means_nothing_to_the_go_tool() {
+    let (etcd, run) = own_etcd(lab::EtcdOptions::default());
+    let open = async || EtcdStore::open(etcd_options(&etcd, "cdc"), run.path()).await;
+    open().await.unwrap();
+    let mut client = etcd_client::Client::connect([etcd.endpoint()], None).await.unwrap();
+    let found = client.get("cdc/milvus-cdc/layout", None).await.unwrap();
+    assert_eq!(found.kvs()[0].value_str().unwrap(), r#"{"layout":1}"#);
+    open().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

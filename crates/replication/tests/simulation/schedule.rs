@@ -64,12 +64,24 @@ pub(crate) struct Outcome {
     pub(crate) crashes: u64,
 }
 
-struct Counter(AtomicU64);
+struct Counter {
+    replayed: AtomicU64,
+    goal: Goal,
+    verdict: Verdict,
+}
 
 impl Observer for Counter {
     fn event(&self, event: Event<'_>) {
-        if let Event::Counted("replayed_window", n) = event {
-            self.0.fetch_add(n, Ordering::Relaxed);
+        match event {
+            Event::Counted("replayed_window", n) => {
+                self.replayed.fetch_add(n, Ordering::Relaxed);
+            }
+            // A log has no databases.
+            Event::Called(name @ "CreateDatabase") if matches!(self.goal, Goal::Log { .. }) => {
+                self.verdict
+                    .violated(format!("{name} was told of a log, which was not asked for it"));
+            }
+            _ => {}
         }
     }
 }
@@ -121,7 +133,11 @@ impl Schedule {
         Self {
             options: options.clone(),
             store: Arc::new(store),
-            observer: Arc::new(Counter(AtomicU64::new(0))),
+            observer: Arc::new(Counter {
+                replayed: AtomicU64::new(0),
+                goal: options.goal,
+                verdict: verdict.clone(),
+            }),
             rng: fastrand::Rng::with_seed(seed),
             absent: 0,
             faults,
@@ -308,7 +324,7 @@ impl Schedule {
             return Err(format!("I5: {kept} of {rows} rows kept their timestamp"));
         }
         Ok(Outcome {
-            replayed: self.observer.0.load(Ordering::Relaxed),
+            replayed: self.observer.replayed.load(Ordering::Relaxed),
             crashes: self.faults.crashes(),
         })
     }

@@ -6,6 +6,7 @@ use super::state::ApiState;
 use crate::tasks::TaskRecord;
 use milvus_wire::ids::split_vchannel;
 use milvus_wire::position::{decode_position, encode_position};
+use milvus_wire::timestamp::Timestamp;
 use replication::positions::{ShownPosition, show};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -23,12 +24,12 @@ pub(super) struct Position {
     /// The physical channel.
     #[schema(example = "by-dev-rootcoord-dml_0")]
     pub channel_name: String,
-    /// Everything up to it is on the target, unix milliseconds.
+    /// Everything up to it is on the target, unix milliseconds; null as long as that is nothing.
     #[schema(example = 1_700_000_000_000_u64)]
-    pub time: u64,
+    pub time: Option<u64>,
     /// The same as a hybrid timestamp.
     #[schema(example = 445_644_800_262_144_000_u64)]
-    pub tt: u64,
+    pub tt: Option<u64>,
     /// The position, to be given to a new task.
     #[schema(example = "ChZieS1kZXYtcm9vdGNvb3JkLWRtbF8wEggAAAAAAAAAAA==")]
     pub msg_id: String,
@@ -94,13 +95,14 @@ pub(super) async fn of(api: &ApiState, id: &str) -> Result<Positions, Refusal> {
 }
 
 fn shown_as(position: &ShownPosition) -> Position {
-    let time = position.tick.ms();
+    // The Go tool tells of a channel only when it has sent something of it; the place is known before.
+    let time = Some(position.tick).filter(|tick| *tick > Timestamp::ZERO).map(Timestamp::ms);
     Position {
         collection_id: position.collection.0,
         channel_name: position.channel.clone(),
         time,
         // The first timestamp behind that millisecond.
-        tt: (time + 1) << 18,
+        tt: time.map(|time| (time + 1) << 18),
         msg_id: encode_position(&position.channel, &position.id),
     }
 }
@@ -109,11 +111,25 @@ fn shown_as(position: &ShownPosition) -> Position {
 mod tests {
     use super::*;
     use connectors::store::MemoryStore;
+    use milvus_wire::ids::CollectionId;
     use milvus_wire::position::MessageId;
-    use milvus_wire::timestamp::Timestamp;
     use replication::checkpoint::{Checkpoint, OpPosition};
     use replication::ports::{Store as _, Transaction};
+    use serde_json::Value;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_channel_of_which_nothing_is_on_the_target_has_a_place_and_no_time() {
+        let at = |tick| {
+            let (collection, channel) = (CollectionId(7), "dml_0".to_owned());
+            shown_as(&ShownPosition { collection, channel, id: MessageId::default(), tick })
+        };
+        let untouched = serde_json::to_value(at(Timestamp::ZERO)).unwrap();
+        assert_eq!((&untouched["time"], &untouched["tt"]), (&Value::Null, &Value::Null));
+        assert!(!untouched["msg_id"].as_str().unwrap().is_empty());
+        let reached = at(Timestamp(1000 << 18 | 5));
+        assert_eq!((reached.time, reached.tt), (Some(1000), Some(1001 << 18)));
+    }
 
     /// Whoever waits for a position writes rows then, and means them to be replicated.
     #[tokio::test]

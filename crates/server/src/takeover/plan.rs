@@ -84,10 +84,10 @@ const AGAIN_ON_KAFKA: &str = "what the Go tool has sent to Kafka after its saved
 /// The Go tool saves one with the first request that it carries out.
 const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channel, so that goes on at its \
                               present end: what was asked for since that tool stopped is not \
-                              carried out, except that databases are created and that indexes and \
-                              loads of a Milvus become the source's; drop on the target the \
-                              databases that were dropped meanwhile, and repeat there what was \
-                              asked for of users and roles";
+                              carried out, except that databases are created and that indexes, \
+                              loads and roles of a Milvus become the source's; drop on the target \
+                              the databases that were dropped meanwhile, and repeat there what was \
+                              asked for of users";
 
 /// A log is told of no rows of a collection that the catalog has given up.
 const IS_BEING_DROPPED: &str = "is being dropped on the source; its drop follows, on a Milvus after its \

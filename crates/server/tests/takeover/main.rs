@@ -233,3 +233,20 @@ async fn single_collections_come_before_the_task_that_leaves_them_out() {
     assert_eq!(left, ["default.of_a_deleted_task", "default.smoke"]);
     assert!(plans[1].notes.iter().any(|note| note.contains("smoke") && note.contains("no longer")));
 }
+
+/// A Go tool may read them as messages of its own, if they lie below its path.
+#[tokio::test]
+async fn what_an_import_stores_means_nothing_to_the_go_tool() {
+    let world = World::new();
+    world.import(&go_task::read(&records(&captured()))).await;
+    let stored = world.store.list("").await.unwrap();
+    assert!(stored.len() > 4, "{stored:?}");
+    for (key, stored) in stored {
+        let record: Value = serde_json::from_slice(&stored.value).unwrap();
+        let members = record.as_object().unwrap().keys();
+        let mut known = members.filter(|name| {
+            ["base", "data", "type"].iter().any(|member| name.eq_ignore_ascii_case(member))
+        });
+        assert_eq!(known.next(), None, "{key}: {record}");
+    }
+}

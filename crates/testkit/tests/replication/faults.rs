@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use lab::{Broker, READY_WITHIN, Server};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::rows::Random;
 use testkit::wait;
 
@@ -70,7 +70,9 @@ pub(crate) async fn gets_beyond(bench: &Bench, task: &str, moment_ms: u64) {
     wait::until(format!("progress beyond {moment_ms}"), EQUAL_WITHIN, || async {
         let position = bench.service.api().position(task).await?;
         let channels = position["positions"].as_array().context("no position")?;
-        let reached = channels.iter().filter_map(|channel| channel["time"].as_u64()).min();
+        // Of one that has not come anywhere yet it is null.
+        let time = |channel: &Value| channel["time"].as_u64().unwrap_or_default();
+        let reached = channels.iter().map(time).min();
         anyhow::ensure!(reached > Some(moment_ms), "{reached:?}");
         Ok(Some(()))
     })

@@ -171,7 +171,7 @@ fn saved(position: &Value) -> (String, Value) {
     let id = STANDARD.decode(position["msg_id"].as_str().unwrap()).unwrap();
     let id = STANDARD.encode(MsgPosition::decode(id.as_slice()).unwrap().msg_id);
     // The time lies ahead of the rows, as it does when channels share one of the target.
-    let time = position["time"].as_u64().unwrap() + 3_600_000;
+    let time = position["time"].as_u64().unwrap_or_default() + 3_600_000;
     let pair = json!({"key": channel, "data": id});
     let entry = json!({"StartTime": 0, "Time": time, "DataPair": pair, "Dropped": false});
     (channel.to_owned(), entry)

@@ -3,10 +3,12 @@
 //!
 //! | key, below `<rootPath>/milvus-cdc/` | what |
 //! |---|---|
-//! | `layout` | the form of all this; a higher one was written by a newer program |
+//! | `layout` | the form of all this, `{"layout":1}`; a higher one was written by a newer program |
 //! | `records/<key>` | a record; its version is etcd's revision of the last write |
 //! | `journal/…` | a transaction that is too large for etcd, see `journal` |
 //!
+//! A Go tool whose `metaStoreConfig.etcd.rootPath` lies above reads all of it as messages of its own, and
+//! each has to be a JSON object for it, without `base`, `data` and `type`; the journal is none.
 //! Never touches a key outside of that.
 
 mod changes;
@@ -24,7 +26,7 @@ use replication::ports::{Committed, EXISTS, Store, Stored, Transaction, VALUE_BY
 use std::path::Path;
 
 /// The form of what is kept here.
-const LAYOUT: u32 = 1;
+const LAYOUT: u64 = 1;
 
 /// Operations in one transaction; etcd's own default limit is 128.
 const OPERATIONS_MAX: usize = 100;
@@ -62,22 +64,21 @@ impl EtcdStore {
         let key = format!("{}layout", self.root);
         let txn = Txn::new()
             .when(vec![has_revision(key.clone(), 0)])
-            .and_then(vec![TxnOp::put(key.clone(), LAYOUT.to_string(), None)])
+            .and_then(vec![TxnOp::put(key.clone(), format!("{{\"layout\":{LAYOUT}}}"), None)])
             .or_else(vec![TxnOp::get(key.clone(), None)]);
         let mut answers = self.txn("open the store", txn).await?.1;
         let Some(kv) = answers.next().into_iter().flatten().next() else {
             return Ok(());
         };
-        let text = String::from_utf8_lossy(kv.value());
-        match text.parse::<u32>() {
-            Ok(layout) if layout <= LAYOUT => Ok(()),
-            Ok(layout) => Err(Error::permanent(format!(
+        match layout(kv.value()) {
+            Some(layout) if layout <= LAYOUT => Ok(()),
+            Some(layout) => Err(Error::permanent(format!(
                 "the store under {} was written by a newer milvus-cdc (layout {layout}, this one \
                  knows {LAYOUT}): run that version, or give this one another \
                  metaStoreConfig.rootPath",
                 self.root
             ))),
-            Err(_) => Err(Error::permanent(format!(
+            None => Err(Error::permanent(format!(
                 "{key} in etcd holds something else than the layout of a store; give this one \
                  another metaStoreConfig.rootPath"
             ))),
@@ -242,6 +243,12 @@ impl EtcdStore {
     fn too_busy(&self) -> Error {
         Error::transient(format!("the store under {} is written by others all the time", self.root))
     }
+}
+
+/// The number in a record of the layout; early ones are the number alone.
+fn layout(value: &[u8]) -> Option<u64> {
+    let value: serde_json::Value = serde_json::from_slice(value).ok()?;
+    value.as_u64().or_else(|| value.get("layout")?.as_u64())
 }
 
 fn has_revision(key: String, revision: i64) -> Compare {
