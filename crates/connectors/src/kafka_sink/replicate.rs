@@ -16,7 +16,7 @@ use replication::ports::Change;
 use replication::route::Routed;
 use replication::window::Entry;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub(super) struct Replicate {
     pending: BTreeMap<Arc<str>, Pending>,
     /// Channels with rows in records, but no tick behind them.
     owed: BTreeSet<Arc<str>>,
+    /// The last message of each channel that is in a record.
+    reached: HashMap<Arc<str>, Mark>,
 }
 
 /// Messages of a channel for one record.
@@ -57,6 +59,7 @@ impl Replicate {
             progress: Progress::new(progress_every),
             pending: BTreeMap::new(),
             owed: BTreeSet::new(),
+            reached: HashMap::new(),
         }
     }
 
@@ -135,7 +138,14 @@ impl Replicate {
         out.push(self.record(channel, pending));
     }
 
-    fn record(&self, channel: &Arc<str>, pending: Pending) -> Record {
+    fn record(&mut self, channel: &Arc<str>, mut pending: Pending) -> Record {
+        // A reader that goes on at the id of the last record must find one in each.
+        let reached = self.reached.get(channel);
+        pending.first = pending.first.or_else(|| reached.cloned());
+        pending.last = pending.last.or_else(|| reached.cloned());
+        if let Some(last) = &pending.last {
+            self.reached.insert(channel.clone(), last.clone());
+        }
         Record {
             topic: self.topic.clone(),
             partition: Partition::Of(channel.clone()),
@@ -360,11 +370,21 @@ mod tests {
         let id = |seq: u64| json!(BASE64.encode(seq.to_le_bytes()));
         assert_eq!(made[0].1["StartPositions"][0]["msgID"], id(7));
         assert_eq!(made[0].1["EndPositions"][0]["msgID"], id(300));
-        // Nothing of the queue is in this one.
+        // Nothing of the queue is in the next ones.
         let alone = made_up(u64::MAX);
-        let made = super::tests::made(&mut encoder(900_000), &[Change::Message(&alone)]);
-        assert_eq!(made[0].1["StartPositions"][0].get("msgID"), None);
-        assert_eq!(made[0].1["EndPositions"][0].get("msgID"), None);
+        let channels = [Arc::from("dml_3")];
+        let tick = Change::Tick { channels: &channels, at: Timestamp(TT + 9) };
+        let mut encoder = encoder(900_000);
+        for known in [None, Some(&id(300))] {
+            for change in [Change::Message(&alone), tick.clone()] {
+                let made = super::tests::made(&mut encoder, &[change]);
+                for (_, data) in &made {
+                    assert_eq!(data["StartPositions"][0].get("msgID"), known);
+                    assert_eq!(data["EndPositions"][0].get("msgID"), known);
+                }
+            }
+            super::tests::made(&mut encoder, &changes);
+        }
     }
 
     #[test]
