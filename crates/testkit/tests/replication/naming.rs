@@ -80,8 +80,12 @@ async fn an_alias_whose_name_the_target_has_for_something_else_is_left_out() {
     }
     alias_is_of(&bench, "ta_mine", Some("ta")).await;
     alias_is_of(&bench, "ta_alias", Some("ta_other")).await;
-    let refused = bench.service.api().metric(EVENTS, "serving_refused").await.unwrap();
-    assert!(refused >= 2.0, "{refused}");
+    let refused = wait::until("both to be refused", EQUAL_WITHIN, || async {
+        let refused = bench.service.api().metric(EVENTS, "serving_refused").await?;
+        anyhow::ensure!(refused >= 2.0, "{refused}");
+        Ok(Some(()))
+    });
+    bench.while_running(refused).await.unwrap();
     bench.source.drop_alias("ta_alias").await.unwrap();
     bench.source.drop_alias("ta_mine").await.unwrap();
     alias_is_of(&bench, "ta_mine", None).await;
