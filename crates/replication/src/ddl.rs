@@ -86,8 +86,13 @@ impl Cover {
         let (database, name) = covered.on_target(self.router.names());
         let destination = &self.ports.destination;
         let there = destination.describe(covered, (&database, &name)).await?;
+        let is_its = |there: &TargetCollection| {
+            // A Go tool creates it with a later time; what has an earlier one is an older namesake.
+            let by_go = covered.by_name && there.created > collection.created;
+            by_go || there.created == collection.created
+        };
         let awaited = covered.stage == Stage::Awaited;
-        if there.as_ref().is_some_and(|there| awaited && there.created != collection.created) {
+        if there.as_ref().is_some_and(|there| awaited && !is_its(there)) {
             return Err(Error::permanent(format!(
                 "the source created the collection {database}.{name}, and the target has one of \
                  that name that is not from this task; drop or rename it there, then resume"

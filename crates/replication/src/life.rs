@@ -12,6 +12,7 @@ use crate::ops;
 use crate::path::Path;
 use crate::ports::{Catalog, CatalogEvent, Source, Store};
 use crate::stop::Stop;
+use crate::takeover;
 use crate::task::Task;
 use futures::FutureExt;
 use futures::future::{Either, select};
@@ -79,7 +80,11 @@ async fn replicate(
     // In this order: a lane that is taken in between has left its fence when the records are read.
     let mut exactly = delivery.left_open().await?;
     let loaded = stop.until(checkpoint::load(&*ports.store, &task.id)).await??;
-    if let Some(fence) = loaded.fence {
+    let mut fence = loaded.fence;
+    if let Some(begun) = loaded.checkpoint.as_ref().filter(|c| c.taken_over) {
+        fence = Some(stop.until(takeover::fence_at_start(&task, &ports, begun)).await??);
+    }
+    if let Some(fence) = fence {
         delivery.raise_fence(fence).await?;
         exactly = exactly.filter(|_| delivery.is_replaying());
     }

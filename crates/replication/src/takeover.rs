@@ -3,10 +3,12 @@
 //! present end is fenced: what is on the target already is replaced there, not doubled.
 //! Never touches the target; the task finds these records when it starts, as if it had left them.
 
-use crate::checkpoint::{Checkpoint, Covered, OpPosition, Stage, fence, fence_key};
+use crate::checkpoint::{self, Checkpoint, Covered, OpPosition, Stage, fence, fence_key};
 use crate::cover::{covered, starts};
 use crate::error::Result;
+use crate::life::Ports;
 use crate::ports::{Source, Store, Transaction};
+use crate::task::Task;
 use crate::window::{Position, timestamp};
 use milvus_wire::catalog::Collection;
 use milvus_wire::message::decode;
@@ -26,6 +28,9 @@ pub struct Taken<'a> {
     pub collection: &'a Collection,
     /// The first message to read; what lies before it is done.
     pub from: BTreeMap<String, MessageId>,
+    /// What it was called when that was saved, and so is called on the target; the source may have renamed
+    /// it since.
+    pub called: Option<String>,
 }
 
 /// Where a task goes on.
@@ -73,7 +78,8 @@ impl Takeover<'_> {
             // saved is met in the log, where a namesake that the target still has is dropped before.
             let stage = if taken.from.is_empty() { Stage::Awaited } else { Stage::Existing };
             let covered = covered(taken.collection, from, stage)?;
-            Covered { by_name: true, ..covered }.put(task, &mut stored);
+            let name = taken.called.clone().unwrap_or_else(|| covered.name.clone());
+            Covered { name, by_name: true, ..covered }.put(task, &mut stored);
         }
         let position = |id| Position { id, tick: Timestamp::ZERO };
         let channels = self.channels(source).into_iter().map(|(name, id)| (name, position(id)));
@@ -92,6 +98,22 @@ fn begins(taken: &Taken<'_>) -> BTreeMap<String, MessageId> {
     starts
         .map(|(channel, start)| (channel.clone(), taken.from.get(channel).unwrap_or(start).clone()))
         .collect()
+}
+
+/// Raises the fence of a task that starts for the first time, which may be long after its import: the other
+/// tool may have gone on since. Stored before anything is sent.
+pub(crate) async fn fence_at_start(
+    task: &Task,
+    ports: &Ports,
+    begun: &Checkpoint,
+) -> Result<Timestamp> {
+    let store = &*ports.store;
+    let end = present_end(&*ports.source, begun.channels.keys()).await?;
+    let mut stored = Transaction::default();
+    stored.puts.push((fence_key(&task.id), fence(store, &task.id, end).await?));
+    ports.destination.lease().commit_of(store, &task.id, stored).await?;
+    let before = checkpoint::load(store, &task.id).await?.fence;
+    Ok(before.unwrap_or_default().max(end))
 }
 
 /// The newest timestamp at the end of any of these channels. Whoever read them before now has sent

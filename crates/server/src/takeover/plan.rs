@@ -181,15 +181,16 @@ impl Planner<'_> {
             if collection.database.is_empty() {
                 // Nobody can tell any more whether the task had it, save by its positions.
                 if let Some(saved) = saved.filter(|saved| !saved.is_dropped()) {
-                    plan.notes.push(without_database(&saved.name, collection.id.0));
+                    plan.notes.push(without_database(&saved.name, collection));
                 }
-            } else if selection.find(&collection.database, collection.name()).is_none() {
+            } else if !is_selected(selection, collection, saved) {
                 if saved.is_some() {
                     plan.note(collection, "is no longer selected by the task, and left out");
                 }
             } else if let Some(from) = goes_on(collection, saved, plan)? {
                 plan.collections.push(CollectionPlan::new(collection, &from));
-                takeover.collections.push(Taken { collection, from });
+                let called = saved.and_then(|saved| saved.called(collection)).map(str::to_owned);
+                takeover.collections.push(Taken { collection, from, called });
             }
         }
         for (id, saved) in &task.collections {
@@ -256,10 +257,22 @@ fn goes_on(
             saved.name
         )));
     }
+    if let Some(called) = saved.called(collection) {
+        let told =
+            format!("was called {called} by the Go tool, and is renamed on the target as well");
+        plan.note(collection, &told);
+    }
     if !is_there {
         plan.note(collection, IS_BEING_DROPPED);
     }
     Ok(Some(from))
+}
+
+/// By the name that it has, or had when the Go tool knew it: a task keeps what is renamed.
+fn is_selected(selection: &Selection, here: &Collection, saved: Option<&GoPositions>) -> bool {
+    let called = saved.and_then(|saved| saved.called(here));
+    let mut names = [Some(here.name()), called].into_iter().flatten();
+    names.any(|name| selection.find(&here.database, name).is_some())
 }
 
 fn gone(name: &str, id: i64, saved: &GoPositions) -> String {
@@ -272,14 +285,20 @@ fn gone(name: &str, id: i64, saved: &GoPositions) -> String {
     )
 }
 
-fn without_database(name: &str, id: i64) -> String {
+fn without_database(name: &str, collection: &Collection) -> String {
     format!(
-        "{name} ({id}) was dropped on the source and its database with it, which may not have been carried \
-         out: if the target still has it, drop it there, or the drop of its database waits for that"
+        "{name} ({}) was dropped on the source and its database, of id {}, with it, which may not have been \
+         carried out: if the target still has it, drop it there, or the drop of its database waits for that",
+        collection.id, collection.database_id.0
     )
 }
 
 impl GoPositions {
+    /// What it was called, if it is called otherwise now.
+    fn called(&self, here: &Collection) -> Option<&str> {
+        Some(&*self.name).filter(|name| !name.is_empty() && *name != here.name())
+    }
+
     fn is_dropped(&self) -> bool {
         !self.channels.is_empty() && self.channels.values().all(|at| *at == GoPosition::Dropped)
     }

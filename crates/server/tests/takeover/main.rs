@@ -149,6 +149,20 @@ async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
     assert_eq!(world.keys().await, keys, "repeating it changes nothing");
 }
 
+#[tokio::test]
+async fn a_collection_that_was_renamed_goes_on_under_the_name_that_the_target_has() {
+    let mut all = captured();
+    all[0].1["DBCollections"] = json!({"default": [{"name": "smoke"}]});
+    let mut world = World::new();
+    world.catalog.0[0].schema.name = "renamed_since".into();
+    let plans = world.import(&go_task::read(&records(&all))).await;
+    assert_eq!(plans[0].collections.len(), 1, "{plans:#?}");
+    let notes = plans[0].notes.join("\n");
+    assert!(notes.contains("was called smoke by the Go tool, and is renamed"), "{notes}");
+    let loaded = checkpoint::load(&*world.store, TASK).await.unwrap();
+    assert_eq!((loaded.collections.len(), &*loaded.collections[0].name), (1, "smoke"));
+}
+
 /// Of those that it has no positions of nobody can tell whether they were selected.
 #[tokio::test]
 async fn collections_of_a_database_that_was_dropped_are_left_out_and_told_of() {
@@ -159,8 +173,7 @@ async fn collections_of_a_database_that_was_dropped_are_left_out_and_told_of() {
     }
     let plans = world.import(&go_task::read(&records(&captured()))).await;
     let notes = plans[0].notes.join("\n");
-    let told =
-        "crash_1795468938 (470670813413601403) was dropped on the source and its database with it";
+    let told = "crash_1795468938 (470670813413601403) was dropped on the source and its database, of id 1,";
     assert!(notes.contains(told), "{notes}");
     assert!(!notes.contains("unknown_to_it"), "{notes}");
     let loaded = checkpoint::load(&*world.store, TASK).await.unwrap();

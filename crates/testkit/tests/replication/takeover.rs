@@ -53,6 +53,16 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.source.insert(batch(&spec, "", 0..1000, 0)).await.unwrap();
     bench.equal(name).await;
     let positions = bench.service.api().position(&task).await.unwrap();
+    let id = ids(&bench.source, &[name]).await;
+    leave_records(store, &bench, &task, &id, positions);
+    let before = store.records();
+    let environment = store.environment(&folder.path().join("state"));
+    if matches!(store, GoStore::Mysql(_)) {
+        // The Go tool goes on behind an import; what it sends is not there twice either.
+        bench.service.config().environment = environment.clone();
+        import(&mut bench.service, &[]);
+        bench.service.config().environment = vec![];
+    }
 
     // Sent, and beyond the positions.
     bench.source.insert(batch(&spec, "", 1000..2000, 0)).await.unwrap();
@@ -70,19 +80,19 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.source.upsert(batch(&spec, "", 1000..1100, 1)).await.unwrap();
     bench.source.delete_keys(name, "id", &keys(&spec, 500..600)).await.unwrap();
 
-    leave_records(store, &bench, &task, name, positions);
-    let before = store.records();
-    bench.service.config().environment = store.environment(&folder.path().join("state"));
-    for _ in 0..2 {
-        let plan = import(&mut bench.service, &["--dry-run"]);
-        assert_eq!(plan["tasks"][0]["fate"], "imported", "{plan:#}");
-        assert_eq!(plan["tasks"][1]["fate"], "refused", "{plan:#}");
+    bench.service.config().environment = environment;
+    if matches!(store, GoStore::Etcd(_)) {
+        for _ in 0..2 {
+            let plan = import(&mut bench.service, &["--dry-run"]);
+            assert_eq!(plan["tasks"][0]["fate"], "imported", "{plan:#}");
+            assert_eq!(plan["tasks"][1]["fate"], "refused", "{plan:#}");
+        }
+        let plan = import(&mut bench.service, &[]);
+        let taken = &plan["tasks"][0];
+        assert_eq!((&taken["fate"], &taken["state"]), (&json!("imported"), &json!("Running")));
+        assert_eq!(taken["collections"][0]["name"], format!("default.{name}"));
+        assert!(plan["tasks"][1]["reason"].as_str().unwrap().contains("Kafka"), "{plan:#}");
     }
-    let plan = import(&mut bench.service, &[]);
-    let taken = &plan["tasks"][0];
-    assert_eq!((&taken["fate"], &taken["state"]), (&json!("imported"), &json!("Running")));
-    assert_eq!(taken["collections"][0]["name"], format!("default.{name}"));
-    assert!(plan["tasks"][1]["reason"].as_str().unwrap().contains("Kafka"), "{plan:#}");
     let again = import(&mut bench.service, &[]);
     assert_eq!(again["tasks"][0]["fate"], "exists", "{again:#}");
 
@@ -110,7 +120,14 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
 
 /// A task on one collection and on a database, and one on a Kafka without a topic, which is not taken
 /// over. The one of the MySQL had carried out no request.
-fn leave_records(store: &GoStore, bench: &Bench, task: &str, name: &str, mut positions: Value) {
+fn leave_records(
+    store: &GoStore,
+    bench: &Bench,
+    task: &str,
+    id: &BTreeMap<i64, String>,
+    mut positions: Value,
+) {
+    let name = id.values().next().unwrap();
     let selection = json!({
         "CollectionInfos": [{"name": name, "positions": null, "use_start_position": false}],
         "DBCollections": {format!("{name}_later"): [{"name": "*"}]},
@@ -118,8 +135,7 @@ fn leave_records(store: &GoStore, bench: &Bench, task: &str, name: &str, mut pos
     if matches!(store, GoStore::Mysql(_)) {
         positions["op_positions"] = Value::Null;
     }
-    let collection = positions["positions"][0]["collection_id"].as_i64().unwrap();
-    store.leave(bench, task, selection, &[(collection, name.to_owned())].into(), &positions);
+    store.leave(bench, task, selection, id, &positions);
     store.put_task(&json!({
         "TaskID": "to-a-kafka", "MilvusConnectParam": {"uri": ""},
         "KafkaConnectParam": {"address": "127.0.0.1:9", "topic": ""},
@@ -143,8 +159,8 @@ async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
     let mut bench = Bench::new().await;
     let here = bench.source.database("between");
     let there = bench.target.database("between");
-    let [parts, again, last] =
-        ["parts", "again", "last"].map(|name| CollectionSpec::small(name, 8));
+    let [parts, again, named, last] =
+        ["parts", "again", "first_name", "last"].map(|name| CollectionSpec::small(name, 8));
     for database in ["between", "ended"] {
         bench.source.create_database(database).await.unwrap();
     }
@@ -156,6 +172,8 @@ async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
     }
     here.create_ready(&again).await.unwrap();
     here.insert(batch(&again, "", 0..100, 0)).await.unwrap();
+    here.create_ready(&named).await.unwrap();
+    here.insert(batch(&named, "", 0..100, 0)).await.unwrap();
     let ended = bench.source.database("ended");
     ended.create_ready(&last).await.unwrap();
     let selection = json!({"between": [{"name": "*"}], "ended": [{"name": "*"}]});
@@ -164,10 +182,10 @@ async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
         "ended": [{"name": "*", "use_start_position": true}],
     });
     let task = bench.task(json!({"db_collections": from_the_start})).await;
-    for name in ["parts", "again"] {
+    for name in ["parts", "again", "first_name"] {
         bench.while_running(Box::pin(equal(&here, &there, name))).await;
     }
-    let mut names = ids(&here, &["parts", "again"]).await;
+    let mut names = ids(&here, &["parts", "again", "first_name"]).await;
     names.extend(ids(&ended, &["last"]).await);
     let positions = bench.service.api().position(&task).await.unwrap();
     bench.service.api().delete(&task).await.unwrap();
@@ -183,6 +201,9 @@ async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
     here.drop_collection("again").await.unwrap();
     here.create_ready(&again).await.unwrap();
     here.insert(batch(&again, "", 500..550, 0)).await.unwrap();
+    here.rename("first_name", "second_name").await.unwrap();
+    here.create_ready(&named).await.unwrap();
+    here.insert(batch(&named, "", 500..530, 0)).await.unwrap();
     ended.drop_collection("last").await.unwrap();
     bench.source.drop_database("ended").await.unwrap();
 
@@ -191,12 +212,17 @@ async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
     let plan = import(&mut bench.service, &[]);
     assert_eq!(plan["tasks"][0]["fate"], "imported", "{plan:#}");
     let notes = plan["tasks"][0]["notes"].to_string();
-    assert!(notes.contains("was dropped on the source and its database with it"), "{notes}");
+    assert!(notes.contains("was dropped on the source and its database"), "{notes}");
+    assert!(notes.contains("was called first_name by the Go tool"), "{notes}");
     bench.service.restart().await.unwrap();
     let parted = bench.while_running(Box::pin(equal(&here, &there, "parts"))).await;
     assert_eq!(parted.target_rows, 100 + 50);
     let reborn = bench.while_running(Box::pin(equal(&here, &there, "again"))).await;
     assert_eq!(reborn.target_rows, 50);
+    for (name, rows) in [("second_name", 100), ("first_name", 30)] {
+        let report = bench.while_running(Box::pin(equal(&here, &there, name))).await;
+        assert_eq!(report.target_rows, rows, "{name}");
+    }
 
     // As the note says.
     bench.target.database("ended").drop_collection("last").await.unwrap();
@@ -205,7 +231,7 @@ async fn what_is_dropped_and_made_again_between_both_tools_is_followed() {
         Ok((!there.contains(&"ended".to_owned())).then_some(()))
     });
     bench.while_running(database_gone).await.unwrap();
-    for name in ["parts", "again"] {
+    for name in ["parts", "again", "first_name", "second_name"] {
         here.drop_collection(name).await.unwrap();
         bench.while_running(Box::pin(gone(&there, name))).await;
     }
