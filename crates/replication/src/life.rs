@@ -82,7 +82,8 @@ async fn replicate(
     let loaded = stop.until(checkpoint::load(&*ports.store, &task.id)).await??;
     let mut fence = loaded.fence;
     if let Some(begun) = loaded.checkpoint.as_ref().filter(|c| c.taken_over) {
-        fence = Some(stop.until(takeover::fence_at_start(&task, &ports, begun)).await??);
+        let end = stop.until(takeover::fence_at_start(&task, &ports, begun)).await??;
+        fence = fence.max(Some(end));
     }
     if let Some(fence) = fence {
         delivery.raise_fence(fence).await?;

@@ -3,7 +3,7 @@
 //! present end is fenced: what is on the target already is replaced there, not doubled.
 //! Never touches the target; the task finds these records when it starts, as if it had left them.
 
-use crate::checkpoint::{self, Checkpoint, Covered, OpPosition, Stage, fence, fence_key};
+use crate::checkpoint::{Checkpoint, Covered, OpPosition, Stage, fence, fence_key};
 use crate::cover::{covered, starts};
 use crate::error::Result;
 use crate::life::Ports;
@@ -100,8 +100,8 @@ fn begins(taken: &Taken<'_>) -> BTreeMap<String, MessageId> {
         .collect()
 }
 
-/// Raises the fence of a task that starts for the first time, which may be long after its import: the other
-/// tool may have gone on since. Stored before anything is sent.
+/// How far the fence of a task reaches that starts for the first time, which may be long after its import:
+/// the other tool may have gone on since. Stored before anything is sent.
 pub(crate) async fn fence_at_start(
     task: &Task,
     ports: &Ports,
@@ -112,8 +112,7 @@ pub(crate) async fn fence_at_start(
     let mut stored = Transaction::default();
     stored.puts.push((fence_key(&task.id), fence(store, &task.id, end).await?));
     ports.destination.lease().commit_of(store, &task.id, stored).await?;
-    let before = checkpoint::load(store, &task.id).await?.fence;
-    Ok(before.unwrap_or_default().max(end))
+    Ok(end)
 }
 
 /// The newest timestamp at the end of any of these channels. Whoever read them before now has sent

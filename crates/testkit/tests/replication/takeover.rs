@@ -261,7 +261,7 @@ async fn shards_that_the_go_tool_has_crossed_stay_so() {
     let here = bench.source.database("crossed");
     let there = bench.target.database("crossed");
     let request = json!({"db_collections": {"crossed": [{"name": "*"}]}});
-    let task = bench.task(request.clone()).await;
+    let task = bench.task(request).await;
     let spec = one_that_crosses(&bench, &here, &there).await;
     let name = spec.name();
     let names = ids(&here, &[name]).await;
