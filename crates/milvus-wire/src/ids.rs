@@ -1,4 +1,4 @@
-//! Ids and channel names of Milvus, one type each so that two of them can't be exchanged.
+//! Ids and names of Milvus, one type each so that two of them can't be exchanged.
 //! Never looks anything up.
 
 use std::fmt;
@@ -39,6 +39,28 @@ id!(
 /// The database that an empty name means.
 pub const DEFAULT_DATABASE: &str = "default";
 
+/// The name by which a request calls a collection.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CollectionName {
+    /// The database's name.
+    pub database: String,
+    /// The collection's name in it.
+    pub name: String,
+}
+
+impl CollectionName {
+    /// The collection `name` of `database`.
+    pub fn new(database: impl Into<String>, name: impl Into<String>) -> Self {
+        Self { database: database.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for CollectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.database, self.name)
+    }
+}
+
 /// The physical channel of a virtual one (`by-dev-rootcoord-dml_3_4498v0` is on
 /// `by-dev-rootcoord-dml_3`), and the shard index behind its last `v`. `None` if `vchannel` has
 /// not that form.
@@ -51,6 +73,11 @@ pub fn split_vchannel(vchannel: &str) -> Option<(&str, CollectionId, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_collection_is_shown_behind_its_database() {
+        assert_eq!(CollectionName::new("sales", "orders").to_string(), "sales.orders");
+    }
 
     #[test]
     fn a_virtual_channel_names_its_physical_channel_collection_and_shard() {

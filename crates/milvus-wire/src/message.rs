@@ -95,6 +95,33 @@ pub enum Message {
     Other(i32, Timestamp),
 }
 
+impl Message {
+    /// The timestamp it carries.
+    pub fn timestamp(&self) -> Timestamp {
+        match self {
+            Self::Tick(at) | Self::Other(_, at) => *at,
+            Self::Row(row) => row.timestamp,
+            Self::CreateCollection(ddl)
+            | Self::DropCollection(ddl)
+            | Self::CreatePartition(ddl)
+            | Self::DropPartition(ddl) => ddl.timestamp,
+            Self::Import { timestamp, .. } => *timestamp,
+        }
+    }
+
+    /// The bytes of the queue that it keeps in memory; zero if it keeps none of them.
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Row(row) => row.raw.len(),
+            Self::CreateCollection(ddl)
+            | Self::DropCollection(ddl)
+            | Self::CreatePartition(ddl)
+            | Self::DropPartition(ddl) => ddl.raw.len(),
+            Self::Tick(_) | Self::Import { .. } | Self::Other(..) => 0,
+        }
+    }
+}
+
 /// The name of a message type in Milvus's API, or `type <number>`.
 pub fn type_name(kind: i32) -> String {
     MsgType::try_from(kind).map_or_else(|_| format!("type {kind}"), |t| t.as_str_name().to_owned())

@@ -6,7 +6,7 @@
 use crate::live::{Live, LiveTask};
 use crate::metrics::Metrics;
 use bytes::Bytes;
-use milvus_wire::message::{self, Message};
+use milvus_wire::message;
 use milvus_wire::timestamp::Timestamp;
 use replication::ports::Source;
 use std::collections::{BTreeSet, HashMap};
@@ -184,14 +184,5 @@ fn behind(end: Option<&End>, acknowledged: Timestamp) -> f64 {
 
 /// The source's time of an entry; `None` if it can't be told.
 fn time_of(payload: Bytes) -> Option<Timestamp> {
-    match message::decode(payload).ok()? {
-        Message::Tick(time) | Message::Other(_, time) | Message::Import { timestamp: time, .. } => {
-            Some(time)
-        }
-        Message::Row(row) => Some(row.timestamp),
-        Message::CreateCollection(ddl)
-        | Message::DropCollection(ddl)
-        | Message::CreatePartition(ddl)
-        | Message::DropPartition(ddl) => Some(ddl.timestamp),
-    }
+    Some(message::decode(payload).ok()?.timestamp())
 }

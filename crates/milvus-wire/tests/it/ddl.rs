@@ -5,7 +5,7 @@ use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::message::{DdlMessage, Message as Read, decode};
 use milvus_wire::proto::common::{MsgBase, MsgType};
 use milvus_wire::proto::msg::{
-    CreateCollectionRequest, DropCollectionRequest, DropPartitionRequest, ImportMsg,
+    CreateCollectionRequest, DropCollectionRequest, DropPartitionRequest, ImportMsg, InsertRequest,
 };
 use milvus_wire::splice::{Patch, splice_ddl};
 use milvus_wire::timestamp::Timestamp;
@@ -130,6 +130,29 @@ fn a_ddl_that_was_never_decoded_becomes_nothing() {
         raw: Bytes::from_static(b"\x0a\xff"),
     };
     assert!(splice_ddl(&ddl, &patch(None, None)).is_empty());
+}
+
+#[test]
+fn a_message_says_its_timestamp_and_how_many_bytes_of_the_queue_it_keeps() {
+    let drop = DropPartitionRequest { base: base(MsgType::DropPartition), ..Default::default() };
+    let raw = drop.encode_to_vec();
+    let read = decode(raw.clone().into()).unwrap();
+    assert_eq!((read.timestamp(), read.size()), (Timestamp(50), raw.len()));
+    let mut import = ImportMsg { base: base(MsgType::Import), ..Default::default() };
+    for number in [MsgType::Import.into(), MsgType::TimeTick.into(), 31_337] {
+        import.base.as_mut().unwrap().msg_type = number;
+        let read = decode(import.encode_to_vec().into()).unwrap();
+        assert_eq!((read.timestamp(), read.size()), (Timestamp(50), 0));
+    }
+    let insert = InsertRequest {
+        base: base(MsgType::Insert),
+        shard_name: "s_0_7v0".into(),
+        timestamps: vec![70, 90, 80],
+        ..Default::default()
+    };
+    let raw = insert.encode_to_vec();
+    let read = decode(raw.clone().into()).unwrap();
+    assert_eq!((read.timestamp(), read.size()), (Timestamp(90), raw.len()));
 }
 
 #[test]
