@@ -12,9 +12,9 @@ pub mod kafka;
 mod kafka_login;
 pub mod kafka_sink;
 pub mod milvus;
+mod prefetch_share;
 pub mod pulsar;
 mod secret;
-mod share;
 pub mod store;
 mod tls;
 

@@ -1,7 +1,7 @@
 //! How to reach a Kafka, and what librdkafka is told. Never shows a secret.
 
 use crate::kafka_login::Login;
-use crate::{Secret, share};
+use crate::{Secret, prefetch_share};
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -63,7 +63,7 @@ impl KafkaOptions {
             sasl_mechanisms: String::new(),
             security_protocol: String::new(),
             consumer: BTreeMap::new(),
-            channels: share::CHANNELS,
+            channels: prefetch_share::CHANNELS,
         }
     }
 
@@ -78,7 +78,7 @@ impl KafkaOptions {
     /// For the client that reads channels.
     pub(super) fn reading(&self) -> ClientConfig {
         // A channel holds its queue, and one fetch on top of it.
-        let half = share::of_a_channel(self.channels) / 2;
+        let half = prefetch_share::of_a_channel(self.channels) / 2;
         self.config(&[
             ("queued.max.messages.kbytes", (half >> 10).to_string()),
             ("queued.min.messages", CHANNEL_MESSAGES_MAX.to_string()),
@@ -174,7 +174,7 @@ mod tests {
             let number = |key| config.get(key).unwrap().parse::<usize>().unwrap();
             let share =
                 number("queued.max.messages.kbytes") * 1024 + number("max.partition.fetch.bytes");
-            assert!(share * channels <= share::PREFETCH_BYTES_MAX, "{channels}");
+            assert!(share * channels <= prefetch_share::PREFETCH_BYTES_MAX, "{channels}");
         }
     }
 }

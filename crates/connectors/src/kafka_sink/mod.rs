@@ -4,31 +4,23 @@
 //! A [`KafkaSink`] has one producer at a time (`producer`), made by `open` with `session`. The two
 //! formats (`replicate`, `change_event`) turn changes into records and know no producer.
 
-mod change_event;
-mod event;
+mod event_format;
 mod fault;
-#[cfg(test)]
 mod go_format;
 mod marks;
 mod options;
-mod producer;
 mod progress;
 mod record;
-mod replicate;
-mod request;
 #[cfg(test)]
-mod samples;
+mod sample_changes;
 mod session;
 mod settings;
-mod topic;
-mod topics;
-mod value;
+mod topic_template;
 
 pub use options::{Format, InvalidOption, KafkaSinkOptions, Vectors};
 
 use async_trait::async_trait;
 use marks::Marks;
-use producer::Producer;
 use replication::error::{Error, Result};
 use replication::ports::{Change, Sink};
 use session::Session;
@@ -77,10 +69,7 @@ impl Sink for KafkaSink {
     }
 
     async fn ping(&self) -> Result<()> {
-        let producer = Producer::new(&self.options)?;
-        let answered = producer.topics().await;
-        producer.close().await;
-        answered.map(|_| ())
+        session::ping(&self.options).await
     }
 
     fn is_exact(&self) -> bool {

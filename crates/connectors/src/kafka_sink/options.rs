@@ -1,7 +1,7 @@
 //! What a Kafka sink is told, and what is wrong with it. Never shows a secret, never connects.
 
 use super::settings;
-use super::topic::Template;
+use super::topic_template::Template;
 use crate::Secret;
 use crate::kafka_login::{Login, refused_options};
 use rdkafka::ClientConfig;

@@ -4,7 +4,7 @@
 #![allow(deprecated)] // `replicate_info` is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
 use super::client::Client;
-use super::{describe, naming, op};
+use super::{collection as naming, describe, op};
 use milvus_wire::catalog::Collection;
 use milvus_wire::proto::common::{MsgBase, ReplicateInfo};
 use milvus_wire::proto::milvus as pb;

@@ -2,17 +2,17 @@
 //! repetition is safe.
 //!
 //! [`options`] say how to reach it, `client` holds the connections, `fault` says what an answer
-//! means; `describe` and `roles` read, `ddl`, `naming`, `op` and `access` change metadata, `replicate`
-//! appends to its log.
+//! means; `describe` and `roles` read, `ddl`, `collection`, `op` and `rbac` change metadata,
+//! `replicate` appends to its log.
 
-mod access;
 mod client;
+mod collection;
 mod ddl;
 mod describe;
 mod fault;
-mod naming;
 mod op;
 mod options;
+mod rbac;
 mod replicate;
 mod roles;
 

@@ -1,10 +1,10 @@
 //! Carries out requests of the op channel at a target. Never waits for what they set off (a load,
 //! a flush, an index build): that needs ticks to complete.
 
-use super::access;
 use super::client::Client;
 use super::ddl::{create_database, has_database, replicated};
 use super::fault::{Answer, Fault};
+use super::rbac;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
@@ -67,7 +67,7 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
             let done = client.ask(&db, r, async |mut c, r| c.flush(r).await).await;
             finish(client, &tried, done, Fault::no_collection)
         }
-        OpRequest::Access(r) => access::apply(client, &r, at).await,
+        OpRequest::Access(r) => rbac::apply(client, &r, at).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! One entry of a topic becomes the messages it holds. Never trusts a length in it.
 
 use super::fault::{Fault, Spoken};
-use super::place::Place;
+use super::message_place::Place;
 use bytes::{Buf, Bytes};
 use flate2::read::ZlibDecoder;
 use prost::Message as _;

@@ -3,13 +3,13 @@
 //!
 //! Each open channel has a connection of its own (`reader`), which reads ahead within bounds; the
 //! ends of channels are looked at through others (`probe`). `topic` is what is asked of a broker,
-//! `connection` how, `entry` what is in an entry, `place` where it lies.
+//! `connection` how, `entry` what is in an entry, `message_place` where it lies.
 
 mod connection;
 mod entry;
 mod fault;
+mod message_place;
 mod options;
-mod place;
 mod prefetch;
 mod probe;
 mod reader;
@@ -19,8 +19,8 @@ pub use options::{PulsarLogin, PulsarOptions};
 
 use async_trait::async_trait;
 use connection::Dialer;
+use message_place::Place;
 use milvus_wire::position::MessageId;
-use place::Place;
 use probe::Probe;
 use reader::{Health, Reader};
 use replication::error::Result;

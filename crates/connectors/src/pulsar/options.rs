@@ -1,7 +1,7 @@
 //! How to reach a Pulsar. Never shows a secret, never speaks to it.
 
 use crate::tls::TlsFiles;
-use crate::{Secret, share};
+use crate::{Secret, prefetch_share};
 use replication::error::{Error, Result};
 use std::path::Path;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl PulsarOptions {
             namespace: "default".into(),
             login: PulsarLogin::default(),
             tls: None,
-            channels: share::CHANNELS,
+            channels: prefetch_share::CHANNELS,
         }
     }
 

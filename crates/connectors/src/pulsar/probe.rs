@@ -4,7 +4,7 @@
 use super::connection::{Connection, Dialer};
 use super::entry::messages;
 use super::fault::{Fault, Spoken};
-use super::place::Place;
+use super::message_place::Place;
 use super::topic::Topic;
 use replication::ports::Record;
 use std::sync::{Mutex, PoisonError};

@@ -5,10 +5,10 @@
 use super::connection::Dialer;
 use super::entry::messages;
 use super::fault::{Fault, Spoken};
-use super::place::Place;
+use super::message_place::Place;
 use super::prefetch::Prefetch;
 use super::topic::Topic;
-use crate::share;
+use crate::prefetch_share;
 use async_trait::async_trait;
 use replication::error::{Error, Result};
 use replication::ports::{ChannelReader, Record};
@@ -55,7 +55,8 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens a channel at `from`, inclusive; connects in the background.
     pub(super) fn open(dialer: Dialer, health: Arc<Health>, channel: &str, from: Place) -> Self {
-        let prefetch = Arc::new(Prefetch::new(share::of_a_channel(dialer.options.channels)));
+        let prefetch =
+            Arc::new(Prefetch::new(prefetch_share::of_a_channel(dialer.options.channels)));
         let reading = Reading {
             dialer,
             health,

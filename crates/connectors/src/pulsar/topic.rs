@@ -4,7 +4,7 @@
 
 use super::connection::{Connection, Dialer};
 use super::fault::{Fault, Spoken};
-use super::place::Place;
+use super::message_place::Place;
 use pulsar::message::Payload;
 use pulsar::message::proto::base_command::Type;
 use pulsar::message::proto::command_lookup_topic_response::LookupType;

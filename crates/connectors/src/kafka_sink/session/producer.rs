@@ -1,10 +1,10 @@
 //! One producer of librdkafka and what of its records is not acknowledged yet. Never retries what
 //! librdkafka has given up, and never drops a record because its queue is full.
 
-use super::fault::{code, fault};
-use super::options::KafkaSinkOptions;
-use super::record::Record;
 use crate::kafka_login::{refused, refused_options};
+use crate::kafka_sink::fault::{code, fault};
+use crate::kafka_sink::options::KafkaSinkOptions;
+use crate::kafka_sink::record::Record;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -85,7 +85,7 @@ impl Producer {
         base.partition = partition;
         base.key = record.key.as_deref();
         base.payload = record.value.as_deref();
-        base.headers = record.origin.as_ref().map(super::record::Origin::headers);
+        base.headers = record.origin.as_ref().map(crate::kafka_sink::record::Origin::headers);
         loop {
             let moved = flight.moved.notified();
             self.check()?;

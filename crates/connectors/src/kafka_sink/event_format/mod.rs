@@ -1,12 +1,13 @@
 //! One record for each row, with Debezium's envelope. Never shows a time of our own: a row has the
 //! same record in every life.
 
-use super::event;
-use super::options::{KafkaSinkOptions, Vectors};
-use super::progress::Progress;
-use super::record::{Origin, Partition, Record};
-use super::topic::Template;
-use super::value::{put, put_value};
+mod request;
+mod value;
+
+use crate::kafka_sink::options::{KafkaSinkOptions, Vectors};
+use crate::kafka_sink::progress::Progress;
+use crate::kafka_sink::record::{Origin, Partition, Record};
+use crate::kafka_sink::topic_template::Template;
 use base64_simd::STANDARD;
 use milvus_wire::DecodeError;
 use milvus_wire::columns::{Keys, Rows, Value};
@@ -18,6 +19,7 @@ use replication::route::Routed;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
+use value::{put, put_value};
 
 /// Makes records of changes.
 pub(super) struct ChangeEvents {
@@ -62,7 +64,7 @@ impl ChangeEvents {
                 Message::Row(row) => return self.message(routed, row, out),
                 _ => return Ok(()),
             },
-            Change::Request(ddl, at) => out.push(self.event(&event::of(ddl, *at))),
+            Change::Request(ddl, at) => out.push(self.event(&request::of(ddl, *at))),
             Change::Tick { channels, at } => {
                 let events = self.events.clone();
                 if self.progress.is_due(&events, false) {
@@ -211,7 +213,7 @@ impl Common<'_> {
         &self,
         out: &mut Vec<u8>,
         key: Value<'_>,
-    ) -> std::result::Result<(), super::value::NotShown> {
+    ) -> std::result::Result<(), value::NotShown> {
         out.push(b'{');
         put(out, self.key_name);
         out.push(b':');
@@ -226,7 +228,7 @@ impl Common<'_> {
         row: usize,
         stamp: Timestamp,
         value: Option<Vec<u8>>,
-    ) -> std::result::Result<Record, super::value::NotShown> {
+    ) -> std::result::Result<Record, value::NotShown> {
         let mut key_bytes = Vec::with_capacity(64);
         self.put_key(&mut key_bytes, key)?;
         Ok(Record {
@@ -247,9 +249,9 @@ impl Common<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{TT, delete, drop_collection, insert, routed};
-    use super::super::{Format, KafkaSinkOptions};
     use super::*;
+    use crate::kafka_sink::sample_changes::{TT, delete, drop_collection, insert, routed};
+    use crate::kafka_sink::{Format, KafkaSinkOptions};
     use milvus_wire::proto::schema::field_data::Field;
     use milvus_wire::proto::schema::scalar_field::Data;
     use replication::ports::Ddl;

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 
 /// A message of Milvus as Go's JSON has it: what is zero or empty is left out, save for messages.
 #[derive(Default)]
-pub(super) struct Message(Map<String, Value>);
+pub(in crate::kafka_sink) struct Message(Map<String, Value>);
 
 impl Message {
     fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
@@ -163,7 +163,7 @@ fn pairs(pairs: &[KeyValuePair]) -> Vec<Value> {
 }
 
 /// Pairs as the members of an object.
-pub(super) fn members(pairs: &[KeyValuePair]) -> Map<String, Value> {
+pub(in crate::kafka_sink) fn members(pairs: &[KeyValuePair]) -> Map<String, Value> {
     pairs.iter().map(|pair| (pair.key.clone(), pair.value.as_str().into())).collect()
 }
 
@@ -227,7 +227,7 @@ fn default_value(value: &ValueField) -> Value {
 }
 
 /// A request of the op channel: its kind, its members without the header, and the header.
-pub(super) fn op(request: &OpRequest) -> (&'static str, Message, Option<&MsgBase>) {
+pub(in crate::kafka_sink) fn op(request: &OpRequest) -> (&'static str, Message, Option<&MsgBase>) {
     let on = |database: &str| Message::default().with("db_name", database);
     let of = |database: &str, collection: &str| on(database).with("collection_name", collection);
     match request {

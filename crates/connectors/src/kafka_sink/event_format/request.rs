@@ -1,6 +1,6 @@
 //! Requests on the metadata as events with a `type`, for readers of rows. Never shows a password.
 
-use super::request::{self, members};
+use crate::kafka_sink::go_format::request::{self, members};
 use milvus_wire::catalog::Collection;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::schema::{DataType, FieldSchema, FunctionSchema};

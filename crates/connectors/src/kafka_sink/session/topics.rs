@@ -1,10 +1,10 @@
 //! The topics that are written to: which are there, and those that are made. Never changes one that
 //! is there.
 
-use super::fault::{code, fault};
-use super::options::KafkaSinkOptions;
 use super::producer::{Context, Producer};
 use crate::kafka_login::refused_options;
+use crate::kafka_sink::fault::{code, fault};
+use crate::kafka_sink::options::KafkaSinkOptions;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::types::RDKafkaErrorCode as Code;

@@ -1,9 +1,12 @@
 //! The Go tool's format: a window of one channel is a record whose value holds Milvus's own
 //! messages. Never looks into a row: its bytes go from the queue into base64.
 
-use super::progress::Progress;
-use super::record::{Partition, Record};
-use super::request;
+#[cfg(test)]
+mod recorded_requests;
+pub(super) mod request;
+
+use crate::kafka_sink::progress::Progress;
+use crate::kafka_sink::record::{Partition, Record};
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use milvus_wire::message::Message;
@@ -262,8 +265,8 @@ fn unreadable(error: milvus_wire::DecodeError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples::{TT, delete, drop_collection, insert, routed};
     use super::*;
+    use crate::kafka_sink::sample_changes::{TT, delete, drop_collection, insert, routed};
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use milvus_wire::message::decode;

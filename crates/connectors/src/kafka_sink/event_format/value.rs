@@ -1,6 +1,6 @@
 //! A value of a row as JSON. Never rounds a number, and never embeds JSON that is none.
 
-use super::options::Vectors;
+use crate::kafka_sink::options::Vectors;
 use base64_simd::STANDARD;
 use milvus_wire::columns::{Value, length, scalar};
 use milvus_wire::proto::schema::ScalarField;

@@ -1,15 +1,17 @@
 //! One life of a sink: a producer from when it is made until something fails. Never goes on behind a
 //! failure, nor behind an append that somebody stopped waiting for.
 
-use super::change_event::ChangeEvents;
-use super::fault::{code, fault};
-use super::marks::Marks;
-use super::options::{Format, KafkaSinkOptions};
-use super::producer::{Context, Producer};
-use super::record::Record;
-use super::replicate::Replicate;
-use super::topics::Topics;
+mod producer;
+mod topics;
+
 use crate::kafka_login::refused_options;
+use crate::kafka_sink::event_format::ChangeEvents;
+use crate::kafka_sink::fault::{code, fault};
+use crate::kafka_sink::go_format::Replicate;
+use crate::kafka_sink::marks::Marks;
+use crate::kafka_sink::options::{Format, KafkaSinkOptions};
+use crate::kafka_sink::record::Record;
+use producer::{Context, Producer};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer as _;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
+use topics::Topics;
 use tracing::debug;
 
 /// A step of a transaction may wait for a broker that restarts.
@@ -77,6 +80,14 @@ impl Encoder {
             Self::ChangeEvents(_) => {}
         }
     }
+}
+
+/// Asks the brokers for their topics, once, with a producer of its own.
+pub(super) async fn ping(options: &KafkaSinkOptions) -> Result<()> {
+    let producer = Producer::new(options)?;
+    let answered = producer.topics().await;
+    producer.close().await;
+    answered.map(|_| ())
 }
 
 impl Session {
