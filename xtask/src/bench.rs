@@ -3,8 +3,8 @@
 
 use std::os::unix::process::CommandExt;
 
-use crate::Result;
-use crate::steps::{self, cargo};
+use crate::cargo::cargo;
+use crate::steps::{self, Result};
 
 /// The command, with the program's own arguments.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

@@ -4,8 +4,8 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-use crate::Result;
-use crate::steps::{self, cargo};
+use crate::cargo::cargo;
+use crate::steps::{self, Result};
 
 /// The command; with `keep`, all of it goes on running at the end.
 pub(crate) fn run(keep: bool) -> Result<()> {

@@ -9,8 +9,7 @@ use std::process::Command;
 use lab::DeployTools;
 use serde_json::Value;
 
-use crate::Result;
-use crate::steps::{self, Steps};
+use crate::steps::{self, Result, Steps};
 
 const CHART: &str = "deploy/helm/milvus-cdc";
 const DASHBOARD: &str = "deploy/grafana/milvus-cdc.json";
@@ -37,12 +36,11 @@ const KUBERNETES: &str = "1.31";
 
 /// The command: the check alone.
 pub(crate) fn run() -> Result<()> {
-    let mut steps = Steps::begin();
-    steps.step("build packages", || Ok(lab::install_build_packages()?))?;
-    steps.cargo("build", &["build", "--workspace", "--bins"])?;
-    run_steps(&mut steps)?;
-    steps.print_times();
-    Ok(())
+    Steps::all(|steps| {
+        steps.step("build packages", || Ok(lab::install_build_packages()?))?;
+        steps.cargo("build", &["build", "--workspace", "--bins"])?;
+        run_steps(steps)
+    })
 }
 
 /// The check, once the service is built.

@@ -6,8 +6,8 @@ use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::Result;
-use crate::steps::{self, cargo};
+use crate::cargo::cargo;
+use crate::steps::{self, Result};
 
 /// MiB; what is aimed at for the whole service.
 const SIZE_MAX: u64 = 40;

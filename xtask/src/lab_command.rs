@@ -2,8 +2,8 @@
 
 use std::os::unix::process::CommandExt;
 
-use crate::Result;
-use crate::steps::cargo;
+use crate::cargo::cargo;
+use crate::steps::Result;
 
 /// Becomes the lab's program, so that it gets the signals.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

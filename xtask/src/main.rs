@@ -2,28 +2,28 @@
 //! it installs the rest.
 
 mod bench;
+mod cargo;
 mod check;
 mod demo;
 mod deploy;
 mod dist;
 mod lab_command;
 mod steps;
+mod suites;
 mod test;
+mod test_programs;
 
-use std::error::Error;
 use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: ./x demo [--keep]   show a replication on real servers; --keep leaves it running
        ./x test            all checks and tests, as the CI runs them
+       ./x test --everything   also those that say on Pulsar what they said on Kafka
        ./x check           format, lints and the tests that need no servers
        ./x check deploy    of that only what is about deploy/
        ./x bench ...      speed and cost against a raw reader, see ./x bench --help
        ./x dist            the static binary to hand out
        ./x lab ...         the real servers by hand, see ./x lab help";
-
-/// Whatever goes wrong is told in words and ends the command.
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,7 +31,8 @@ fn main() -> ExitCode {
     let done = match arguments[..] {
         ["demo"] => demo::run(false),
         ["demo", "--keep"] => demo::run(true),
-        ["test"] => test::run(),
+        ["test"] => test::run(false),
+        ["test", "--everything"] => test::run(true),
         ["check"] => check::run(),
         ["check", "deploy"] => deploy::run(),
         ["dist"] => dist::run(),

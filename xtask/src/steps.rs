@@ -1,36 +1,59 @@
-//! Named steps in order, with the time that each took. Never goes on after a step that failed, and
-//! never hides what a step prints.
+//! Named steps in order, with the time that each took and what its tests reported. Never goes on
+//! after a step that failed, and never hides what a step prints.
 
-use std::fs::File;
-use std::io::{Seek as _, copy, stdout};
+use std::error::Error;
 use std::process::{Command, Stdio};
-use std::thread;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::cargo::cargo;
+use crate::suites::Suite;
+use crate::test_programs::{self, Report};
+
+/// Whatever goes wrong is told in words and ends the command.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// How many of the slowest tests are shown.
+const SLOWEST: usize = 10;
 
 /// What has been done so far.
 pub(crate) struct Steps {
     begun: Instant,
     done: Vec<(String, Duration)>,
+    tests: Report,
+    /// Printed before each line of a test program, where several run side by side.
+    lane: Option<&'static str>,
 }
 
+type Work<'a> = Box<dyn FnOnce(&mut Steps) -> Result<()> + Send + 'a>;
+
+/// Steps that run in order, beside other lanes.
+pub(crate) struct Lane<'a> {
+    /// One word, printed before each line.
+    pub(crate) name: &'static str,
+    /// Its steps.
+    pub(crate) run: Work<'a>,
+}
+
+/// Work that another thread does meanwhile, and the time it took.
+pub(crate) type Meanwhile<'scope> = ScopedJoinHandle<'scope, (Duration, Result<()>)>;
+
 impl Steps {
-    /// Nothing is done.
-    pub(crate) fn begin() -> Self {
-        Self { begun: Instant::now(), done: vec![] }
+    /// Does all steps of a command and prints a summary, even if one of them fails.
+    pub(crate) fn all(work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        let mut steps = Self::begin(None);
+        let result = work(&mut steps);
+        steps.print_summary();
+        result
     }
 
-    /// Does one step. A failure is told together with the times so far.
+    fn begin(lane: Option<&'static str>) -> Self {
+        Self { begun: Instant::now(), done: vec![], tests: Report::default(), lane }
+    }
+
+    /// Does one step.
     pub(crate) fn step(&mut self, name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        println!("\n=== {name}");
-        let begun = Instant::now();
-        let result = work();
-        self.done.push((name.to_owned(), begun.elapsed()));
-        result.inspect_err(|_| {
-            println!("\n=== stopped at \"{name}\"");
-            self.print_times();
-        })
+        self.noting(name, |_| work())
     }
 
     /// Runs Cargo as a step.
@@ -38,79 +61,107 @@ impl Steps {
         self.step(name, || run(cargo().args(arguments)))
     }
 
-    /// Runs programs at the same time, each as a step. The output of the first is seen as it comes,
-    /// that of a later one when it and all before it have ended. None is ended because another has
-    /// failed, and each failure is told. They cannot outlive us.
-    pub(crate) fn side_by_side(&mut self, programs: Vec<(&str, Command)>) -> Result<()> {
-        let names: Vec<&str> = programs.iter().map(|(name, _)| *name).collect();
-        println!("\n=== {}", names.join("\n=== beside it: "));
+    /// Runs test programs as a step.
+    pub(crate) fn tests(&mut self, suite: &Suite) -> Result<()> {
+        self.noting(suite.name, |steps| {
+            let command = suite.command();
+            println!("{}$ {}", steps.prefix(), shown(&command));
+            let prefix = steps.prefix();
+            let print = |line: &str| println!("{prefix}{line}");
+            let (report, ended) = test_programs::run(&command, suite.threads, print);
+            steps.tests.add(report);
+            ended
+        })
+    }
+
+    /// Waits for what another thread has been doing, and counts it as a step.
+    pub(crate) fn join(&mut self, name: &str, work: Meanwhile<'_>) -> Result<()> {
+        let waited = Instant::now();
+        let (time, result) = work.join().map_err(|_| format!("{name}: the thread panicked"))?;
+        println!("\n=== {name}: waited {}", minutes(waited.elapsed()));
+        self.done.push((format!("{name}, meanwhile"), time));
+        result
+    }
+
+    /// Runs lanes at the same time. None is ended because another has failed, and each failure is
+    /// reported.
+    pub(crate) fn side_by_side(&mut self, lanes: Vec<Lane<'_>>) -> Result<()> {
         let failures = thread::scope(|scope| {
             let mut running = vec![];
-            for (number, (name, command)) in programs.into_iter().enumerate() {
-                println!("$ {}", shown(&command));
-                let output = if number == 0 { None } else { Some(tempfile::tempfile()?) };
-                let kept = output.as_ref().map(File::try_clone).transpose()?;
-                // The kernel ends a program with the thread that has started it.
-                running.push((name, output, scope.spawn(move || timed(&command, kept))));
+            for Lane { name, run } in lanes {
+                let lane = scope.spawn(move || {
+                    let mut steps = Self::begin(Some(name));
+                    let result = run(&mut steps);
+                    (steps, result)
+                });
+                running.push((name, lane));
             }
             let mut failures = vec![];
-            for (name, output, program) in running {
-                let (time, ended) = program.join().map_err(|_| format!("{name}: lost"))?;
-                if let Some(mut output) = output {
-                    println!("\n=== what \"{name}\" has printed");
-                    output.rewind()?;
-                    copy(&mut output, &mut stdout())?;
-                }
-                self.done.push((name.to_owned(), time));
-                failures.extend(ended.err().map(|failure| format!("{name}: {failure}")));
+            for (name, lane) in running {
+                let (steps, result) = lane.join().map_err(|_| format!("{name}: panicked"))?;
+                let done = steps.done.into_iter();
+                self.done.extend(done.map(|(step, time)| (format!("{step} ({name})"), time)));
+                self.tests.add(steps.tests);
+                failures.extend(result.err().map(|error| format!("{name}: {error}")));
             }
             Result::Ok(failures)
         })?;
-        if failures.is_empty() {
-            return Ok(());
-        }
-        println!("\n=== stopped at \"{}\"", names.join("\" and \""));
-        self.print_times();
-        Err(failures.join("\n").into())
+        if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
     }
 
-    /// The time of each step, and of all of them, which is less than their sum where some ran side by
-    /// side.
-    pub(crate) fn print_times(&self) {
-        println!();
+    fn noting(&mut self, name: &str, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
+        println!("\n{}=== {name}", self.prefix());
+        let begun = Instant::now();
+        let result = work(self);
+        let time = begun.elapsed();
+        self.done.push((name.to_owned(), time));
+        let ended = if result.is_ok() { "done" } else { "failed" };
+        println!("{}=== {name}: {ended} after {}", self.prefix(), minutes(time));
+        result
+    }
+
+    fn prefix(&self) -> String {
+        self.lane.map(|lane| format!("{lane:>7} | ")).unwrap_or_default()
+    }
+
+    /// The time of each step and of all of them, which is less than their sum where some ran side
+    /// by side; the slowest tests; and the failed ones, with the command that runs each alone.
+    fn print_summary(&self) {
+        println!("\n=== time of each step");
         for (name, time) in &self.done {
-            println!("{:>4} min {:02} s  {name}", time.as_secs() / 60, time.as_secs() % 60);
+            println!("{}  {name}", minutes(*time));
         }
-        let all = self.begun.elapsed();
-        println!("{:>4} min {:02} s  in all", all.as_secs() / 60, all.as_secs() % 60);
+        println!("{}  in all", minutes(self.begun.elapsed()));
+        let slowest = self.tests.slowest(SLOWEST);
+        if !slowest.is_empty() {
+            println!("\n=== the slowest tests");
+        }
+        for (test, time) in slowest {
+            println!("{}  {test}", minutes(time));
+        }
+        for failure in self.tests.failures() {
+            println!("\n=== failed: {}\n    alone:  {}", failure.test, failure.command());
+        }
     }
 }
 
-/// The Cargo that runs us.
-pub(crate) fn cargo() -> Command {
-    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-}
-
-/// Runs a command to its end, its output into a file if there is one.
-fn timed(command: &Command, output: Option<File>) -> (Duration, std::result::Result<(), String>) {
+/// Begins work on a thread of its own.
+pub(crate) fn meanwhile<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: impl FnOnce() -> Result<()> + Send + 'scope,
+) -> Meanwhile<'scope> {
     let begun = Instant::now();
-    let run = || {
-        let mut mortal = lab::mortal(command.get_program());
-        mortal.args(command.get_args()).stdin(Stdio::null());
-        if let Some(output) = output {
-            mortal.stderr(output.try_clone()?).stdout(output);
-        }
-        mortal.status()
-    };
-    let ended = match run() {
-        Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(status.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    (begun.elapsed(), ended)
+    scope.spawn(move || {
+        let result = work();
+        (begun.elapsed(), result)
+    })
 }
 
-/// Runs a command to its end; that it fails is an error.
+fn minutes(time: Duration) -> String {
+    format!("{:>4} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
+}
+
+/// Runs a command to its end. An exit code other than 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     println!("$ {shown}");
@@ -132,7 +183,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     }
 }
 
-fn shown(command: &Command) -> String {
+/// A command as a person would type it.
+pub(crate) fn shown(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
     let words = std::iter::once(program.file_name().unwrap_or_default()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
@@ -142,34 +194,47 @@ fn shown(command: &Command) -> String {
 mod tests {
     use super::*;
 
-    fn shell(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
+    fn shell<'a>(name: &'static str, script: String) -> Lane<'a> {
+        let run = move |steps: &mut Steps| {
+            steps.step(name, || run(Command::new("sh").args(["-c", &script])))
+        };
+        Lane { name, run: Box::new(run) }
     }
 
     #[test]
-    fn programs_run_side_by_side_and_none_is_left_out() {
+    fn lanes_run_side_by_side_and_none_is_left_out() {
         let folder = tempfile::tempdir().unwrap();
         let (first, second) = (folder.path().join("first"), folder.path().join("second"));
         // Either waits for the other, and so they end only if they run at the same time.
         let meet = |mine: &std::path::Path, other: &std::path::Path| {
             let (mine, other) = (mine.display(), other.display());
             let look = format!("[ -e {other} ] && exit; sleep 0.01");
-            shell(&format!("touch {mine}; for look in $(seq 2000); do {look}; done; exit 1"))
+            format!("touch {mine}; for look in $(seq 2000); do {look}; done; exit 1")
         };
-        let mut steps = Steps::begin();
-        let both = vec![("a", meet(&first, &second)), ("b", meet(&second, &first))];
-        steps.side_by_side(both).unwrap();
+        let mut steps = Steps::begin(None);
+        let lanes = [("a", meet(&first, &second)), ("b", meet(&second, &first))];
+        steps.side_by_side(lanes.map(|(name, script)| shell(name, script)).into()).unwrap();
         assert_eq!(steps.done.len(), 2);
     }
 
     #[test]
-    fn each_failure_is_told() {
-        let mut steps = Steps::begin();
-        let programs = vec![("a", shell("exit 3")), ("b", shell("")), ("c", shell("exit 4"))];
-        let failures = steps.side_by_side(programs).unwrap_err().to_string();
-        assert_eq!(failures, "a: exit status: 3\nc: exit status: 4");
+    fn each_failure_is_reported() {
+        let mut steps = Steps::begin(None);
+        let lanes = [("a", "exit 3"), ("b", ""), ("c", "exit 4")];
+        let lanes = lanes.map(|(name, script)| shell(name, script.into()));
+        let failures = steps.side_by_side(lanes.into()).unwrap_err().to_string();
+        assert_eq!(failures, "a: sh -c exit 3: exit status: 3\nc: sh -c exit 4: exit status: 4");
         assert_eq!(steps.done.len(), 3);
+    }
+
+    #[test]
+    fn what_was_done_meanwhile_counts_as_a_step_and_its_failure_ends_the_command() {
+        let mut steps = Steps::begin(None);
+        let failure = thread::scope(|scope| {
+            let work = meanwhile(scope, || Err("no network".into()));
+            steps.join("servers", work).unwrap_err()
+        });
+        assert_eq!(failure.to_string(), "no network");
+        assert_eq!(steps.done.len(), 1);
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::stamp::Folder;
 use crate::error::{Error, Result, While};
 use crate::{mariadb, tool};
 
@@ -83,6 +84,7 @@ pub fn install_static_build_packages() -> Result<()> {
 
 /// Fetches a package into a folder without installing it.
 pub(super) fn download(package: &str, into: &Path) -> Result<PathBuf> {
+    let _turn = Folder::open(&super::lab_folder())?.turn("debian")?;
     apt_get(&["update"])?;
     let mut apt = Command::new("apt-get");
     apt.args(["--quiet", "download", package]).current_dir(into);
@@ -115,6 +117,8 @@ fn install(purpose: &str, missing: Vec<&str>) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
+    // Of two that fetch the lists of packages at the same time, one fails.
+    let _turn = Folder::open(&super::lab_folder())?.turn("debian")?;
     println!("lab: {purpose} packages: installing {}", missing.join(" "));
     apt_get(&["update"])?;
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];

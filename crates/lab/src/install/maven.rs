@@ -16,6 +16,8 @@ const DOWNLOAD_WITHIN: Duration = Duration::from_secs(900);
 
 /// Copies what the `pom.xml` in `into` names to its subfolder `lib`.
 pub(super) fn download(folder: &Folder, into: &Path) -> Result<()> {
+    // Two of them in one repository would overwrite each other's files.
+    let _turn = folder.turn("maven")?;
     let mut maven = Command::new("mvn");
     maven
         .args(["--batch-mode", "--quiet", PLUGIN, "-DincludeScope=runtime"])

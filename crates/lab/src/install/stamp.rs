@@ -1,5 +1,6 @@
-//! The lab folder: each part is a subfolder that is complete or absent, and one installer works at
-//! a time on this machine. Never leaves a half-finished part under its final name.
+//! The lab folder: each part is a subfolder that is complete or absent, and only one installer of this
+//! machine makes it. Never leaves a half-finished part under its final name, and never keeps anyone
+//! waiting who needs another part.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -19,26 +20,34 @@ pub(super) struct Part {
     pub(super) version: &'static str,
 }
 
-/// The lab folder, held by this installer alone until dropped.
+/// The lab folder.
 pub(super) struct Folder {
     root: PathBuf,
-    _lock: File,
 }
+
+/// Something that only one installer of this machine does at a time; until dropped it is this one.
+pub(super) struct Turn(#[expect(dead_code, reason = "holds the lock")] File);
 
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self> {
         fs::create_dir_all(root).while_doing(|| format!("create {}", root.display()))?;
         let root = root.canonicalize().while_doing(|| format!("find {}", root.display()))?;
-        let path = root.join("install.lock");
+        Ok(Self { root })
+    }
+
+    /// Waits until no other installer does `what`.
+    pub(super) fn turn(&self, what: &str) -> Result<Turn> {
+        let path = self.root.join(format!("{what}.lock"));
         let lock = File::create(&path).while_doing(|| format!("open {}", path.display()))?;
-        wait::until(TURN_WITHIN, "another installer to finish", || match lock.try_lock() {
+        let awaited = format!("another installer to finish {what}");
+        wait::until(TURN_WITHIN, &awaited, || match lock.try_lock() {
             Ok(()) => Ok(Some(())),
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(error)) => {
                 Err(error).while_doing(|| format!("lock {}", path.display()))
             }
         })?;
-        Ok(Self { root, _lock: lock })
+        Ok(Turn(lock))
     }
 
     /// A folder for downloads; deleting it costs time only.
@@ -62,6 +71,11 @@ impl Folder {
             return Ok(folder);
         }
         let Part { name, version } = part;
+        let _turn = self.turn(name)?;
+        // Another one may have made it while we waited.
+        if self.has(part) {
+            return Ok(folder);
+        }
         println!("lab: {name} {version}: installing into {}", folder.display());
         let unfinished = self.root.join(format!("{name}.unfinished"));
         remove(&unfinished)?;
@@ -89,6 +103,17 @@ mod tests {
 
     const FIRST: Part = Part { name: "thing", version: "1" };
     const SECOND: Part = Part { name: "thing", version: "2" };
+
+    #[test]
+    fn whoever_needs_another_part_does_not_wait() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::open(root.path()).unwrap();
+        let other = Part { name: "other", version: "1" };
+        folder
+            .install(&FIRST, |_| Folder::open(root.path())?.install(&other, |_| Ok(())).map(drop))
+            .unwrap();
+        assert!(folder.has(&FIRST) && folder.has(&other));
+    }
 
     #[test]
     fn a_part_is_made_once_per_version_and_again_after_a_failure() {

@@ -40,7 +40,7 @@ fn all(default: u64, options: impl Fn(u64) -> Options) {
                 replayed += outcome.replayed;
                 crashes += outcome.crashes;
             }
-            Err(what) => panic!("seed {seed}: {what}"),
+            Err(what) => panic!("SIM_SEED={seed}: {what}"),
         }
     }
     println!("{crashes} crashes, {replayed} windows sent again");
@@ -87,7 +87,7 @@ fn of_two_services_one_works_whatever_becomes_of_the_other() {
     for seed in seeds(60) {
         match standby::run(seed) {
             Ok(times) => taken += times,
-            Err(what) => panic!("seed {seed}: {what}"),
+            Err(what) => panic!("SIM_SEED={seed}: {what}"),
         }
     }
     println!("the target was taken {taken} times");
