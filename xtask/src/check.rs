@@ -7,6 +7,7 @@ use std::thread;
 use crate::cargo::cargo;
 use crate::deploy;
 use crate::steps::{self, Result, Steps, meanwhile};
+use crate::structure;
 use crate::suites::Suite;
 
 /// The command.
@@ -31,6 +32,7 @@ pub(crate) fn prepare(steps: &mut Steps) -> Result<()> {
 /// Format, lints, and everything built that the tests need.
 pub(crate) fn build(steps: &mut Steps) -> Result<()> {
     steps.cargo("format", &["fmt", "--all", "--check"])?;
+    steps.step("structure of the sources", structure::run)?;
     let lints = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
     steps.cargo("lints", &lints)?;
     // Always the whole workspace: with a part of it, the dependencies would be built once more with

@@ -9,6 +9,7 @@ mod deploy;
 mod dist;
 mod lab_command;
 mod steps;
+mod structure;
 mod suites;
 mod test;
 mod test_programs;
@@ -21,6 +22,7 @@ const USAGE: &str =
        ./x test --everything   also those that say on Pulsar what they said on Kafka
        ./x check           format, lints and the tests that need no servers
        ./x check deploy    of that only what is about deploy/
+       ./x check structure of that only circles, order, heads and lengths of lines of the sources
        ./x bench ...      speed and cost against a raw reader, see ./x bench --help
        ./x dist            the static binary to hand out
        ./x lab ...         the real servers by hand, see ./x lab help";
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["test", "--everything"] => test::run(true),
         ["check"] => check::run(),
         ["check", "deploy"] => deploy::run(),
+        ["check", "structure"] => structure::run(),
         ["dist"] => dist::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
         ["lab", ref rest @ ..] => lab_command::run(rest),
