@@ -1,5 +1,5 @@
-//! The records of the Go Milvus-CDC, where it keeps them: an etcd or a MySQL. Never writes there, and
-//! never interprets a record.
+//! Reads the records of the Go Milvus-CDC from its store, an etcd or a MySQL. Never writes to it,
+//! and never interprets a record.
 
 use crate::etcd::{Connection, EtcdOptions, list};
 use crate::store::{MysqlOptions, mysql::failed};
@@ -11,16 +11,16 @@ use sqlx::{MySqlPool, Row};
 pub struct GoRecord {
     /// Its key.
     pub key: String,
-    /// JSON, if nobody has damaged it.
+    /// JSON, unless it is damaged.
     pub value: Vec<u8>,
 }
 
-/// Everything of one root path.
+/// All records below one root path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GoRecords {
-    /// One for each task.
+    /// One record for each task.
     pub tasks: Vec<GoRecord>,
-    /// One for each task and collection.
+    /// One record for each task and collection.
     pub positions: Vec<GoRecord>,
 }
 
@@ -29,7 +29,7 @@ fn prefixes(root: &str) -> [String; 2] {
     [format!("{root}/task_info/"), format!("{root}/task_position/")]
 }
 
-/// From an etcd, below `options.root_path`.
+/// Reads the records from an etcd, below `options.root_path`.
 pub async fn from_etcd(options: EtcdOptions) -> Result<GoRecords> {
     let [tasks, positions] = prefixes(&options.root_path);
     let connection = Connection::new(options)?;
@@ -45,7 +45,8 @@ pub async fn from_etcd(options: EtcdOptions) -> Result<GoRecords> {
     })
 }
 
-/// The three maps of positions have columns of their own; put together they are what lies in etcd.
+/// In MySQL the three maps of positions have columns of their own; joined, they are the record that
+/// etcd would contain.
 const MYSQL_TASKS: &str =
     "SELECT task_info_key, CAST(task_info_value AS CHAR) FROM task_info ORDER BY task_info_key";
 const MYSQL_POSITIONS: &str = "SELECT task_position_key, CAST(JSON_OBJECT(
@@ -53,7 +54,7 @@ const MYSQL_POSITIONS: &str = "SELECT task_position_key, CAST(JSON_OBJECT(
      ) AS CHAR), CAST(task_position_value AS CHAR), CAST(op_position_value AS CHAR),
      CAST(target_position_value AS CHAR) FROM task_position ORDER BY task_position_key";
 
-/// From a MySQL or MariaDB, below `options.root_path`.
+/// Reads the records from a MySQL or MariaDB, below `options.root_path`.
 pub async fn from_mysql(options: MysqlOptions) -> Result<GoRecords> {
     let [tasks, positions] = prefixes(&options.root_path);
     let pool = options.pool()?;
@@ -62,7 +63,7 @@ pub async fn from_mysql(options: MysqlOptions) -> Result<GoRecords> {
         let rows = rows(&pool, query, prefix).await;
         rows.map_err(|error| match &error {
             sqlx::Error::Database(e) if e.code().as_deref() == Some("42S02") => {
-                let what = format!("{place} holds no tables of the Go tool; check the database");
+                let what = format!("{place} has no tables of the Go tool; check the database");
                 Error::permanent(what).because(error)
             }
             _ => failed(&place, error),
@@ -73,12 +74,12 @@ pub async fn from_mysql(options: MysqlOptions) -> Result<GoRecords> {
         positions: rows(MYSQL_POSITIONS, &positions)
             .await?
             .into_iter()
-            .map(|(record, columns)| together(record, &columns))
+            .map(|(record, columns)| joined(record, &columns))
             .collect(),
     })
 }
 
-/// The rows whose key begins with `prefix`: key and value, and what other columns there are.
+/// The rows whose key begins with `prefix`: key and value, and the other columns.
 async fn rows(
     pool: &MySqlPool,
     query: &str,
@@ -97,8 +98,8 @@ async fn rows(
     Ok(found)
 }
 
-/// `{"TaskID":…}` and the maps beside it.
-fn together(mut record: GoRecord, columns: &[Option<String>]) -> GoRecord {
+/// Joins `{"TaskID":…}` and the maps from the other columns.
+fn joined(mut record: GoRecord, columns: &[Option<String>]) -> GoRecord {
     if record.value.pop() == Some(b'}') {
         for (name, column) in ["Positions", "OpPositions", "TargetPositions"].iter().zip(columns) {
             let column = column.as_deref().filter(|c| !c.is_empty()).unwrap_or("null");
@@ -114,11 +115,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_columns_of_a_position_are_put_together() {
+    fn the_columns_of_a_position_are_put_joined() {
         let value = br#"{"TaskID":"t"}"#.to_vec();
         let record = GoRecord { key: "k".into(), value };
         let columns = [Some(r#"{"a":1}"#.to_owned()), None, Some("{}".to_owned())];
         let value = r#"{"TaskID":"t","Positions":{"a":1},"OpPositions":null,"TargetPositions":{}}"#;
-        assert_eq!(together(record, &columns).value, value.as_bytes());
+        assert_eq!(joined(record, &columns).value, value.as_bytes());
     }
 }

@@ -1,19 +1,21 @@
-//! How much memory the channels of a source may fill ahead of their readers, whichever queue they
-//! are in. Never measures it: each queue does.
+//! How much memory the channels of a source may fill ahead of their readers, for any queue. Never
+//! measures it: each queue does that.
 
-/// What all channels of a source may hold prefetched, together.
+/// Bytes that all channels of a source together may prefetch.
 pub(crate) const PREFETCH_BYTES_MAX: usize = 20 << 20;
 
-/// The share of a channel is not less; a message that is larger comes alone.
+/// The smallest share of a channel; a larger message is prefetched alone.
 const CHANNEL_BYTES_MIN: usize = 256 << 10;
 
-/// More would not read faster and makes a stalled channel dear.
+/// The largest share of a channel: more does not make reading faster, and a stalled channel would
+/// waste it.
 const CHANNEL_BYTES_MAX: usize = 8 << 20;
 
-/// Milvus's default for `rootCoord.dmlChannelNum`, and the op channel.
+/// The channels of a source by default: `rootCoord.dmlChannelNum` is 16, and there is the op
+/// channel.
 pub(crate) const CHANNELS: usize = 17;
 
-/// What one of so many channels may hold prefetched.
+/// Bytes that one of `channels` channels may prefetch.
 pub(crate) fn of_a_channel(channels: usize) -> usize {
     (PREFETCH_BYTES_MAX / channels.max(1)).clamp(CHANNEL_BYTES_MIN, CHANNEL_BYTES_MAX)
 }

@@ -1,4 +1,4 @@
-//! A text that is never shown: passwords and tokens. Never prints, logs or compares it.
+//! A text that is never shown, such as a password or a token. Never prints or logs it.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text that is not to be shown from now on.
+    /// Makes a secret of a text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text, for the one place that sends it.
+    /// The text, for the code that sends it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether nothing was set.
+    /// Whether the text is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -1,5 +1,4 @@
-//! What a TLS connection needs, for every client that is built on tonic. Never decides whether TLS
-//! is spoken.
+//! The files of a TLS connection, and what its errors mean. Never decides whether TLS is used.
 
 use replication::error::{Error, Result};
 use std::io;
@@ -7,12 +6,13 @@ use std::path::{Path, PathBuf};
 use tokio_rustls::rustls::{self, CertificateError};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
-/// Files of a TLS connection, PEM; an empty path is none.
+/// Files of a TLS connection, in PEM; an empty path means no file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The name in the server's certificate; empty: that of its address.
+    /// The name in the server's certificate; empty: the host of its address.
     pub server_name: String,
-    /// Who may sign the server's certificate; none: the authorities of the operating system.
+    /// The authorities that may sign the server's certificate; empty: those of the operating
+    /// system.
     pub ca: PathBuf,
     /// Our certificate.
     pub cert: PathBuf,
@@ -21,43 +21,53 @@ pub struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// For the client; reads the files.
+    /// Our certificate and its key, if both are given; one alone is an error.
+    pub(crate) fn identity(&self) -> Result<Option<(&Path, &Path)>> {
+        match (self.cert.as_os_str().is_empty(), self.key.as_os_str().is_empty()) {
+            (true, true) => Ok(None),
+            (false, false) => Ok(Some((&self.cert, &self.key))),
+            _ => Err(Error::permanent("our certificate for TLS is of no use without its key")),
+        }
+    }
+
+    /// The configuration of a client that is built on tonic; reads the files.
     pub(crate) fn config(&self) -> Result<ClientTlsConfig> {
         let mut config = ClientTlsConfig::new();
         if !self.server_name.is_empty() {
             config = config.domain_name(&self.server_name);
         }
-        config = match read(&self.ca)? {
-            Some(ca) => config.ca_certificate(Certificate::from_pem(ca)),
-            None => config.with_native_roots(),
+        config = match self.ca.as_os_str().is_empty() {
+            true => config.with_native_roots(),
+            false => config.ca_certificate(Certificate::from_pem(read(&self.ca)?)),
         };
-        match (read(&self.cert)?, read(&self.key)?) {
-            (None, None) => Ok(config),
-            (Some(cert), Some(key)) => Ok(config.identity(Identity::from_pem(cert, key))),
-            _ => Err(Error::permanent("our certificate for TLS is of no use without its key")),
-        }
+        Ok(match self.identity()? {
+            Some((cert, key)) => config.identity(Identity::from_pem(read(cert)?, read(key)?)),
+            None => config,
+        })
     }
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    std::fs::read(path).map(Some).map_err(|error| {
-        Error::permanent(format!("can't read the certificate file {}", path.display()))
-            .because(error)
-    })
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| unreadable(path, error))
 }
 
-/// What TLS has against a connection: a sentence without its subject, which is the server. `None` if
-/// it is not TLS that failed.
+/// The error for a file of a TLS connection that can't be used.
+pub(crate) fn unreadable(
+    file: &Path,
+    cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Error {
+    Error::permanent(format!("can't read the certificate file {}", file.display())).because(cause)
+}
+
+/// Why TLS failed: a sentence without its subject, which is the server. `None` if something else
+/// failed.
 pub(crate) fn objection(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return Some(of_rustls(error));
         }
-        // What an I/O error was made of is not among its sources.
+        // The error inside of an I/O error is not among its sources.
         let made_of = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
         next = made_of.map(|inner| inner as &(dyn std::error::Error + 'static)).or(error.source());
     }
@@ -67,7 +77,8 @@ pub(crate) fn objection(error: &(dyn std::error::Error + 'static)) -> Option<Str
 fn of_rustls(error: &rustls::Error) -> String {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
     match error {
-        // The latter if that authority is only called like the one that signed it.
+        // The latter if the given authority has the name of the one that signed it, but another
+        // key.
         InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "its certificate is not signed by the authority that was given".to_owned()
         }

@@ -1,5 +1,5 @@
-//! Reads Milvus's metadata records as its root coordinator keeps them in etcd (2.3 to 2.5).
-//! Never talks to etcd: bytes in, values out.
+//! Decodes the metadata records of Milvus's root coordinator in etcd (2.3 to 2.5). Never talks to
+//! etcd: bytes in, values out.
 
 use crate::error::DecodeError;
 use crate::ids::{CollectionId, DatabaseId, PartitionId, split_vchannel};
@@ -12,11 +12,11 @@ use crate::timestamp::Timestamp;
 use prost::Message;
 use std::collections::BTreeMap;
 
-/// What stands in the place of a removed record.
+/// The value in the place of a removed record.
 pub const TOMBSTONE: [u8; 3] = [0xE2, 0x9B, 0xBC];
 
-/// The field that holds what a dynamic collection's rows have beyond the schema; a target adds it
-/// by itself when the schema says that it is dynamic.
+/// The field with what the rows of a dynamic collection have beyond the schema. A target adds it by
+/// itself if the schema is dynamic.
 const DYNAMIC_FIELD: &str = "$meta";
 
 /// Field ids below it are Milvus's own: row id and timestamp. Source: `common.StartOfUserFieldID`.
@@ -27,7 +27,7 @@ const FIRST_USER_FIELD: i64 = 100;
 pub enum State {
     /// Usable.
     Created,
-    /// Not yet; may still come to nothing.
+    /// Not usable yet; creating it may still fail.
     Creating,
     /// Being dropped.
     Dropping,
@@ -61,9 +61,9 @@ pub struct Collection {
     pub schema: CollectionSchema,
     /// When it was created; equals the timestamp of its CreateCollection message.
     pub created: Timestamp,
-    /// One per shard, in shard order (invariant I4: the place is the `v<i>` suffix).
+    /// One for each shard, in the order of shards (invariant I4: the index is the `v<i>` suffix).
     pub vchannels: Vec<String>,
-    /// The physical channel of each shard, same order.
+    /// The physical channel of each shard, in the same order.
     pub pchannels: Vec<String>,
     /// The id of the CreateCollection message on each physical channel.
     pub start_positions: BTreeMap<String, MessageId>,
@@ -71,8 +71,9 @@ pub struct Collection {
     pub consistency_level: i32,
     /// Collection properties (`collection.ttl.seconds`, …).
     pub properties: Vec<KeyValuePair>,
-    /// How many partitions a partition key spreads the rows over; none without such a key. It is
-    /// fixed at the creation and not in the record: whoever reads the catalog counts them.
+    /// Over how many partitions a partition key spreads the rows; `None` without such a key. It is
+    /// fixed when the collection is created and not part of the record: the reader of the catalog
+    /// counts the partitions.
     pub partition_count: Option<usize>,
 }
 
@@ -103,8 +104,8 @@ pub struct Partition {
     pub state: State,
 }
 
-/// Reads a collection's record; `None` if it has been removed. Its schema's fields are not in it:
-/// see [`assemble`].
+/// Decodes a collection's record; `None` if it has been removed. The fields of its schema are not
+/// part of it: see [`assemble`].
 pub fn decode_collection(
     key_database_id: DatabaseId,
     id: CollectionId,
@@ -140,7 +141,7 @@ pub fn decode_collection(
     }))
 }
 
-/// Invariant I4: shard `i` is at place `i`; and it is on the physical channel of that place.
+/// Checks invariant I4: shard `i` has index `i` in both lists.
 fn check_shards(vchannels: &[String], pchannels: &[String]) -> Result<(), DecodeError> {
     for (place, vchannel) in vchannels.iter().enumerate() {
         let Some((named, _, index)) = split_vchannel(vchannel) else {
@@ -158,17 +159,17 @@ fn check_shards(vchannels: &[String], pchannels: &[String]) -> Result<(), Decode
     Ok(())
 }
 
-/// Reads a field's record; `None` if it has been removed.
+/// Decodes a field's record; `None` if it has been removed.
 pub fn decode_field(bytes: &[u8]) -> Result<Option<FieldSchema>, DecodeError> {
     record("a field's record", bytes)
 }
 
-/// Reads a function's record; `None` if it has been removed.
+/// Decodes a function's record; `None` if it has been removed.
 pub fn decode_function(bytes: &[u8]) -> Result<Option<FunctionSchema>, DecodeError> {
     record("a function's record", bytes)
 }
 
-/// Puts a collection's schema together: its fields and functions have records of their own.
+/// Completes a collection's schema with its fields and functions, which have records of their own.
 pub fn assemble(
     mut collection: Collection,
     mut fields: Vec<FieldSchema>,
@@ -187,8 +188,8 @@ pub fn assemble(
     Ok(collection)
 }
 
-/// The fields of a schema as texts that can be compared and shown: name, type, dimension, whether it
-/// is the key; sorted, without system fields and the dynamic field.
+/// The fields of a schema as texts to compare and show: name, type, dimension, and whether it is
+/// the key. Sorted, without system fields and the dynamic field.
 pub fn field_texts(schema: &CollectionSchema) -> Vec<String> {
     let type_name = |kind: i32| {
         DataType::try_from(kind)
@@ -210,7 +211,7 @@ pub fn field_texts(schema: &CollectionSchema) -> Vec<String> {
     texts
 }
 
-/// Reads a partition's record; `None` if it has been removed.
+/// Decodes a partition's record; `None` if it has been removed.
 pub fn decode_partition(bytes: &[u8]) -> Result<Option<Partition>, DecodeError> {
     let Some(info) = record::<PartitionInfo>("a partition's record", bytes)? else {
         return Ok(None);
@@ -224,7 +225,7 @@ pub fn decode_partition(bytes: &[u8]) -> Result<Option<Partition>, DecodeError> 
     }))
 }
 
-/// Reads a database's record; `None` if it has been removed.
+/// Decodes a database's record; `None` if it has been removed.
 pub fn decode_database(bytes: &[u8]) -> Result<Option<Database>, DecodeError> {
     let info = record::<DatabaseInfo>("a database's record", bytes)?;
     Ok(info.map(|info| Database {
@@ -235,7 +236,7 @@ pub fn decode_database(bytes: &[u8]) -> Result<Option<Database>, DecodeError> {
 }
 
 /// A database's creation time is in nanoseconds in 2.3.5, unlike all others. No hybrid timestamp
-/// reaches that range before the year 2100. Source: seen in etcd.
+/// reaches that range before the year 2100. Source: records in etcd.
 fn database_time(created: u64) -> Timestamp {
     const NANOSECONDS_FROM: u64 = 1_000_000_000_000_000_000;
     if created >= NANOSECONDS_FROM {

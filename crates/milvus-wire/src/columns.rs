@@ -12,7 +12,7 @@ use crate::proto::schema::{DataType, FieldData, ScalarField, VectorField};
 use crate::timestamp::Timestamp;
 use prost::Message;
 
-/// The name of the field that holds what rows have beyond the schema.
+/// The name of the field with what rows have beyond the schema.
 const DYNAMIC_FIELD: &str = "$meta";
 
 /// Field ids below it are Milvus's own. Source: `common.StartOfUserFieldID`.
@@ -27,7 +27,7 @@ const SPARSE_PAIR: usize = 8;
 /// One value of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
-    /// The field is nullable, and this row has nothing in it.
+    /// The row has no value in this nullable field.
     Null,
     /// A truth value.
     Bool(bool),
@@ -39,9 +39,9 @@ pub enum Value<'a> {
     Double(f64),
     /// Text.
     Text(&'a str),
-    /// JSON as the source has it; not yet checked.
+    /// JSON as the source has it; not checked yet.
     Json(&'a [u8]),
-    /// Bytes of a meaning that only Milvus knows, such as a geometry.
+    /// Bytes that only Milvus can interpret, such as a geometry.
     Bytes(&'a [u8]),
     /// An array of scalars.
     Array(&'a ScalarField),
@@ -72,16 +72,16 @@ pub struct Column {
     /// The field's id.
     pub field_id: i64,
     field: Field,
-    /// Entries of `field` that a row of a dense vector takes.
+    /// How many entries of `field` belong to one row of a dense vector.
     width: usize,
-    /// Where the value of a row is; `None` for a null. Empty: at the row's own place.
+    /// The index of each row's value, `None` for a null; empty if the index is the row's number.
     places: Vec<Option<usize>>,
 }
 
 /// The rows of an insert.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// Without Milvus's own fields.
+    /// The columns, without Milvus's own fields.
     pub columns: Vec<Column>,
     /// A timestamp for each row.
     pub stamps: Vec<Timestamp>,
@@ -97,7 +97,7 @@ impl Rows {
             return Err(DecodeError::RowCount { field: 0, values: rows, rows: insert.rows });
         }
         if request.fields_data.is_empty() {
-            // Row-based inserts, before 2.0: their layout is in the schema of that time.
+            // Row-based inserts, from before 2.0: only the schema of that time describes them.
             return Err(DecodeError::Missing { message: "an insert", what: "columns" });
         }
         let users = request.fields_data.into_iter().filter(|c| c.field_id >= FIRST_USER_FIELD);
@@ -128,7 +128,7 @@ impl Column {
         }
         let there = if valid.is_empty() { rows } else { valid.iter().filter(|v| **v).count() };
         let (values, width) = extent(&field, rows, there)?;
-        // What is null may have a placeholder, or none.
+        // A null may have a placeholder or not.
         let places = match valid.is_empty() {
             true if values == rows => Vec::new(),
             false if values == rows => places(valid, |row, _| row),
@@ -165,7 +165,7 @@ fn places(valid: &[bool], place: impl Fn(usize, usize) -> usize) -> Vec<Option<u
     valid.iter().enumerate().map(of).collect()
 }
 
-/// How many values a column has, and the width of each if they lie in one array.
+/// How many values a column has, and how many entries of the array each one takes.
 fn extent(field: &Field, rows: usize, there: usize) -> Result<(usize, usize), DecodeError> {
     let missing = DecodeError::Missing { message: "a column", what: "values" };
     let unreadable = |kind: DataType| DecodeError::OutOfRange {
@@ -175,7 +175,7 @@ fn extent(field: &Field, rows: usize, there: usize) -> Result<(usize, usize), De
     match field {
         Field::Scalars(scalars) => match &scalars.data {
             Some(data) => length(data).map(|n| (n, 1)).ok_or_else(|| unreadable(DataType::Mol)),
-            // An empty oneof is how protobuf may write a column of nulls without placeholders.
+            // Protobuf may write a column of nulls without placeholders as an empty oneof.
             None if there == 0 => Ok((0, 1)),
             None => Err(missing),
         },
@@ -214,7 +214,7 @@ fn extent(field: &Field, rows: usize, there: usize) -> Result<(usize, usize), De
     }
 }
 
-/// The scalars in an array; `None` for a type that Milvus 2.3 to 2.5 does not have.
+/// How many scalars an array has; `None` for a type that Milvus 2.3 to 2.5 does not have.
 pub fn length(data: &Scalars) -> Option<usize> {
     Some(match data {
         Scalars::BoolData(values) => values.data.len(),

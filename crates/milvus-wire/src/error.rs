@@ -1,7 +1,7 @@
-//! What can be wrong with bytes that ought to be a Milvus message or record.
-//! Never holds the bytes themselves: an error ends up in logs, and rows must not.
+//! The errors of decoding a message or record of Milvus. Never contains the bytes themselves:
+//! errors end up in logs, and rows must not.
 
-/// Why bytes could not be read; names the part that is wrong.
+/// Why bytes could not be decoded; names the part that is wrong.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -41,7 +41,7 @@ pub enum DecodeError {
         /// Its size.
         bytes: usize,
     },
-    /// A part that must be there is not.
+    /// A part that is required is missing.
     #[error("{message} has no {what}")]
     Missing {
         /// The message that was read.
@@ -66,7 +66,7 @@ pub enum DecodeError {
     /// The shards of a collection are not in the order of their index.
     #[error("invariant I4: place {place} of the collection's shards holds {vchannel:?}")]
     ShardOrder {
-        /// The place in `virtual_channel_names`.
+        /// The index in `virtual_channel_names`.
         place: usize,
         /// The channel that was found there.
         vchannel: String,
@@ -76,10 +76,10 @@ pub enum DecodeError {
     PhysicalChannel {
         /// The virtual channel.
         vchannel: String,
-        /// The physical channel at the same place; empty if there is none.
+        /// The physical channel of the same index; empty if there is none.
         pchannel: String,
     },
-    /// The primary keys of an insert are not one for each row.
+    /// An insert has not one primary key for each row.
     #[error("{keys} primary keys for {rows} rows")]
     KeyCount {
         /// How many keys were found.
@@ -97,7 +97,7 @@ pub enum DecodeError {
         /// How many rows the message has.
         rows: u64,
     },
-    /// A part that is protobuf, but not the one that it ought to be.
+    /// A part is protobuf, but not of the expected message.
     #[error("{message} can't be decoded")]
     Protobuf {
         /// The message that was read.

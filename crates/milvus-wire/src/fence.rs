@@ -67,16 +67,16 @@ pub fn delete_of(
         partition_name: partition_name.unwrap_or_default(),
         collection_id: patch.collection_id.0,
         partition_id: patch.partition_id.unwrap_or(NO_PARTITION).0,
-        // As many as there are keys in memory, not as many as a number in the input says.
+        // The count of the keys in memory, not a count that the input claims.
         timestamps: std::iter::repeat_n(stamp.0, rows as usize).collect(),
         num_rows: rows as i64,
-        // And not the old `int64_primary_keys`: Milvus looks at them only if there are no others.
+        // The old `int64_primary_keys` stay empty: Milvus reads them only if there are no others.
         primary_keys: Some(keys),
         ..Default::default()
     })
 }
 
-/// The `scalars` of a `FieldData` if it is the one of `field_id`.
+/// The `scalars` of a `FieldData`; `None` if it is not of the field `field_id`.
 fn scalars_of(column: &[u8], field_id: i64) -> Result<Option<&[u8]>, DecodeError> {
     let mut id = 0;
     let mut scalars = None;

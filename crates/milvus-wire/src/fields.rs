@@ -7,7 +7,7 @@ use prost::Message;
 use prost::encoding::decode_varint;
 use std::ops::Range;
 
-/// Milvus's headers are some dozens of bytes, a few hundred with a trace in their properties.
+/// Milvus's headers have some dozens of bytes, or a few hundred with a trace in their properties.
 const HEADER_BYTES_MAX: usize = 1 << 20;
 
 /// The content of a field.
@@ -23,7 +23,7 @@ pub(crate) enum Value<'a> {
     Fixed32,
 }
 
-/// One field as it lies in the message.
+/// One field of a message.
 #[derive(Clone, Debug)]
 pub(crate) struct Field<'a> {
     /// Its number.
@@ -61,9 +61,9 @@ impl<'a> Field<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| DecodeError::NotUtf8 { field: self.number })
     }
 
-    /// Hands over the numbers of a repeated field, each with how often it follows itself: the rows
-    /// of a message mostly have one timestamp, and thousands of them are compared sooner than
-    /// decoded. Protobuf lets the numbers be packed or one by one.
+    /// Calls `each` with the numbers of a repeated field, and with how often in a row each one
+    /// occurs: the rows of a message mostly have one timestamp, and comparing thousands of them is
+    /// faster than decoding them. The numbers may be packed or not.
     pub(crate) fn runs(&self, mut each: impl FnMut(u64, usize)) -> Result<(), DecodeError> {
         match self.value {
             Value::Varint(value) => each(value, 1),
@@ -108,7 +108,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// The fields of a message, in the order of its bytes. After an error there is nothing more.
+/// The fields of a message, in the order of its bytes. It ends after an error.
 #[derive(Clone, Debug)]
 pub(crate) struct Fields<'a> {
     message: &'static str,

@@ -1,5 +1,5 @@
-//! Ids and names of Milvus, one type each so that two of them can't be exchanged.
-//! Never looks anything up.
+//! Ids and names of Milvus, each a type of its own, so that they can't be mixed up. Never looks
+//! anything up.
 
 use std::fmt;
 
@@ -36,10 +36,10 @@ id!(
     PartitionId
 );
 
-/// The database that an empty name means.
+/// The database that an empty name stands for.
 pub const DEFAULT_DATABASE: &str = "default";
 
-/// The name by which a request calls a collection.
+/// The name of a collection in requests.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CollectionName {
     /// The database's name.
@@ -62,8 +62,8 @@ impl fmt::Display for CollectionName {
 }
 
 /// The physical channel of a virtual one (`by-dev-rootcoord-dml_3_4498v0` is on
-/// `by-dev-rootcoord-dml_3`), and the shard index behind its last `v`. `None` if `vchannel` has
-/// not that form.
+/// `by-dev-rootcoord-dml_3`), and the shard index behind its last `v`. `None` if `vchannel` does
+/// not have this form.
 pub fn split_vchannel(vchannel: &str) -> Option<(&str, CollectionId, usize)> {
     let (pchannel, shard) = vchannel.rsplit_once('_')?;
     let (collection, index) = shard.split_once('v')?;

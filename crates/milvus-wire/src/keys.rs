@@ -1,24 +1,24 @@
-//! The keys under which Milvus's coordinators keep their records in etcd (2.3 to 2.5): the root
-//! coordinator's, and of the data and query coordinators' those that say how a collection is served.
-//! Never talks to etcd.
+//! The keys of Milvus's coordinators in etcd (2.3 to 2.5): all of the root coordinator's, and those
+//! of the data and query coordinators that say how a collection is served. Never talks to etcd.
 
 use crate::ids::{CollectionId, DatabaseId, PartitionId};
 
-/// The keys of one cluster. A prefix ends in a slash, so that no other id begins with it.
+/// The keys of one cluster. Each prefix ends in a slash, so that it does not match a longer id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     root: String,
 }
 
 impl Keys {
-    /// From the cluster's `etcd.rootPath` and `etcd.metaSubPath`.
+    /// The keys below a cluster's `etcd.rootPath` and `etcd.metaSubPath`.
     pub fn new(root_path: &str, meta_sub_path: &str) -> Self {
         let parts = [root_path.trim_end_matches('/'), meta_sub_path.trim_matches('/')];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         Self { root: parts.join("/") }
     }
 
-    /// The prefix of all that the root coordinator keeps: nothing is there of a cluster that has never run.
+    /// The prefix of all records of the root coordinator. There are none if the cluster has never
+    /// run.
     pub fn root_coordinator(&self) -> String {
         self.under("")
     }
@@ -53,19 +53,19 @@ impl Keys {
         format!("{}{collection}/", self.under("fields/"))
     }
 
-    /// The prefix of a collection's functions; nothing lies there before 2.5.
+    /// The prefix of a collection's functions; empty before 2.5.
     pub fn functions(&self, collection: CollectionId) -> String {
         format!("{}{collection}/", self.under("functions/"))
     }
 
-    /// The prefix of all aliases, of every database. Source: `BuildAliasKeyWithDB`. The layouts of before
-    /// 2.2.9 are not read, as their collections are not.
+    /// The prefix of all aliases, of every database. Source: `BuildAliasKeyWithDB`. The layouts
+    /// from before 2.2.9 are not read, as the collections of that time are not.
     pub fn aliases(&self) -> String {
         self.under("database/aliases/")
     }
 
-    /// The prefix of users, roles and grants. Source: `rootcoord.CommonCredentialPrefix`, as of the four
-    /// below; `util.DefaultTenant` is empty.
+    /// The prefix of users, roles and grants. Source: `rootcoord.CommonCredentialPrefix`, as for
+    /// the four below; `util.DefaultTenant` is empty.
     pub fn credentials(&self) -> String {
         self.under("credential/")
     }
@@ -75,12 +75,12 @@ impl Keys {
         self.under("credential/roles/")
     }
 
-    /// The prefix of who has which role.
+    /// The prefix of the members of roles.
     pub fn members(&self) -> String {
         self.under("credential/user-role-mapping/")
     }
 
-    /// The prefix of what there is a grant on, by role.
+    /// The prefix of the objects of grants, by role.
     pub fn grantees(&self) -> String {
         self.under("credential/grantee-privileges/")
     }
@@ -120,11 +120,6 @@ impl Keys {
     /// The prefix of the load records of a collection's partitions.
     pub fn partition_loads(&self, collection: CollectionId) -> String {
         format!("{}{collection}/", self.all_partition_loads())
-    }
-
-    /// The database of a database's key.
-    pub fn parse_database_key(&self, key: &str) -> Option<DatabaseId> {
-        key.strip_prefix(&self.databases())?.parse().ok().map(DatabaseId)
     }
 
     /// The database and the collection of a collection's key.
@@ -185,8 +180,6 @@ mod tests {
             keys.parse_partition_key(&partition),
             Some((CollectionId(449), PartitionId(450)))
         );
-        let database = format!("{}7", keys.databases());
-        assert_eq!(keys.parse_database_key(&database), Some(DatabaseId(7)));
         let alias = "by-dev/meta/root-coord/database/aliases/1/x";
         assert_eq!(keys.parse_alias_key(alias), Some((DatabaseId(1), "x")));
         assert_eq!(keys.parse_alias_key(&key), None);
@@ -219,7 +212,6 @@ mod tests {
             assert_eq!(keys.parse_collection_key(key), None, "{key}");
         }
         assert_eq!(keys.parse_collection_key(&format!("{}1", keys.collections())), None);
-        assert_eq!(keys.parse_database_key(&keys.databases()), None);
         assert_eq!(Keys::new("", "").databases(), "root-coord/database/db-info/");
     }
 }

@@ -1,9 +1,9 @@
-//! Where the DDL messages of a physical channel keep their names and ids.
-//! Source: Milvus `msg.proto`. Never holds a value.
+//! The field numbers of names and ids in the DDL messages of a physical channel. Source: Milvus
+//! `msg.proto`. Never reads a message.
 
 use crate::proto::common::MsgType;
 
-/// Where a DDL message keeps its scalars: field numbers, zero for what it does not have.
+/// The field numbers of a DDL message's scalars; zero for a scalar that it does not have.
 pub(crate) struct DdlLayout {
     pub(crate) message: &'static str,
     pub(crate) database: u32,
@@ -14,7 +14,7 @@ pub(crate) struct DdlLayout {
 }
 
 impl DdlLayout {
-    /// The layout of a message type, if it is a DDL of a physical channel.
+    /// The layout of a message type; `None` if it is not a DDL of a physical channel.
     pub(crate) fn of(msg_type: i32) -> Option<&'static Self> {
         match MsgType::try_from(msg_type).ok()? {
             MsgType::CreateCollection => Some(&CREATE_COLLECTION),
@@ -25,7 +25,7 @@ impl DdlLayout {
     }
 }
 
-/// Its `partitionName` and `partitionID` are those of the default partition, and left alone.
+/// Its `partitionName` and `partitionID` are those of the default partition, and stay as they are.
 pub(crate) const CREATE_COLLECTION: DdlLayout = DdlLayout {
     message: "a CreateCollection",
     database: 2,

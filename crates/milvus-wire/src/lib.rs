@@ -1,15 +1,14 @@
 //! Milvus's formats on the wire, in etcd and in the queue; never opens a connection.
 //!
 //! In reading order: [`timestamp`], [`ids`] and [`position`] are the vocabulary; [`message`] and
-//! [`op`] (with [`access`]) read what the queue holds; [`splice`] gives a message its new names
-//! without touching its rows; [`columns`] reads the rows for whoever needs them; [`fence`] makes
+//! [`op`] (with [`rbac`]) decode messages of the queue; [`splice`] gives a message its new names
+//! without touching its rows; [`columns`] decodes rows for sinks that need them; [`fence`] makes
 //! deletes of an insert's keys; [`replicate`] is the call that carries messages to a target;
-//! [`keys`], [`catalog`], [`serving`] and [`roles`] read etcd's keys and records. All that
-//! can be wrong with any of them is a [`DecodeError`].
+//! [`keys`], [`catalog`], [`serving`] and [`roles`] are the keys and records in etcd. Every
+//! decoding error is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
-pub mod access;
 pub mod catalog;
 pub mod columns;
 mod error;
@@ -21,6 +20,7 @@ mod layout;
 pub mod message;
 pub mod op;
 pub mod position;
+pub mod rbac;
 mod records;
 pub mod replicate;
 pub mod roles;
@@ -30,3 +30,7 @@ pub mod timestamp;
 
 pub use error::DecodeError;
 pub use milvus::proto;
+
+// Until `replication` calls it `rbac` as well.
+#[doc(hidden)]
+pub use rbac as access;

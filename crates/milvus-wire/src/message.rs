@@ -1,5 +1,5 @@
 //! Reads the messages of a physical channel: the header and the few scalars that routing needs.
-//! Never looks into a row: vectors stay the bytes they were.
+//! Never looks into a row: vectors stay undecoded bytes.
 
 pub use crate::error::DecodeError;
 use crate::fields::{self, Fields};
@@ -16,7 +16,7 @@ pub struct RowMessage {
     pub kind: RowKind,
     /// `base.msgID`: unique on the source; the target removes duplicates by it.
     pub msg_id: i64,
-    /// The timestamp of its rows (the highest, should they differ).
+    /// The timestamp of its rows; the highest if they differ.
     pub timestamp: Timestamp,
     /// The shard it was written to (`shardName`).
     pub vchannel: String,
@@ -69,16 +69,16 @@ pub struct DdlMessage {
 /// One message of a physical channel.
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// No later message on this channel has a timestamp at or below it (save for the late ones of
-    /// a failing source).
+    /// No later message on this channel has a timestamp at or below it, except for late messages of
+    /// a failing source.
     Tick(Timestamp),
     /// Rows.
     Row(RowMessage),
-    /// A collection begins to exist, perhaps: the catalog knows (invariant I6).
+    /// A collection may have begun to exist: the catalog decides (invariant I6).
     CreateCollection(DdlMessage),
     /// A collection ends.
     DropCollection(DdlMessage),
-    /// A partition begins; not on the log of 2.3 to 2.5, the catalog knows.
+    /// A partition begins. Milvus 2.3 to 2.5 does not log it; the catalog shows it.
     CreatePartition(DdlMessage),
     /// A partition ends.
     DropPartition(DdlMessage),

@@ -1,11 +1,11 @@
-//! Reads the requests of the op channel (`<prefix>-replicate-msg`): databases, indexes, load,
-//! flush, access. Never carries them out.
+//! Decodes the requests of the op channel (`<prefix>-replicate-msg`): on databases, indexes, load,
+//! flush, users and roles. Never carries them out.
 
-use crate::access::AccessRequest;
 use crate::error::DecodeError;
 use crate::fields;
 use crate::proto::common::MsgType;
 use crate::proto::milvus as pb;
+use crate::rbac::RbacRequest;
 use crate::timestamp::Timestamp;
 use prost::Message;
 
@@ -35,7 +35,7 @@ pub enum OpRequest {
     /// `Flush`.
     Flush(pb::FlushRequest),
     /// A request on users, roles or grants.
-    Access(AccessRequest),
+    Access(RbacRequest),
 }
 
 /// An entry of the op channel.
@@ -43,15 +43,15 @@ pub enum OpRequest {
 pub struct OpMessage {
     /// The begin timestamp of the request on the source.
     pub timestamp: Timestamp,
-    /// What was asked, or the number of a type that is not replicated.
+    /// The request, or the number of a message type that is not replicated.
     pub request: Result<OpRequest, i32>,
 }
 
-/// Reads one record of the op channel's topic.
+/// Decodes one record of the op channel's topic.
 pub fn decode(raw: &[u8]) -> Result<OpMessage, DecodeError> {
     let header = fields::header(raw)?;
     let kind = MsgType::try_from(header.msg_type);
-    if let Some(access) = kind.ok().and_then(|kind| AccessRequest::decode(kind, raw)) {
+    if let Some(access) = kind.ok().and_then(|kind| RbacRequest::decode(kind, raw)) {
         let request = Ok(OpRequest::Access(access?));
         return Ok(OpMessage { timestamp: Timestamp(header.timestamp), request });
     }
@@ -120,8 +120,8 @@ impl OpRequest {
         }
     }
 
-    /// The collections it concerns: none for a request on a database or on access, any number for a
-    /// flush.
+    /// The collections it concerns: none for a request on databases, users or roles, any number for
+    /// a flush.
     pub fn collections(&self) -> Vec<&str> {
         match self {
             Self::CreateDatabase(_)
@@ -139,8 +139,8 @@ impl OpRequest {
         }
     }
 
-    /// Puts it into another database, its collections renamed by `f`. A request on access has names of
-    /// its own ([`AccessRequest::rename`]).
+    /// Moves it to another database, its collections renamed by `f`. A request on users or roles is
+    /// renamed by [`RbacRequest::rename`].
     pub fn rename(&mut self, database: &str, f: impl Fn(&str) -> String) {
         let (old, names): (&mut String, &mut [String]) = match self {
             Self::CreateDatabase(request) => (&mut request.db_name, &mut []),

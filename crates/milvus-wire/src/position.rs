@@ -1,5 +1,5 @@
-//! Where a message lies in a queue, and the text form that the HTTP API shows.
-//! Never interprets the id: only the queue's own connector knows its order.
+//! The position of a message in a queue, and its text form in the HTTP API. Never interprets the
+//! id: only the queue's own connector knows its order.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

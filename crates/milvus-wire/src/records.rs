@@ -1,7 +1,7 @@
-//! Milvus's internal etcd records, the few fields of them that are needed. They are not in the
+//! Milvus's internal records in etcd, with the few fields that are needed. They are not in the
 //! public `.proto` files. Source: Milvus 2.3 `etcd_meta.proto`, `index_coord.proto`,
-//! `query_coord.proto`; later versions only add fields.
-//! Never used outside `catalog` and `serving`: nothing here is checked.
+//! `query_coord.proto`; later versions only add fields. Never used outside of `catalog` and
+//! `serving`: nothing here is checked.
 
 use crate::proto::common::{KeyDataPair, KeyValuePair};
 use crate::proto::schema::CollectionSchema;
@@ -60,7 +60,7 @@ pub(crate) struct PartitionInfo {
 pub(crate) struct FieldIndex {
     #[prost(message, optional, tag = "1")]
     pub(crate) index_info: Option<IndexInfo>,
-    /// Dropped; the record itself goes when its files are gone.
+    /// Whether it is dropped. The record is removed once its files are.
     #[prost(bool, tag = "2")]
     pub(crate) deleted: bool,
 }
@@ -76,10 +76,10 @@ pub(crate) struct IndexInfo {
     pub(crate) index_name: String,
     #[prost(int64, tag = "4")]
     pub(crate) index_id: i64,
-    /// What the proxy made of the user's.
+    /// The parameters after the proxy has completed them.
     #[prost(message, repeated, tag = "6")]
     pub(crate) index_params: Vec<KeyValuePair>,
-    /// What the user gave.
+    /// The parameters as the user gave them.
     #[prost(message, repeated, tag = "12")]
     pub(crate) user_index_params: Vec<KeyValuePair>,
 }

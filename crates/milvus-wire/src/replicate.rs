@@ -1,5 +1,5 @@
-//! The ReplicateMessage call: what a target pchannel's log is extended by.
-//! Never sends it, and never copies its rows.
+//! The ReplicateMessage call, which appends messages to the log of a target's pchannel. Never sends
+//! it, and never copies its rows.
 
 use crate::proto::common::{MsgBase, MsgType, ReplicateInfo};
 use crate::proto::milvus::ReplicateMessageRequest;
@@ -13,11 +13,11 @@ use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, k
 /// `ReplicateMessageRequest.Msgs`.
 const MSGS: u32 = 5;
 
-/// A piece costs a frame of the transport: a smaller one is cheaper copied.
+/// Each piece costs a frame of the transport: a smaller piece is cheaper to copy.
 const COPIED_BELOW: usize = 16 << 10;
 
-/// The source of what no node of a Milvus cluster has made; message ids are per source cluster,
-/// and the Go tool signs its ticks the same way.
+/// The source id of messages that no node of a Milvus cluster has made. Message ids are unique per
+/// source, and the Go tool marks its ticks the same way.
 pub(crate) const NO_NODE: i64 = -1;
 
 /// A tick: tells the target's channel that no later message on it has a timestamp at or below
@@ -46,25 +46,18 @@ pub struct ReplicateCall {
 }
 
 impl ReplicateCall {
-    /// What the call weighs against the limits of the target and its broker; the same as
-    /// [`encoded_len`](Self::encoded_len).
-    pub fn bytes(&self) -> usize {
-        self.encoded_len()
-    }
-
     /// How many bytes its [`pieces`](Self::pieces) have together.
     pub fn encoded_len(&self) -> usize {
         let messages: usize = self.messages.iter().map(|m| message_len(m.len())).sum();
         self.head().encoded_len() + messages + self.positions().encoded_len()
     }
 
-    /// A `milvuspb.ReplicateMessageRequest` in pieces, in order. Rows are the pieces that came from
-    /// the queue and not copied; what is small is put together.
+    /// A `milvuspb.ReplicateMessageRequest` in pieces, in order. The pieces with rows are those
+    /// that came from the queue, not copies; small pieces are joined.
     pub fn pieces(&self) -> Vec<Bytes> {
         let mut pieces = Vec::with_capacity(2 * self.messages.len() + 1);
         let mut small = BytesMut::new();
-        // A vector under construction grows on its own: writing can't fail, unlike
-        // `Message::encode`.
+        // The buffer grows as needed, so writing can't fail, unlike with `Message::encode`.
         self.head().encode_raw(&mut small);
         for message in &self.messages {
             encode_key(MSGS, WireType::LengthDelimited, &mut small);

@@ -1,28 +1,28 @@
-//! Reads roles, what each may do and who has it, as Milvus's root coordinator keeps them in etcd (2.3
-//! to 2.5): nearly all of it in the keys, of which the part behind the prefix is read here.
-//! Never reads the users' own records, which hold a hash of their password.
+//! Decodes roles, their grants and their members, from the records of Milvus's root coordinator in
+//! etcd (2.3 to 2.5). Nearly all of it is in the keys; the part behind the prefix is decoded here.
+//! Never reads the users' own records, which contain a hash of their password.
 
-use crate::access::{ANY, ON_A_COLLECTION, rename};
 use crate::error::DecodeError;
 use crate::ids::DEFAULT_DATABASE;
+use crate::rbac::{ANY, ON_A_COLLECTION, rename};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Before the name of each privilege in etcd; requests leave it out. Source: `util.PrivilegeWord`.
+/// The prefix of each privilege's name in etcd; requests omit it. Source: `util.PrivilegeWord`.
 const PRIVILEGE: &str = "Privilege";
 
-/// Before the name of a group of privileges in a grant, as that is kept since 2.4. No privilege
-/// begins so. Source: `util.PrivilegeGroupWord`.
+/// The prefix of a privilege group's name in the record of a grant, since 2.4. No privilege begins
+/// with it. Source: `util.PrivilegeGroupWord`.
 const GROUP: &str = "Group";
 
 /// Roles by name.
 pub type Roles = BTreeMap<String, Role>;
 
-/// What a role may do and who has it.
+/// The grants and the members of a role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Role {
-    /// What it may do.
+    /// Its grants.
     pub grants: BTreeSet<Grant>,
-    /// The users that have it.
+    /// Its members: users.
     pub members: BTreeSet<String>,
 }
 
@@ -35,13 +35,13 @@ pub struct Grant {
     pub database: String,
     /// The collection or the user; `*` for all.
     pub object: String,
-    /// As requests name it (`Search`); `*` for all; of a group of privileges `Group` and its name.
+    /// Its name as in requests (`Search`); `*` for all; for a privilege group `Group` and its name.
     pub privilege: String,
 }
 
 impl Grant {
-    /// The same with the target's names, as [`AccessRequest::rename`](crate::access::AccessRequest::rename)
-    /// gives them to a request.
+    /// The same grant with the target's names, as
+    /// [`RbacRequest::rename`](crate::rbac::RbacRequest::rename) gives them to a request.
     #[must_use]
     pub fn renamed(mut self, f: impl Fn(&str, &str) -> (String, String)) -> Self {
         let is_on_a_collection = self.object_type == ON_A_COLLECTION;
@@ -49,18 +49,18 @@ impl Grant {
         self
     }
 
-    /// Whether it is of a group of privileges, which there are since 2.4.
+    /// Whether it grants a privilege group, which exist since 2.4.
     pub fn is_of_a_group(&self) -> bool {
         self.privilege.starts_with(GROUP)
     }
 
-    /// Whether a request that names a privilege or a group so is about this one.
+    /// Whether a request that names this privilege or group is about this grant.
     pub fn is_called(&self, name: &str) -> bool {
         self.privilege == name || self.privilege.strip_prefix(GROUP) == Some(name)
     }
 }
 
-/// On what a role has grants: the privileges are kept apart, under an id.
+/// The object of grants of a role. The privileges have records of their own, under an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grantee {
     /// The role.
@@ -71,19 +71,20 @@ pub struct Grantee {
     pub database: String,
     /// As in [`Grant`].
     pub object: String,
-    /// Where its privileges are.
+    /// The id of its privileges.
     pub id: String,
 }
 
-/// Reads whose a role is: the user and the role. Source: `rootcoord.Catalog.AlterUserRole`.
+/// Decodes a member: the user and the role. Source: `rootcoord.Catalog.AlterUserRole`.
 pub fn decode_member(key: &str) -> Result<(String, String), DecodeError> {
     const WHAT: &str = "the key of a user's role";
     let [user, role] = parts(WHAT, "user and role", key)?;
     Ok((user, role))
 }
 
-/// Reads on what a role has grants. Source: `rootcoord.Catalog.AlterGrant`, whose id is a hash, and
-/// `funcutil.SplitObjectName`: before there were databases an object was kept without one.
+/// Decodes the object of grants of a role. Source: `rootcoord.Catalog.AlterGrant`, whose id is a
+/// hash, and `funcutil.SplitObjectName`: before Milvus had databases, an object was stored without
+/// one.
 pub fn decode_grantee(key: &str, value: &[u8]) -> Result<Grantee, DecodeError> {
     const WHAT: &str = "a record of grants";
     let [role, object_type, object] = parts(WHAT, "role, type and object in its key", key)?;
@@ -99,8 +100,8 @@ pub fn decode_grantee(key: &str, value: &[u8]) -> Result<Grantee, DecodeError> {
     }
 }
 
-/// Reads a privilege and the id of its grantee. Source: `rootcoord.Catalog.AlterGrant`; the value is who
-/// granted it.
+/// Decodes a privilege and the id of its object. Source: `rootcoord.Catalog.AlterGrant`; the value
+/// is the user who granted it.
 pub fn decode_privilege(key: &str) -> Result<(String, String), DecodeError> {
     const WHAT: &str = "the key of a privilege";
     let [id, privilege] = parts(WHAT, "id and privilege", key)?;
@@ -113,8 +114,8 @@ pub fn decode_privilege(key: &str) -> Result<(String, String), DecodeError> {
     }
 }
 
-/// Puts roles together. What is of a role that is not there is left out, and so are privileges without a
-/// grantee: 2.3 leaves them behind (`rootcoord.Catalog.DeleteGrant`).
+/// Assembles roles from their records. Records of a role that does not exist are omitted, and so
+/// are privileges without an object: 2.3 leaves them behind (`rootcoord.Catalog.DeleteGrant`).
 pub fn assemble(
     names: impl IntoIterator<Item = String>,
     members: impl IntoIterator<Item = (String, String)>,

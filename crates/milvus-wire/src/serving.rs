@@ -1,6 +1,5 @@
-//! Reads how a collection is served, as Milvus's coordinators keep it in etcd (2.3 to 2.5): its indexes,
-//! what of it is loaded, and its aliases.
-//! Never talks to etcd: bytes in, values out.
+//! Decodes how a collection is served, from the records of Milvus's coordinators in etcd (2.3 to
+//! 2.5): its indexes, its load state and its aliases. Never talks to etcd: bytes in, values out.
 
 use crate::catalog::record;
 use crate::error::DecodeError;
@@ -12,50 +11,50 @@ use std::collections::BTreeSet;
 /// An index.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Index {
-    /// Its id: another one each time a name is used again.
+    /// Its id; a new one each time a name is used again.
     pub id: i64,
     /// Its name, never empty: the proxy gives it one.
     pub name: String,
-    /// The field it is of, by id.
+    /// The id of its field.
     pub field: i64,
-    /// What the user gave: `index_type`, `metric_type`, `params`, ….
+    /// The parameters that the user gave: `index_type`, `metric_type`, `params`, ….
     pub params: Vec<KeyValuePair>,
 }
 
-/// That a collection is loaded, and how. Loading counts as loaded: it is what was asked for.
+/// How a collection is loaded. One that is still loading counts as loaded: a user has requested it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
-    /// As a whole, so that partitions created later are loaded as well; not only some partitions.
-    /// Source: `SyncNewCreatedPartitionJob`.
+    /// Whether it is loaded as a whole, so that partitions created later are loaded too; otherwise
+    /// only some partitions are loaded. Source: `SyncNewCreatedPartitionJob`.
     pub whole: bool,
-    /// How often it is in memory.
+    /// How many replicas are in memory.
     pub replicas: i32,
 }
 
 /// How a collection is served.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Serving {
-    /// Without dropped ones.
+    /// The indexes, without dropped ones.
     pub indexes: Vec<Index>,
-    /// `None`: nothing of it is loaded.
+    /// How it is loaded; `None` if nothing is loaded.
     pub load: Option<Load>,
-    /// The loaded partitions. There may be fewer than the collection has although it was loaded as
-    /// a whole: some may have been released. Source: `ReleasePartitionJob`.
+    /// The loaded partitions. They may be fewer than the collection has even if it was loaded as a
+    /// whole: some may have been released. Source: `ReleasePartitionJob`.
     pub partitions: BTreeSet<PartitionId>,
 }
 
-/// Another name of a collection, of which there is one in a database.
+/// Another name of a collection, unique in its database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alias {
     /// The database, from the record's key.
     pub database: DatabaseId,
     /// The name.
     pub name: String,
-    /// The collection that has it now.
+    /// The collection that it belongs to now.
     pub collection: CollectionId,
 }
 
-/// Reads whose an alias is; `None` if it has been dropped.
+/// Decodes to which collection an alias belongs; `None` if the alias has been dropped.
 pub fn decode_alias(bytes: &[u8]) -> Result<Option<CollectionId>, DecodeError> {
     const WHAT: &str = "an alias's record";
     match record::<AliasInfo>(WHAT, bytes)? {
@@ -66,7 +65,7 @@ pub fn decode_alias(bytes: &[u8]) -> Result<Option<CollectionId>, DecodeError> {
     }
 }
 
-/// Reads an index's record; `None` if it has been dropped.
+/// Decodes an index's record; `None` if the index has been dropped.
 pub fn decode_index(bytes: &[u8]) -> Result<Option<Index>, DecodeError> {
     const WHAT: &str = "an index's record";
     let Some(index) = record::<FieldIndex>(WHAT, bytes)?.filter(|index| !index.deleted) else {
@@ -74,15 +73,16 @@ pub fn decode_index(bytes: &[u8]) -> Result<Option<Index>, DecodeError> {
     };
     let missing = DecodeError::Missing { message: WHAT, what: "index info" };
     let info = index.index_info.ok_or(missing)?;
-    // Of a scalar field the user may give nothing, and then Milvus chooses. Of a vector the user gives
-    // something, which only a record of before 2.2 lacks; what was made of it does as well.
+    // For a scalar field the user may give no parameters, and Milvus chooses. For a vector the user
+    // gives some; only records from before 2.2 lack them, and there the resulting parameters serve
+    // as well.
     let is_of_vector = info.index_params.iter().any(|pair| pair.key == "metric_type");
     let lacks = info.user_index_params.is_empty() && is_of_vector;
     let params = if lacks { info.index_params } else { info.user_index_params };
     Ok(Some(Index { id: info.index_id, name: info.index_name, field: info.field_id, params }))
 }
 
-/// Reads a collection's load record.
+/// Decodes a collection's load record.
 pub fn decode_load(id: CollectionId, bytes: &[u8]) -> Result<Option<Load>, DecodeError> {
     let Some(info) = record::<CollectionLoadInfo>("a collection's load record", bytes)? else {
         return Ok(None);
@@ -97,7 +97,7 @@ pub fn decode_load(id: CollectionId, bytes: &[u8]) -> Result<Option<Load>, Decod
     Ok(Some(Load { whole, replicas: info.replica_number }))
 }
 
-/// Reads a partition's load record.
+/// Decodes a partition's load record.
 pub fn decode_partition_load(
     id: CollectionId,
     bytes: &[u8],

@@ -1,5 +1,5 @@
-//! Gives a message of the queue its new names, ids and timestamp. The rows stay slices of the
-//! original: they are not copied here, let alone decoded.
+//! Gives a message of the queue its new names, ids and timestamp. Never copies or decodes the rows:
+//! they stay slices of the original.
 
 use crate::error::DecodeError;
 use crate::fields::{Field, Fields};
@@ -17,8 +17,8 @@ use std::ops::Range;
 /// The timestamps of the rows, in an insert and in a delete.
 const TIMESTAMPS: u32 = 10;
 
-/// A message of Milvus needs one or two slices. One whose fields are scattered so much that it
-/// would need more than this is not worth the bookkeeping: what is left of it is copied.
+/// A message of Milvus needs one or two slices. If the fields of a message are so scattered that it
+/// needs more, the rest of it is copied.
 const SLICES_MAX: usize = 16;
 
 /// What changes in a message on its way to the target.
@@ -56,25 +56,25 @@ impl Spliced {
         self.len() == 0
     }
 
-    /// The whole message in one piece: a copy, for tests and for what is put aside.
+    /// The whole message in one piece: a copy, for tests and for messages that are stored.
     pub fn to_bytes(&self) -> Bytes {
         self.parts.concat().into()
     }
 
-    /// A message of which nothing is an original's slice.
+    /// A message without slices of an original.
     pub(crate) fn whole(message: &impl Message) -> Self {
         Self { parts: vec![message.encode_to_vec().into()] }
     }
 }
 
-/// Gives an insert or a delete its new names, ids and timestamp. What `patch` does not name is
-/// kept, fields unknown to this version of Milvus's formats included.
+/// Gives an insert or a delete its new names, ids and timestamp. All else is kept, including fields
+/// that this version of Milvus's formats does not know.
 pub fn splice(message: &RowMessage, patch: &Patch<'_>) -> Result<Spliced, DecodeError> {
     let name = match message.kind {
         RowKind::Insert => "an insert",
         RowKind::Delete => "a delete",
     };
-    // Up to field 10 an insert and a delete have the same fields, save for 9, which is kept.
+    // Up to field 10 an insert and a delete have the same fields, except for 9, which is kept.
     let mut head = InsertRequest {
         shard_name: patch.vchannel.to_owned(),
         db_name: patch.database.to_owned(),
@@ -109,7 +109,7 @@ pub fn splice(message: &RowMessage, patch: &Patch<'_>) -> Result<Spliced, Decode
     Ok(tail.behind(head))
 }
 
-/// Writes the packed timestamps of so many rows: one number, encoded once.
+/// Writes the packed timestamps of rows: one number, encoded once and repeated.
 fn put_stamps(stamp: Timestamp, rows: usize, head: &mut Vec<u8>) {
     let mut number = Vec::with_capacity(10);
     encode_varint(stamp.0, &mut number);
@@ -121,8 +121,8 @@ fn put_stamps(stamp: Timestamp, rows: usize, head: &mut Vec<u8>) {
 /// Gives a DDL message its new names, ids and timestamp. The names of the channels that a
 /// CreateCollection lists are kept: a target's coordinator chooses its own.
 ///
-/// `message` is one that [`crate::message::decode`] has read, so that its bytes are known to be
-/// good. Of any other the result is empty, which no target accepts.
+/// `message` must come from [`crate::message::decode`], so that its bytes are known to be good. For
+/// any other message the result is empty, and no target accepts that.
 pub fn splice_ddl(message: &DdlMessage, patch: &Patch<'_>) -> Spliced {
     rewrite_ddl(message, patch).unwrap_or_default()
 }
@@ -175,7 +175,7 @@ struct Tail<'a> {
 
 impl<'a> Tail<'a> {
     fn of(raw: &'a Bytes) -> Self {
-        // The head's place is taken from the start: nothing is moved when it is known.
+        // A place for the head is kept free: nothing has to be moved once the head is known.
         Self { raw, open: 0..0, parts: vec![Bytes::new()], copied: BytesMut::new() }
     }
 

@@ -11,7 +11,7 @@ const LOGICAL_BITS: u32 = 18;
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// Before every message.
+    /// The timestamp before every message.
     pub const ZERO: Self = Self(0);
 
     /// The first timestamp of a millisecond.

@@ -70,10 +70,7 @@ fn source(queue: &QueueConfig, channels: usize) -> Result<Arc<dyn Source>> {
 fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
     KafkaOptions {
         brokers: kafka.brokers.clone(),
-        sasl_username: kafka.sasl_username.clone(),
-        sasl_password: kafka.sasl_password.clone(),
-        sasl_mechanisms: kafka.sasl_mechanisms.clone(),
-        security_protocol: kafka.security_protocol.clone(),
+        login: kafka.login.clone(),
         consumer: kafka.consumer.clone(),
         // The op channel is one more.
         channels: channels + 1,

@@ -1,5 +1,5 @@
-//! The connection to etcd: made when it is first needed, made anew when it is no longer accepted.
-//! Never shows what is read.
+//! The connection to etcd: made when first needed, and made anew when it is no longer accepted.
+//! Never shows the values that are read.
 
 use super::options::EtcdOptions;
 use etcd_client::{Client, ConnectOptions};
@@ -15,7 +15,7 @@ use tracing::debug;
 /// A healthy etcd answers in milliseconds, one that elects a leader in seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A login token ends with the member that gave it: then one new login is tried.
+/// A login token ends with the member that issued it: then one new login is tried.
 const ATTEMPTS: u32 = 2;
 
 /// The connection of one catalog or store.
@@ -37,7 +37,7 @@ impl Connection {
         })
     }
 
-    /// Asks, with a new login if the old one is no longer accepted.
+    /// Sends a request, with a new login if the old one is no longer accepted.
     pub(crate) async fn ask<T, F>(&self, tried: &str, ask: impl Fn(Client) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, etcd_client::Error>>,
@@ -53,7 +53,7 @@ impl Connection {
                 }
                 Ok(Err(error)) => return Err(self.error(tried, error)),
                 Err(_) => {
-                    let what = format!("can't {tried}: {} no answer in time", self.place());
+                    let what = format!("can't {tried}: {} did not answer in time", self.place());
                     return Err(Error::transient(what));
                 }
             }
@@ -71,7 +71,7 @@ impl Connection {
         Ok(current.insert(client).clone())
     }
 
-    /// The next request makes a new connection.
+    /// Discards the connection; the next request makes a new one.
     pub(super) async fn discard(&self) {
         *self.current.lock().await = None;
     }
@@ -87,8 +87,8 @@ impl Connection {
     }
 }
 
-/// What etcd or the way to it answered, in few words: of a status the code and the message, without
-/// the headers of the answer.
+/// The error of etcd or of the connection, in few words: of a status only the code and the message,
+/// without the headers of the answer.
 #[derive(Debug)]
 pub(super) struct Cause(pub(super) etcd_client::Error);
 
@@ -126,7 +126,7 @@ fn is_login_lost(error: &etcd_client::Error) -> bool {
     })
 }
 
-/// Who can mend it, and in which words.
+/// Whether an error goes away by itself, and its text.
 fn judge(error: &etcd_client::Error) -> (Kind, &'static str) {
     const LOGIN: &str = "refuses the login: check user name and password";
     match error {
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cause_is_told_without_the_headers_of_the_answer() {
+    fn a_cause_is_shown_without_the_headers_of_the_answer() {
         let mut status = tonic::Status::new(Code::Unavailable, "etcdserver: no leader");
         status.metadata_mut().insert("content-type", "application/grpc".parse().unwrap());
         let connection = Connection::new(EtcdOptions::default()).unwrap();

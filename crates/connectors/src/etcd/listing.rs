@@ -1,18 +1,19 @@
-//! Lists what lies below a prefix, page by page, as of one moment. Never asks for an unbounded
+//! Lists the records below a prefix, page by page, as of one moment. Never asks for an unbounded
 //! answer.
 
-use super::Connection;
+use super::connection::Connection;
+use crate::key_range;
 use etcd_client::{Client, GetOptions, KeyValue, KvClient};
 use replication::error::{Error, Result};
 
 /// Records of a page: a schema is some kilobytes at most, so a page stays far below a megabyte.
 const PAGE_RECORDS: i64 = 500;
 
-/// Records of one listing: a page more than Milvus's own limit of 65,536 collections with its
-/// limit of 64 fields.
+/// Records of one listing: one page more than Milvus allows, which is 65,536 collections of 64
+/// fields.
 const LISTING_RECORDS_MAX: usize = 65_536 * 64 + PAGE_RECORDS as usize;
 
-/// An answer may be larger than the client's default of four megabytes.
+/// The largest answer; the client's default of four megabytes may not be enough.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// The part of the client that reads and writes keys, with room for large answers.
@@ -20,8 +21,8 @@ pub(crate) fn reader(client: &Client) -> KvClient {
     client.kv_client().max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
-/// All records of a prefix, sorted by key, and the revision they are of: the one given, or the
-/// newest (then the read is linearizable).
+/// All records of a prefix, sorted by key, and their revision: the given one, or the newest (then
+/// the read is linearizable).
 pub(crate) async fn list(
     connection: &Connection,
     prefix: &str,
@@ -30,7 +31,7 @@ pub(crate) async fn list(
     let mut records: Vec<KeyValue> = Vec::new();
     let mut revision = revision;
     loop {
-        // The first key behind the last one read; at the beginning the prefix itself.
+        // The first key after the last one read; for the first page the prefix itself.
         let from = records.last().map_or(prefix.as_bytes().to_vec(), |last| {
             let mut key = last.key().to_vec();
             key.push(0);
@@ -52,7 +53,7 @@ pub(crate) async fn list(
 /// Whether there was nothing below a prefix at a revision.
 pub(super) async fn is_empty(connection: &Connection, prefix: &str, revision: i64) -> Result<bool> {
     let options = GetOptions::new()
-        .with_range(behind(prefix))
+        .with_range(key_range::behind(prefix.as_bytes()))
         .with_limit(1)
         .with_keys_only()
         .with_revision(revision);
@@ -70,7 +71,8 @@ async fn page(
     from: Vec<u8>,
     revision: Option<i64>,
 ) -> Result<(Vec<KeyValue>, bool, i64)> {
-    let mut options = GetOptions::new().with_range(behind(prefix)).with_limit(PAGE_RECORDS);
+    let mut options =
+        GetOptions::new().with_range(key_range::behind(prefix.as_bytes())).with_limit(PAGE_RECORDS);
     if let Some(revision) = revision {
         options = options.with_revision(revision);
     }
@@ -82,13 +84,4 @@ async fn page(
     let revision = answer.header().map_or(0, |header| header.revision());
     let more = answer.more();
     Ok((answer.take_kvs(), more, revision))
-}
-
-/// The first key behind all that begin with `prefix`, which ends in a slash.
-pub(super) fn behind(prefix: &str) -> Vec<u8> {
-    let mut key = prefix.as_bytes().to_vec();
-    if let Some(last) = key.last_mut() {
-        *last += 1;
-    }
-    key
 }

@@ -5,13 +5,13 @@ use etcd_client::ConnectOptions;
 use replication::error::Result;
 use std::time::Duration;
 
-/// As the Go tool has it.
+/// The Go tool's default.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// etcd allows a ping every five seconds.
 const PING_EVERY: Duration = Duration::from_secs(10);
 
-/// Then a connection without an answer is dead.
+/// How long a ping may go unanswered.
 const PONG_WITHIN: Duration = Duration::from_secs(10);
 
 /// How to reach the etcd of a source Milvus or of a store, and where the records are.
@@ -27,7 +27,7 @@ pub struct EtcdOptions {
     pub username: String,
     /// Its password.
     pub password: Secret,
-    /// How TLS is spoken; none: only where an endpoint says `https`, and as by default.
+    /// The files for TLS; `None`: TLS without files, if an endpoint begins with `https`.
     pub tls: Option<TlsFiles>,
 }
 
@@ -45,13 +45,13 @@ impl Default for EtcdOptions {
 }
 
 impl EtcdOptions {
-    /// For the client; reads the certificates.
+    /// The options of the client; reads the certificates.
     pub(super) fn connect_options(&self) -> Result<ConnectOptions> {
         let mut options = ConnectOptions::new()
             .with_connect_timeout(CONNECT_WITHIN)
             .with_keep_alive(PING_EVERY, PONG_WITHIN)
             .with_keep_alive_while_idle(true)
-            // A member that is cut off from the others says so instead of standing still.
+            // A member that is cut off from the others returns an error instead of stalling.
             .with_require_leader(true);
         if !self.username.is_empty() {
             options = options.with_user(&self.username, self.password.expose());

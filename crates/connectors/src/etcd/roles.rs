@@ -1,17 +1,17 @@
-//! Reads roles, what each may do and who has it. Never reads the users' records, which lie beside them and
-//! hold a hash of their password.
+//! Reads roles, their grants and their members. Never reads the users' records beside them, which
+//! contain a hash of their password.
 
-use super::Shared;
+use super::cluster::Cluster;
 use super::listing::list;
-use super::read::{text, unreadable};
+use super::record::{text, unreadable};
 use etcd_client::KeyValue;
 use milvus_wire::DecodeError;
 use milvus_wire::roles::{Roles, assemble, decode_grantee, decode_member, decode_privilege};
 use replication::error::Result;
 
 /// All roles, as of one moment.
-pub(super) async fn roles(shared: &Shared) -> Result<Roles> {
-    let (keys, connection) = (&shared.keys, &shared.connection);
+pub(super) async fn roles(cluster: &Cluster) -> Result<Roles> {
+    let (keys, connection) = (&cluster.keys, &cluster.connection);
     let (names, revision) = list(connection, &keys.roles(), None).await?;
     let below = async |prefix: &str| list(connection, prefix, Some(revision)).await;
     let (members, _) = below(&keys.members()).await?;
@@ -25,7 +25,7 @@ pub(super) async fn roles(shared: &Shared) -> Result<Roles> {
     ))
 }
 
-/// Reads records by what is behind the prefix of their keys.
+/// Decodes records by the part of the key behind the prefix.
 fn read<T>(
     prefix: &str,
     records: &[KeyValue],

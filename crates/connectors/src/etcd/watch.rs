@@ -1,19 +1,19 @@
-//! Tells of changes, for ever: a watch that is lost, compacted or cancelled is made anew. Never
-//! tells what has changed in a record: the events say what to read again.
+//! Reports changes for ever: a watch that is lost, compacted or cancelled is made anew. Never says
+//! what has changed in a record: the events say what to read again.
 //!
-//! A new watch begins at the newest revision, and only then `Resync` is sent: whoever lists after
-//! that misses nothing, and what came before is in the list.
+//! A new watch begins at the newest revision, and only then is `Resync` sent. A listing after that
+//! misses nothing: earlier changes are in the listing.
 
-use super::Shared;
+use super::cluster::Cluster;
 use super::connection::Cause;
 use super::listing::ANSWER_BYTES_MAX;
-use super::read::text;
+use super::record::text;
 use etcd_client::{Client, KeyValue, WatchOptions, WatchResponse, WatchStream, Watcher};
 use milvus_wire::serving::decode_alias;
 use rand::Rng as _;
 use replication::ports::CatalogEvent;
 use std::convert::Infallible;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
@@ -24,22 +24,22 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// A watch that lived that long was a success: the next pause is a short one.
+/// After a watch that lasted this long the next pause is short again.
 const LIVED: Duration = Duration::from_secs(30);
 
-/// So long without any event, and the server is asked whether the watch is still alive.
+/// After this time without an event the server is asked whether the watch is alive.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// Then an answer must come.
+/// How long the answer to that may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Watches until its task is aborted.
-pub(super) async fn forever(shared: Arc<Shared>) {
+pub(super) async fn forever(cluster: Arc<Cluster>) {
     let mut pause = PAUSE_MIN;
     let mut failures: u64 = 0;
     loop {
         let begun = Instant::now();
-        let reason = match watch(&shared, &mut failures).await {
+        let reason = match watch(&cluster, &mut failures).await {
             Ok(never) => match never {},
             Err(reason) => reason,
         };
@@ -52,22 +52,22 @@ pub(super) async fn forever(shared: Arc<Shared>) {
         } else {
             debug!(reason, failures, "the source's metadata still can't be watched");
         }
-        shared.connection.discard().await;
+        cluster.connection.discard().await;
         let jitter = rand::rng().random_range(0.5..1.0);
         sleep(pause.mul_f64(jitter)).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-/// One watch, from its beginning to its end and the reason for that.
-async fn watch(shared: &Shared, failures: &mut u64) -> Result<Infallible, String> {
-    let (mut watcher, mut stream) = begin(shared).await?;
+/// Runs one watch; returns why it ended.
+async fn watch(cluster: &Cluster, failures: &mut u64) -> Result<Infallible, String> {
+    let (mut watcher, mut stream) = begin(cluster).await?;
     if *failures > 0 {
         info!("watching the source's metadata again");
     }
     *failures = 0;
-    // Nobody may be listening yet.
-    let _ = shared.events.send(CatalogEvent::Resync);
+    // There may be no receiver yet.
+    let _ = cluster.events.send(CatalogEvent::Resync);
     loop {
         let answer = match timeout(QUIET, stream.message()).await {
             Ok(answer) => answer,
@@ -77,13 +77,13 @@ async fn watch(shared: &Shared, failures: &mut u64) -> Result<Infallible, String
                 asked.map_err(|_| "no answer in time".to_owned())?
             }
         };
-        announce(shared, &alive(answer)?);
+        announce(cluster, &alive(answer)?);
     }
 }
 
-/// All watches, on one stream, confirmed by the server.
-async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
-    let keys = &shared.keys;
+/// Begins all watches, on one stream; returns once the server has confirmed them.
+async fn begin(cluster: &Cluster) -> Result<(Watcher, WatchStream), String> {
+    let keys = &cluster.keys;
     let ask = |client: Client| {
         let more = [
             keys.all_partitions(),
@@ -95,7 +95,7 @@ async fn begin(shared: &Shared) -> Result<(Watcher, WatchStream), String> {
         ];
         begin_on(client, keys.collections(), more)
     };
-    let asked = shared.connection.ask("watch the source's metadata", ask).await;
+    let asked = cluster.connection.ask("watch the source's metadata", ask).await;
     let (watcher, stream, confirmed) = asked.map_err(|error| format!("{error:?}"))?;
     alive(Ok(confirmed))?;
     Ok((watcher, stream))
@@ -106,7 +106,7 @@ async fn begin_on(
     first: String,
     more: [String; 6],
 ) -> Result<(Watcher, WatchStream, Option<WatchResponse>), etcd_client::Error> {
-    // Only what an alias's record was before tells from whom it was taken.
+    // Only the previous record of an alias says from which collection it was taken.
     let options = || Some(WatchOptions::new().with_prefix().with_prev_key().with_progress_notify());
     let mut watch = client.watch_client().max_decoding_message_size(ANSWER_BYTES_MAX);
     let (mut watcher, mut stream) = watch.watch(first, options()).await?;
@@ -116,7 +116,7 @@ async fn begin_on(
     }
     loop {
         let answer = stream.message().await?;
-        // Those that are confirmed may have events already: the resync covers them.
+        // Confirmed watches may have events already: the resync covers them.
         let Some(confirmed) = &answer else { return Ok((watcher, stream, answer)) };
         unconfirmed -= usize::from(confirmed.created());
         if confirmed.canceled() || unconfirmed == 0 {
@@ -143,36 +143,36 @@ fn short(error: etcd_client::Error) -> String {
     Cause(error).to_string()
 }
 
-fn announce(shared: &Shared, answer: &WatchResponse) {
+fn announce(cluster: &Cluster, answer: &WatchResponse) {
     for event in answer.events() {
         let Some(record) = event.kv() else { continue };
         let key = text(record.key());
-        let concerned = if let Some((database, id)) = shared.keys.parse_collection_key(&key) {
-            let mut homes = shared.homes.lock().unwrap_or_else(PoisonError::into_inner);
-            homes.insert(id, database);
+        let concerned = if let Some((database, id)) = cluster.keys.parse_collection_key(&key) {
+            cluster.remember_home(id, database);
             vec![CatalogEvent::Collection(id)]
-        } else if let Some((id, _)) = shared.keys.parse_partition_key(&key) {
+        } else if let Some((id, _)) = cluster.keys.parse_partition_key(&key) {
             vec![CatalogEvent::Partition(id)]
-        } else if let Some(id) = shared.keys.parse_serving_key(&key) {
+        } else if let Some(id) = cluster.keys.parse_serving_key(&key) {
             vec![CatalogEvent::Serving(id)]
-        } else if shared.keys.parse_alias_key(&key).is_some() {
+        } else if cluster.keys.parse_alias_key(&key).is_some() {
             of_alias(event.prev_kv(), record)
-        } else if key.starts_with(&shared.keys.credentials()) {
+        } else if key.starts_with(&cluster.keys.credentials()) {
             vec![CatalogEvent::Access]
         } else {
             continue;
         };
         for event in concerned {
-            let _ = shared.events.send(event);
+            let _ = cluster.events.send(event);
         }
     }
 }
 
-/// Who had an alias, and who has it now.
+/// The collection that had an alias, and the one that has it now.
 fn of_alias(before: Option<&KeyValue>, now: &KeyValue) -> Vec<CatalogEvent> {
     let has = |record: &KeyValue| decode_alias(record.value()).ok().flatten();
     let (before, now) = (before.and_then(has), has(now));
-    // In this order: a look at who has it now moves it, and then there is nothing left to take away.
+    // The new one comes first: looking at it moves the alias, and then nothing is left to take away
+    // from the old one.
     let concerned: Vec<_> = now.into_iter().chain(before).map(CatalogEvent::Serving).collect();
     if concerned.is_empty() { vec![CatalogEvent::Resync] } else { concerned }
 }

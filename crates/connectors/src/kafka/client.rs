@@ -3,12 +3,12 @@
 //!
 //! One client for all channels is one broker connection and three threads instead of seventeen
 //! times that. Closing a channel and opening it elsewhere in the same client is safe: messages of
-//! the earlier assignment carry an older version and are discarded by librdkafka, which the test
-//! `a_channel_can_be_closed_and_reopened_elsewhere_at_once` shows against a real broker.
+//! the earlier assignment have an older version, so librdkafka discards them. The test
+//! `a_channel_can_be_closed_and_reopened_elsewhere_at_once` shows that with a real broker.
 
-use super::PARTITION;
+use super::offset::PARTITION;
 use super::options::KafkaOptions;
-use crate::kafka_login::refused_options;
+use crate::kafka_fault::refused_options;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -24,10 +24,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
-/// How long the thread of events waits at a time; how late it notices that its client is gone.
+/// How long the thread of events waits at a time, and so how late it notices that its client is
+/// gone.
 const EVENTS_WAIT: Duration = Duration::from_secs(1);
 
-/// How long a channel's broker is looked for before that is left to librdkafka.
+/// How long the broker of a channel is looked for; after that librdkafka looks by itself.
 const FOUND_WITHIN: Duration = Duration::from_secs(1);
 
 /// One client and the channels that are open in it.
@@ -37,7 +38,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Makes it and its thread of events; connects in the background.
+    /// Makes the client and its thread of events; connects in the background.
     pub(super) fn new(options: &KafkaOptions) -> Result<Arc<Self>> {
         let consumer: BaseConsumer<Context> = options
             .reading()
@@ -67,7 +68,7 @@ impl Client {
     }
 }
 
-/// A channel of a client that nobody else opens there meanwhile.
+/// A reserved channel of a client: no other reader can open it there.
 pub(super) struct Reserved {
     client: Arc<Client>,
     channel: String,
@@ -77,7 +78,8 @@ impl Reserved {
     /// Starts to read the channel.
     pub(super) fn assign(&self, from: i64) -> Result<PartitionQueue<Context>> {
         let (consumer, channel) = (&self.client.consumer, &self.channel);
-        // Split before assigning, or the first messages would go to the client's common queue.
+        // The queue is split off first: otherwise the first messages would go to the client's
+        // common queue.
         let queue = consumer.split_partition_queue(channel, PARTITION).ok_or_else(|| {
             Error::permanent(format!("{channel:?} is not the name of a Kafka topic"))
         })?;
@@ -88,27 +90,27 @@ impl Reserved {
         Ok(queue)
     }
 
-    /// Finds the broker of the channel, which librdkafka does on its own only once in a second.
-    /// Blocks; a failure is repaired by that.
+    /// Finds the broker of the channel; by itself librdkafka looks for it only once a second.
+    /// Blocks. If it fails, librdkafka finds the broker later.
     pub(super) fn finder(&self) -> impl FnOnce() + Send + use<> {
         let (consumer, channel) = (self.client.consumer.clone(), self.channel.clone());
         move || {
             if let Err(error) = consumer.fetch_metadata(Some(&channel), FOUND_WITHIN) {
-                debug!(channel, %error, "a kafka topic is not found yet");
+                debug!(channel, %error, "a Kafka topic is not found yet");
             }
         }
     }
 
-    /// Stops reading the channel; what was prefetched is discarded.
+    /// Stops reading the channel and discards what was prefetched.
     pub(super) fn unassign(&self) {
         let (consumer, channel) = (&self.client.consumer, &self.channel);
         let list = one(channel, 0);
         if let Err(error) = list.and_then(|list| consumer.incremental_unassign(&list)) {
-            warn!(channel, %error, "can't stop reading a kafka topic");
+            warn!(channel, %error, "can't stop reading a Kafka topic");
         }
     }
 
-    /// What happened to the connection.
+    /// The state of the connection.
     pub(super) fn health(&self) -> &Health {
         self.client.health()
     }
@@ -126,17 +128,17 @@ fn one(channel: &str, offset: i64) -> rdkafka::error::KafkaResult<TopicPartition
     Ok(list)
 }
 
-/// Errors and logs arrive only while the common queue is polled. Ends with its client, which is
-/// then closed here and not in somebody's async task, for that can take a moment.
+/// Polls the client's common queue: errors and logs arrive only meanwhile. Ends with the client.
+/// Closing a client can take a moment, so that happens in this thread and not in an async task.
 fn serve_events(consumer: &Weak<BaseConsumer<Context>>) {
     while let Some(consumer) = consumer.upgrade() {
         if let Some(Err(error)) = consumer.poll(EVENTS_WAIT) {
-            debug!(%error, "kafka client event");
+            debug!(%error, "Kafka client event");
         }
     }
 }
 
-/// What is known about the connection.
+/// The state of the connection.
 pub(super) struct Health {
     down: AtomicBool,
     refused: AtomicBool,
@@ -144,25 +146,25 @@ pub(super) struct Health {
 }
 
 impl Health {
-    /// The broker serves us: all is well.
+    /// Notes that the broker serves us.
     pub(super) fn served(&self) {
         if self.down.load(Ordering::Relaxed) && self.down.swap(false, Ordering::Relaxed) {
-            info!("kafka answers again");
+            info!("Kafka answers again");
         }
         if self.refused.load(Ordering::Relaxed) && self.refused.swap(false, Ordering::Relaxed) {
             self.refusal.send_replace(None);
         }
     }
 
-    /// A text since the broker has refused the login or the TLS handshake; a broker that restarts
-    /// may do that for a moment.
+    /// Contains a text once the broker has refused the login or the TLS handshake. A broker that
+    /// restarts may do that for a moment.
     pub(super) fn refusal(&self) -> watch::Receiver<Option<String>> {
         self.refusal.subscribe()
     }
 
     fn lost(&self, reason: &str) {
         if !self.down.swap(true, Ordering::Relaxed) {
-            warn!(reason, "kafka does not answer, connecting again and again");
+            warn!(reason, "Kafka does not answer, connecting again and again");
         }
     }
 
@@ -182,7 +184,7 @@ impl Default for Health {
     }
 }
 
-/// Takes librdkafka's errors and logs.
+/// Receives librdkafka's errors and logs.
 #[derive(Default)]
 pub(super) struct Context {
     pub(super) health: Health,
@@ -190,22 +192,22 @@ pub(super) struct Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // A broker that is away is logged once, by `lost`, not for each attempt.
-        debug!(?level, facility, message, "kafka client log");
+        // An unreachable broker is logged once, by `lost`, and not at each attempt.
+        debug!(?level, facility, message, "Kafka client log");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL) => {
                 self.health.refused(reason);
-                debug!(reason, "kafka refused the connection");
+                debug!(reason, "Kafka refused the connection");
             }
             Some(
                 RDKafkaErrorCode::AllBrokersDown
                 | RDKafkaErrorCode::BrokerTransportFailure
                 | RDKafkaErrorCode::Resolve,
             ) => self.health.lost(reason),
-            _ => debug!(%error, reason, "kafka client error"),
+            _ => debug!(%error, reason, "Kafka client error"),
         }
     }
 }

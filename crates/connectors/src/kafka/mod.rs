@@ -1,21 +1,23 @@
 //! The message queue of a source Milvus on Apache Kafka. Never commits an offset, never creates a
 //! topic, and leaves nothing behind at the broker.
 //!
-//! One librdkafka client serves all channels of a [`Kafka`] (`client`), each channel with a queue
-//! of its own inside it (`reader`). Watermarks and the newest entries come from a second, lazily
-//! made client that holds no prefetched data (`probe`).
+//! One librdkafka client serves all channels of a [`Kafka`] (`client`); each channel has a queue of
+//! its own inside this client (`reader`). Watermarks and the newest entries come from a second
+//! client, made when it is needed first, which prefetches nothing (`probe`).
 
 mod client;
+mod offset;
 mod options;
 mod probe;
 mod reader;
 
 pub use options::KafkaOptions;
 
+use crate::kafka_fault::aborted;
 use async_trait::async_trait;
-use bytes::Bytes;
 use client::{Client, Reserved};
 use milvus_wire::position::MessageId;
+use offset::{id_of, offset_of, parse};
 use probe::Probe;
 use reader::Reader;
 use replication::error::{Error, Result};
@@ -24,10 +26,7 @@ use std::cmp::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::spawn_blocking;
 
-/// Milvus puts everything into the first partition.
-const PARTITION: i32 = 0;
-
-/// Readers of one channel at the same time, each of which needs a client of its own.
+/// The most readers of one channel at a time: each of them needs a client of its own.
 const CLIENTS_MAX: usize = 64;
 
 /// The queue of one source Milvus.
@@ -61,27 +60,27 @@ impl Source for Kafka {
             let reserved = reserve(&clients, &options, &channel)?;
             let found = reserved.finder();
             let reader = Reader::open(reserved, probe, channel, from)?;
-            // Without a broker this takes its time, and nobody needs to wait for it.
+            // Without a broker this takes long, and nothing has to wait for it.
             spawn_blocking(found);
             Ok(reader)
         });
-        let reader: Result<Reader> = reader.await.map_err(panicked)?;
+        let reader: Result<Reader> = reader.await.map_err(aborted)?;
         Ok(Box::new(reader?))
     }
 
     async fn end(&self, channel: &str) -> Result<MessageId> {
         let (probe, channel) = (self.probe.clone(), channel.to_owned());
-        let held = spawn_blocking(move || probe.held(&channel)).await.map_err(panicked)??;
-        Ok(id_of(held.map_or(0, |held| held.end)))
+        let stored = spawn_blocking(move || probe.stored(&channel)).await.map_err(aborted)??;
+        Ok(id_of(stored.map_or(0, |stored| stored.end)))
     }
 
     async fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
         let (probe, channel) = (self.probe.clone(), channel.to_owned());
-        spawn_blocking(move || probe.newest(&channel, count)).await.map_err(panicked)?
+        spawn_blocking(move || probe.newest(&channel, count)).await.map_err(aborted)?
     }
 
     fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering {
-        // Ids that are none sort first: they can't have been read from a queue.
+        // What is not an id of Kafka sorts first: it can't have been read from its queue.
         parse(a).cmp(&parse(b))
     }
 }
@@ -104,29 +103,6 @@ fn reserve(
     })
 }
 
-/// As Milvus stores it: eight bytes, little endian.
-fn parse(id: &MessageId) -> Option<i64> {
-    let bytes: [u8; 8] = id.0.as_ref().try_into().ok()?;
-    Some(i64::from_le_bytes(bytes)).filter(|offset| *offset >= 0)
-}
-
-fn offset_of(channel: &str, id: &MessageId) -> Result<i64> {
-    parse(id).ok_or_else(|| {
-        Error::permanent(format!(
-            "the position {id:?} of channel {channel} is not one of Kafka (8 bytes, little \
-             endian): give a position of this source's queue"
-        ))
-    })
-}
-
-fn id_of(offset: i64) -> MessageId {
-    MessageId(Bytes::copy_from_slice(&offset.to_le_bytes()))
-}
-
-fn panicked(error: tokio::task::JoinError) -> Error {
-    Error::transient("a call of the Kafka client was aborted").because(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,13 +114,5 @@ mod tests {
         assert_eq!(offset_of("c", &id_of(258)).unwrap(), 258);
         assert_eq!(kafka.compare(&id_of(255), &id_of(256)), Ordering::Less);
         assert_eq!(kafka.compare(&id_of(7), &id_of(7)), Ordering::Equal);
-    }
-
-    #[test]
-    fn a_position_of_another_queue_is_refused_with_its_channel() {
-        let pulsar = MessageId(Bytes::from_static(&[8, 1, 16, 2]));
-        let error = offset_of("by-dev-rootcoord-dml_0", &pulsar).unwrap_err();
-        assert!(error.what.contains("by-dev-rootcoord-dml_0"), "{error}");
-        assert!(offset_of("c", &id_of(-1)).is_err());
     }
 }

@@ -1,11 +1,10 @@
 //! Looks at the ends of channels: watermarks and the newest entries. Never disturbs a reader: it
-//! has a client of its own, made when it is needed first, that keeps nothing between two calls.
+//! has a client of its own, made at the first call, which keeps nothing between two calls.
 
-use super::PARTITION;
 use super::client::Context;
-use super::id_of;
+use super::offset::{PARTITION, id_of};
 use super::options::KafkaOptions;
-use crate::kafka_login::{refused, refused_options};
+use crate::kafka_fault::{refused_login, refused_options};
 use bytes::Bytes;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -16,29 +15,29 @@ use replication::ports::Record;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A broker that works answers in milliseconds.
+/// A healthy broker answers within milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long messages that should be there are waited for.
+/// How long existing messages are waited for.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
-/// Entries that one call looks at, at most.
+/// The most entries that one call reads.
 const NEWEST_MAX: usize = 1024;
 
-/// Events that are served at a time.
+/// The most events that are served at a time.
 const EVENTS_MAX: usize = 8;
 
-/// The reason of a failure is told a moment after the failure itself.
+/// librdkafka reports the reason of a failure a moment after the failure itself.
 const REASON_WITHIN: Duration = Duration::from_millis(100);
 
-/// What a topic holds: offsets `start` to `end`, without `end`.
+/// The offsets of a topic's messages: `start` to `end`, without `end`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
+pub(super) struct Stored {
     pub(super) start: i64,
     pub(super) end: i64,
 }
 
-/// Looks at one channel at a time.
+/// Looks at the ends of channels, one at a time.
 pub(super) struct Probe {
     config: ClientConfig,
     consumer: Mutex<Option<Arc<BaseConsumer<Context>>>>,
@@ -50,16 +49,16 @@ impl Probe {
         Self { config: options.probing(), consumer: Mutex::default(), reading: Mutex::default() }
     }
 
-    /// What a topic holds; `None` if it does not exist. Blocks.
-    pub(super) fn held(&self, channel: &str) -> Result<Option<Held>> {
+    /// The offsets of a topic's messages; `None` if the topic does not exist. Blocks.
+    pub(super) fn stored(&self, channel: &str) -> Result<Option<Stored>> {
         let consumer = self.consumer()?;
-        held(&consumer, channel)
+        stored(&consumer, channel)
     }
 
     /// The last entries below the end. Blocks.
     pub(super) fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
         let consumer = self.consumer()?;
-        let Some(Held { start, end }) = held(&consumer, channel)? else {
+        let Some(Stored { start, end }) = stored(&consumer, channel)? else {
             return Ok(vec![]);
         };
         let from = start.max(end - count.min(NEWEST_MAX) as i64);
@@ -75,7 +74,7 @@ impl Probe {
         assigned.map_err(|error| unanswered(&consumer, channel).because(error))?;
         let records = read(&consumer, channel, end);
         if let Err(error) = consumer.unassign() {
-            tracing::debug!(channel, %error, "can't stop looking at a kafka topic");
+            tracing::debug!(channel, %error, "can't stop looking at a Kafka topic");
         }
         records
     }
@@ -93,10 +92,10 @@ impl Probe {
     }
 }
 
-fn held(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Held>> {
-    // Events, among them a refused login, are served on the way.
+fn stored(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Stored>> {
+    // This also serves events, among them a refused login.
     serve_events(consumer, Duration::ZERO);
-    // Asking for the watermarks of a topic that does not exist takes the whole time given.
+    // Asking for the watermarks of a missing topic would take until the timeout.
     let metadata = consumer
         .fetch_metadata(Some(channel), ANSWER_WITHIN)
         .map_err(|error| unanswered(consumer, channel).because(error))?;
@@ -108,14 +107,13 @@ fn held(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Held>>
         return Ok(None);
     }
     match consumer.fetch_watermarks(channel, PARTITION, ANSWER_WITHIN) {
-        Ok((start, end)) => Ok(Some(Held { start, end })),
+        Ok((start, end)) => Ok(Some(Stored { start, end })),
         Err(error) if is_unknown(&error) => Ok(None),
         Err(error) => Err(unanswered(consumer, channel).because(error)),
     }
 }
 
-/// What comes up to `end`, or within the time; late entries of the channel looked at before are
-/// not mistaken for this one's.
+/// Reads up to `end`, within the time limit. Late entries of the previous channel are skipped.
 fn read(consumer: &BaseConsumer<Context>, channel: &str, end: i64) -> Result<Vec<Record>> {
     let deadline = Instant::now() + READ_WITHIN;
     let mut records = Vec::new();
@@ -136,7 +134,7 @@ fn read(consumer: &BaseConsumer<Context>, channel: &str, end: i64) -> Result<Vec
                 }
             }
             Some(Err(error)) if is_unknown(&error) => return Ok(records),
-            // Retention has moved on in between: the next call sees what is left.
+            // Retention has removed messages in between: the next call sees the rest.
             Some(Err(error))
                 if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) =>
             {
@@ -158,7 +156,7 @@ fn is_unknown(error: &KafkaError) -> bool {
     )
 }
 
-/// Errors are told one by one; a few come with each connection that fails.
+/// Serves events, which come one by one; each failed connection causes a few.
 fn serve_events(consumer: &BaseConsumer<Context>, wait: Duration) {
     for _ in 0..EVENTS_MAX {
         if consumer.poll(wait).is_none() {
@@ -167,12 +165,12 @@ fn serve_events(consumer: &BaseConsumer<Context>, wait: Duration) {
     }
 }
 
-/// Transient, unless the broker has told why it does not serve us.
+/// The error for a broker that does not answer: transient, unless it has refused us with a reason.
 fn unanswered(consumer: &BaseConsumer<Context>, channel: &str) -> Error {
     serve_events(consumer, REASON_WITHIN);
     let refusal = consumer.context().health.refusal();
     if let Some(reason) = &*refusal.borrow() {
-        return refused(reason);
+        return refused_login(reason);
     }
     Error::transient(format!("Kafka does not answer about the channel {channel}"))
 }

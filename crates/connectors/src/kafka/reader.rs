@@ -2,9 +2,9 @@
 //! copies a large message: its bytes stay in the client's memory until the last user drops them.
 
 use super::client::{Context, Reserved};
+use super::offset::id_of;
 use super::probe::Probe;
-use super::{id_of, panicked};
-use crate::kafka_login::refused;
+use crate::kafka_fault::{aborted, refused_login};
 use async_trait::async_trait;
 use bytes::Bytes;
 use rdkafka::Message as _;
@@ -22,34 +22,34 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tracing::debug;
 
-/// librdkafka tells when a queue is no longer empty. Should that ever be missed, this is how late
-/// the message is.
+/// librdkafka notifies us when a queue is no longer empty. If a notification is ever missed, a
+/// message is this late.
 const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 
-/// How long a refused login is hoped to be a passing state of the broker.
+/// How long a refused login may be a passing state of the broker.
 const REFUSED_FOR: Duration = Duration::from_secs(8);
 
-/// A smaller message is copied: ticks would keep the batches alive in which they came.
+/// A smaller message is copied: a tick would keep its whole batch in memory.
 const COPIED_BELOW: usize = 4 << 10;
 
-/// A channel's queue inside the client. It lives as long as a message that was read from it.
+/// A channel's queue inside the client. It lives as long as any message that was read from it.
 struct Queue {
     queue: PartitionQueue<Context>,
-    /// Dropped behind the queue, which takes the wake-ups of the channel with it: the next reader of
-    /// the channel in this client would lose its own.
+    /// Dropped after the queue. Dropping the queue also removes the notifications of the channel,
+    /// so the next reader of the channel in this client must not exist yet.
     reserved: Reserved,
 }
 
 self_cell!(
-    /// A message in the client's memory, and what keeps it there.
-    struct Held {
+    /// A message in the client's memory, and the queue that keeps it there.
+    struct SharedMessage {
         owner: Arc<Queue>,
         #[not_covariant]
         dependent: BorrowedMessage,
     }
 );
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for SharedMessage {
     fn as_ref(&self) -> &[u8] {
         self.with_dependent(|_, message| message.payload().unwrap_or_default())
     }
@@ -63,9 +63,9 @@ pub(super) struct Reader {
     filled: Arc<Notify>,
     refusal: watch::Receiver<Option<String>>,
     refused_since: Option<Instant>,
-    /// The offset that is read next at the earliest.
+    /// The lowest offset to be read next.
     next: i64,
-    /// The queue does not hold `next`.
+    /// Whether the topic no longer has `next`.
     out_of_range: bool,
 }
 
@@ -81,7 +81,7 @@ impl Reader {
         let filled = Arc::new(Notify::new());
         let notify = filled.clone();
         queue.set_nonempty_callback(move || notify.notify_one());
-        // What came before the callback was set is not announced.
+        // Messages from before the callback was set are not announced.
         filled.notify_one();
         let refusal = reserved.health().refusal();
         Ok(Self {
@@ -96,27 +96,28 @@ impl Reader {
         })
     }
 
-    /// Tells what was asked for and what there is.
+    /// The error for an offset that the topic does not have: says what was asked for and what there
+    /// is.
     async fn loss(&self) -> Error {
         let (probe, channel) = (self.probe.clone(), self.channel.clone());
-        let held = spawn_blocking(move || probe.held(&channel)).await;
-        let held = match held.map_err(panicked).and_then(|held| held) {
-            Ok(held) => held,
+        let stored = spawn_blocking(move || probe.stored(&channel)).await;
+        let stored = match stored.map_err(aborted).and_then(|stored| stored) {
+            Ok(stored) => stored,
             Err(error) => return error,
         };
         let (channel, next) = (&self.channel, self.next);
-        match held {
-            Some(held) if (held.start..=held.end).contains(&next) => {
-                // The broker was not done starting: ask it again.
+        match stored {
+            Some(stored) if (stored.start..=stored.end).contains(&next) => {
+                // The broker had not finished starting: it is asked again.
                 Error::transient(format!("Kafka did not find offset {next} of {channel}"))
             }
-            Some(held) => Error::permanent(format!(
-                "channel {channel} was to be read from offset {next}, but Kafka holds {} to {}: \
-                 {}. Nothing was skipped; start from a position that is held, after making the \
-                 target equal to the source there",
-                held.start,
-                held.end,
-                lost(next, held.start),
+            Some(stored) => Error::permanent(format!(
+                "channel {channel} was to be read from offset {next}, but Kafka has {} to {}: {}. \
+                 Nothing was skipped; start from a position that is still stored, after making \
+                 the target equal to the source there",
+                stored.start,
+                stored.end,
+                lost(next, stored.start),
             )),
             None => Error::permanent(format!(
                 "channel {channel} was to be read from offset {next}, but its Kafka topic is gone"
@@ -124,7 +125,7 @@ impl Reader {
         }
     }
 
-    /// Becomes an error once a refusal has lasted, and a second connection is not served either.
+    /// Returns an error once a refusal has lasted and a second connection is refused as well.
     async fn refused(&mut self) -> Option<Error> {
         let reason = self.refusal.borrow_and_update().clone();
         let Some(reason) = reason else {
@@ -136,13 +137,13 @@ impl Reader {
             return None;
         }
         let (probe, channel) = (self.probe.clone(), self.channel.clone());
-        match spawn_blocking(move || probe.held(&channel)).await {
+        match spawn_blocking(move || probe.stored(&channel)).await {
             Ok(Ok(_)) => {
                 self.queue.reserved.health().served();
                 self.refused_since = None;
                 None
             }
-            _ => Some(refused(&reason)),
+            _ => Some(refused_login(&reason)),
         }
     }
 }
@@ -180,7 +181,7 @@ impl ChannelReader for Reader {
 
     fn try_next(&mut self) -> Result<Option<Record>> {
         loop {
-            let polled = Held::try_new(self.queue.clone(), |queue| {
+            let polled = SharedMessage::try_new(self.queue.clone(), |queue| {
                 queue.queue.poll(Duration::ZERO).ok_or(None)?.map_err(Some)
             });
             match polled {
@@ -199,16 +200,17 @@ impl ChannelReader for Reader {
                     let what = format!("the Kafka client has failed on channel {}", self.channel);
                     return Err(Error::transient(what).because(code));
                 }
-                // A topic that is not there yet, a broker that is away: librdkafka tries again.
+                // The topic does not exist yet, or the broker is unreachable: librdkafka tries
+                // again.
                 Err(Some(error)) => {
-                    debug!(channel = self.channel, %error, "kafka topic not readable");
+                    debug!(channel = self.channel, %error, "Kafka topic not readable");
                 }
             }
         }
     }
 }
 
-fn bytes_of(message: Held) -> Bytes {
+fn bytes_of(message: SharedMessage) -> Bytes {
     let payload = message.as_ref();
     if payload.len() < COPIED_BELOW {
         return Bytes::copy_from_slice(payload);

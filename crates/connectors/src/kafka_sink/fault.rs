@@ -5,7 +5,7 @@ use rdkafka::types::RDKafkaErrorCode as Code;
 use replication::error::Error;
 use std::error::Error as StdError;
 
-/// An error of the client as one of ours: permanent if somebody has to do something first.
+/// An error of the client as one of ours: permanent if an operator has to do something first.
 pub(super) fn fault(
     what: &str,
     code: Option<Code>,
@@ -18,7 +18,12 @@ pub(super) fn fault(
     error.because(cause)
 }
 
-/// The broker's or the client's number of an error, wherever the client keeps it.
+/// The error for a step of a transaction that failed.
+pub(super) fn transaction_failed(what: &str, error: KafkaError) -> Error {
+    fault(&format!("Kafka did not {what}"), code(&error), error)
+}
+
+/// The error code, wherever the client keeps it.
 pub(super) fn code(error: &KafkaError) -> Option<Code> {
     match error {
         KafkaError::AdminOp(code) => Some(*code),
@@ -26,7 +31,7 @@ pub(super) fn code(error: &KafkaError) -> Option<Code> {
     }
 }
 
-/// What to do about an error that does not heal by itself.
+/// What to do about an error that does not go away by itself.
 fn remedy(code: Code) -> Option<&'static str> {
     Some(match code {
         Code::MessageSizeTooLarge | Code::InvalidMessageSize => {
@@ -57,11 +62,11 @@ fn remedy(code: Code) -> Option<&'static str> {
         }
         Code::InvalidTopic => "the topic's name is not allowed; change the option topic",
         Code::InvalidPartitions | Code::InvalidReplicationFactor => {
-            "the topic can't be created so; change the options partitions and replication, or create \
-             it"
+            "the topic can't be created like this; change the options partitions and replication, \
+             or create it"
         }
         Code::PolicyViolation | Code::InvalidConfig => {
-            "the broker's policy forbids to create the topic so; create it"
+            "the broker's policy does not allow to create the topic like this; create it"
         }
         Code::InvalidTransactionTimeout => {
             "the broker allows no transaction that long; raise transaction.max.timeout.ms to 300000"

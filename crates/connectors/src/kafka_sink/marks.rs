@@ -4,7 +4,8 @@
 use replication::ports::MARKS;
 use std::collections::VecDeque;
 
-/// More than the contract asks for. A mark takes 17 bytes of the 4096 that the broker allows.
+/// How many marks are kept: more than the port requires. A mark takes 17 bytes of the 4096 that the
+/// broker allows.
 const KEPT: usize = 4 * MARKS;
 
 /// The last marks, oldest first.
@@ -19,7 +20,7 @@ impl Marks {
         self.hashes.contains(&hash(mark.as_bytes()))
     }
 
-    /// The same with one more, without the oldest if they are too many.
+    /// The same marks with one more, without the oldest if there are too many.
     pub(super) fn with(&self, mark: &str) -> Self {
         let mut more = self.clone();
         more.hashes.push_back(hash(mark.as_bytes()));
@@ -29,13 +30,13 @@ impl Marks {
         more
     }
 
-    /// As stored.
+    /// The marks as they are stored.
     pub(super) fn text(&self) -> String {
         let hashes: Vec<_> = self.hashes.iter().map(|hash| format!("{hash:016x}")).collect();
         hashes.join(" ")
     }
 
-    /// Reads what was stored; what is no mark is nobody's.
+    /// Reads stored marks; anything else in the text is ignored.
     pub(super) fn of(text: &str) -> Self {
         let hashes = text.split(' ').filter_map(|hash| u64::from_str_radix(hash, 16).ok());
         Self { hashes: hashes.collect() }

@@ -1,23 +1,27 @@
-//! A log of changes in the topics of a Kafka, for readers that are no Milvus. Never reads a topic of
-//! its own to know what it wrote: its marks are offsets of a group that nobody reads with.
+//! Writes changes to the topics of a Kafka, for consumers other than Milvus. Never reads its own
+//! topics to find out what it wrote: it stores its marks with the offset of a consumer group that
+//! reads nothing.
 //!
-//! A [`KafkaSink`] has one producer at a time (`producer`), made by `open` with `session`. The two
-//! formats (`replicate`, `change_event`) turn changes into records and know no producer.
+//! A [`KafkaSink`] has one `session` at a time, with one producer; `open` replaces it. The two
+//! formats (`go_format`, `event_format`) turn changes into records and know nothing of producers.
 
+mod allowed_settings;
 mod event_format;
 mod fault;
 mod go_format;
+mod invalid;
 mod marks;
 mod options;
 mod progress;
 mod record;
+mod request_json;
 #[cfg(test)]
 mod sample_changes;
 mod session;
-mod settings;
 mod topic_template;
 
-pub use options::{Format, InvalidOption, KafkaSinkOptions, Vectors};
+pub use invalid::InvalidOption;
+pub use options::{Format, KafkaSinkOptions, Vectors};
 
 use async_trait::async_trait;
 use marks::Marks;
@@ -26,8 +30,7 @@ use replication::ports::{Change, Sink};
 use session::Session;
 use std::sync::{Mutex, PoisonError};
 
-/// The topics of one task. To drop it takes up to a second: then its producer is gone, and what it had
-/// not sent.
+/// The topics of one task. Dropping it takes up to a second and discards unsent records.
 pub struct KafkaSink {
     options: KafkaSinkOptions,
     session: tokio::sync::Mutex<Option<Session>>,

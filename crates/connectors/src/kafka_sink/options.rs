@@ -1,40 +1,43 @@
-//! What a Kafka sink is told, and what is wrong with it. Never shows a secret, never connects.
+//! The options of a Kafka sink and their checks, and the settings of its clients. Never shows a
+//! secret, and never connects.
 
-use super::settings;
+use super::allowed_settings;
+use super::invalid::InvalidOption;
 use super::topic_template::Template;
-use crate::Secret;
-use crate::kafka_login::{Login, refused_options};
+use crate::KafkaLogin;
+use crate::kafka_fault::refused_options;
 use rdkafka::ClientConfig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-/// A delivery is given up after this, unless options say later: a broker that restarts needs less.
+/// A delivery is given up after this time, unless the options say later: a broker restarts in less.
 const DELIVERY_MS: u64 = 240_000;
 
-/// Options can't give up sooner.
+/// The shortest time for a delivery that the options can give.
 const DELIVERY_MS_MIN: u64 = 120_000;
 
-/// How long the broker keeps a transaction of a client that is gone, above `DELIVERY_MS`.
+/// How long the broker keeps the transaction of a lost client; more than `DELIVERY_MS`.
 const TRANSACTION_MS: u64 = 300_000;
 
-/// Of what a record's value is made.
+/// The form of a record's value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// The Go tool's: Milvus's own messages in JSON, one record for a channel's window.
+    /// The Go tool's format: Milvus's own messages in JSON, one record for a pack of messages of a
+    /// channel.
     #[default]
     Replicate,
-    /// One record for each row, with an envelope that readers of Debezium know.
+    /// One record for each row, with Debezium's envelope.
     ChangeEvent,
 }
 
-/// How vectors of floats and of signed bytes are shown in a [`Format::ChangeEvent`].
+/// How vectors of floats and of signed bytes are written in [`Format::ChangeEvent`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Vectors {
     /// As arrays of numbers.
     #[default]
     Array,
-    /// As base64 of their bytes, little endian: a third of the size.
+    /// As base64 of their bytes, little endian; a third of the size.
     Base64,
 }
 
@@ -45,39 +48,33 @@ pub struct KafkaSinkOptions {
     pub task: String,
     /// `host:port`, separated by commas.
     pub brokers: String,
-    /// Empty: no SASL.
-    pub sasl_username: String,
-    /// Its password.
-    pub sasl_password: Secret,
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`; empty: `PLAIN` if there is a user name.
-    pub sasl_mechanisms: String,
-    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`; empty: with SASL if there is a user name.
-    pub security_protocol: String,
-    /// Further settings of librdkafka, such as `compression.type`: those of TLS, of the network and
-    /// of speed.
+    /// How we log in to the brokers.
+    pub login: KafkaLogin,
+    /// Further settings of librdkafka for TLS, the network and throughput, such as
+    /// `compression.type`.
     pub producer: BTreeMap<String, String>,
     /// The topic of the records: a template with `{task}` and, for [`Format::ChangeEvent`],
-    /// `{database}` and `{collection}`. What Kafka does not allow in a name becomes `_`.
+    /// `{database}` and `{collection}`. Characters that Kafka does not allow in a name become `_`.
     pub topic: String,
     /// The topic of schema changes and progress of [`Format::ChangeEvent`], and of an exact sink's
     /// marks: a template with `{task}`.
     pub events_topic: String,
     /// The form of the records.
     pub format: Format,
-    /// Whether each append is a transaction. If not: at least once.
+    /// Whether each append is a transaction (exactly once); otherwise at least once.
     pub exact: bool,
-    /// How vectors are shown.
+    /// How vectors are written.
     pub vectors: Vectors,
     /// Whether a delete is followed by a record with its key and no value, for compacted topics.
     pub tombstones: bool,
-    /// Progress is told no more often.
+    /// The shortest time between two records of progress.
     pub progress_every: Duration,
-    /// Partitions of topics that are created; `None`: as the broker does by default.
+    /// Partitions of new topics; `None`: the broker's default.
     pub partitions: Option<u16>,
-    /// Replicas of topics that are created; `None`: as the broker does by default.
+    /// Replicas of new topics; `None`: the broker's default.
     pub replication: Option<u16>,
-    /// Bytes of a [`Format::Replicate`] value beyond which it takes no further message. The broker's
-    /// limit is `message.max.bytes`, about 1 MB by default.
+    /// The size in bytes from which a [`Format::Replicate`] value takes no further message. The
+    /// broker's limit is `message.max.bytes`, by default about 1 MB.
     pub record_bytes: usize,
 }
 
@@ -86,10 +83,7 @@ impl fmt::Debug for KafkaSinkOptions {
         f.debug_struct("KafkaSinkOptions")
             .field("task", &self.task)
             .field("brokers", &self.brokers)
-            .field("sasl_username", &self.sasl_username)
-            .field("sasl_password", &self.sasl_password)
-            .field("sasl_mechanisms", &self.sasl_mechanisms)
-            .field("security_protocol", &self.security_protocol)
+            .field("login", &self.login)
             // The values may be secrets (`ssl.key.password`).
             .field("producer", &self.producer.keys())
             .field("topic", &self.topic)
@@ -106,30 +100,8 @@ impl fmt::Debug for KafkaSinkOptions {
     }
 }
 
-/// An option that can't be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}; {remedy}")]
-pub struct InvalidOption {
-    /// The field of [`KafkaSinkOptions`].
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
-    /// What to do about it.
-    pub remedy: String,
-}
-
-impl InvalidOption {
-    pub(super) fn new(
-        field: &'static str,
-        problem: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { field, problem: problem.into(), remedy: remedy.into() }
-    }
-}
-
 impl KafkaSinkOptions {
-    /// The Go tool's format, at least once, without SASL and TLS.
+    /// Options for the Go tool's format, at least once, without SASL and TLS.
     pub fn new(
         task: impl Into<String>,
         brokers: impl Into<String>,
@@ -138,10 +110,7 @@ impl KafkaSinkOptions {
         Self {
             task: task.into(),
             brokers: brokers.into(),
-            sasl_username: String::new(),
-            sasl_password: Secret::default(),
-            sasl_mechanisms: String::new(),
-            security_protocol: String::new(),
+            login: KafkaLogin::default(),
             producer: BTreeMap::new(),
             topic: topic.into(),
             events_topic: "{task}.events".into(),
@@ -156,16 +125,16 @@ impl KafkaSinkOptions {
         }
     }
 
-    /// Whether it may write where another task does: they have a broker in common, and their topics
-    /// may be one. A broker that has two names is two.
-    pub fn meets(&self, other: &Self) -> bool {
+    /// Whether it may write where another task writes: they have a broker in common, and their
+    /// topics may have the same name. A broker that is given by two names counts as two.
+    pub fn may_conflict_with(&self, other: &Self) -> bool {
         let templates = [self, other].map(|task| Template::new("topic", &task.topic));
         let [Ok(topic), Ok(others)] = &templates else { return false };
         !brokers(&self.brokers).is_disjoint(&brokers(&other.brokers))
             && topic.may_equal(&self.task, others, &other.task)
     }
 
-    /// Says what can't work, without connecting.
+    /// Checks the options without connecting.
     pub fn check(&self) -> Result<(), InvalidOption> {
         let given = |field, value: &str| match value.is_empty() {
             true => Err(InvalidOption::new(field, "it is empty", "give one")),
@@ -185,8 +154,8 @@ impl KafkaSinkOptions {
                 return Err(InvalidOption::new(field, "it is zero", remedy));
             }
         }
-        // Before librdkafka sees them: it loads what some of them name.
-        self.producer.keys().try_for_each(|name| settings::check(name))?;
+        // Checked before librdkafka sees them: some make it load a library.
+        self.producer.keys().try_for_each(|name| allowed_settings::check(name))?;
         self.check_deliveries()?;
         let refused = self.producing().create_native_config().err();
         refused.map_or(Ok(()), |error| {
@@ -198,7 +167,7 @@ impl KafkaSinkOptions {
     fn check_deliveries(&self) -> Result<(), InvalidOption> {
         for key in ["message.timeout.ms", "delivery.timeout.ms"] {
             let Some(given) = self.producer.get(key) else { continue };
-            // Zero is librdkafka's word for no limit. What is no number, it says itself.
+            // Zero means no limit. librdkafka itself refuses what is not a number.
             let Ok(ms) = given.parse::<u64>() else { continue };
             let refuse =
                 |remedy| Err(InvalidOption::new("producer", format!("{key} is {given}"), remedy));
@@ -212,14 +181,14 @@ impl KafkaSinkOptions {
         Ok(())
     }
 
-    /// The topic of the records and that of the events.
+    /// The topic of the records, and the topic of the events.
     pub(super) fn topics(&self) -> Result<(Template, Template), InvalidOption> {
         let topic = Template::new("topic", &self.topic)?;
         if self.format == Format::Replicate && topic.names_collections() {
             return Err(InvalidOption::new(
                 "topic",
-                "a record of the replicate format holds rows of several collections, so its topic \
-                 can't name one",
+                "a record of the replicate format contains rows of several collections, so its \
+                 topic can't name one",
                 "use {task} only, or the format of change events",
             ));
         }
@@ -242,24 +211,25 @@ impl KafkaSinkOptions {
         Ok((topic, events))
     }
 
-    /// The name of the transactions and of the group that keeps an exact sink's marks.
+    /// The name of the transactions, and of the group with an exact sink's marks.
     pub(super) fn identity(&self) -> String {
         format!("milvus-cdc-{}", self.task)
     }
 
-    /// For the producer.
+    /// The settings of the producer.
     pub(super) fn producing(&self) -> ClientConfig {
         let mut config = self.reaching();
         config
             .set("message.timeout.ms", DELIVERY_MS.to_string())
-            // Waited for at the end of each append, and enough to fill requests before.
+            // Each append waits this long at its end; it is enough to fill requests before.
             .set("linger.ms", "2")
             .set("batch.size", "1000000")
             .set("queue.buffering.max.messages", "100000")
             .set("queue.buffering.max.kbytes", "131072")
-            // What is too large for a record is for the broker to say.
+            // The broker decides which records are too large.
             .set("message.max.bytes", "1000000000")
-            // As Kafka's own clients do: a key's rows stay in one partition whoever writes them.
+            // Kafka's own clients partition the same way: the rows of a key stay in one partition,
+            // whoever writes them.
             .set("partitioner", "murmur2_random");
         for (key, value) in &self.producer {
             config.set(key, value);
@@ -273,13 +243,13 @@ impl KafkaSinkOptions {
         config
     }
 
-    /// For the client that creates topics.
+    /// The settings of the client that creates topics.
     pub(super) fn administering(&self) -> ClientConfig {
         self.reaching()
     }
 
-    /// For the client that reads the marks; librdkafka asks for what is stable only if it reads what
-    /// is committed.
+    /// The settings of the client that reads the marks. With `read_committed` librdkafka waits
+    /// until offsets of open transactions are settled.
     pub(super) fn remembering(&self) -> ClientConfig {
         let mut config = self.reaching();
         config
@@ -290,23 +260,20 @@ impl KafkaSinkOptions {
         config
     }
 
-    /// What every client needs. Settings of TLS are among those of the producer.
+    /// The settings of every client. Those for TLS are among the producer's.
     fn reaching(&self) -> ClientConfig {
-        let login = Login {
-            username: &self.sasl_username,
-            password: &self.sasl_password,
-            mechanisms: &self.sasl_mechanisms,
-            protocol: &self.security_protocol,
-        };
-        let mut config = login.client(&self.brokers);
-        for (key, value) in self.producer.iter().filter(|(key, _)| settings::is_of_all(key)) {
+        let mut config = self.login.client(&self.brokers);
+        for (key, value) in
+            self.producer.iter().filter(|(key, _)| allowed_settings::is_for_all(key))
+        {
             config.set(key, value);
         }
         config
     }
 }
 
-/// In one spelling each, without the protocol that librdkafka takes before them.
+/// The brokers in a list, each in one spelling, without the protocol that librdkafka accepts before
+/// it.
 fn brokers(list: &str) -> BTreeSet<String> {
     let spelled = |broker: &str| {
         let broker = broker.trim().to_ascii_lowercase();
@@ -325,6 +292,7 @@ fn brokers(list: &str) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Secret;
 
     fn options() -> KafkaSinkOptions {
         KafkaSinkOptions::new("t1", "b:9092", "rows")
@@ -333,7 +301,7 @@ mod tests {
     #[test]
     fn secrets_are_not_shown_and_settings_reach_the_clients_they_concern() {
         let mut options = KafkaSinkOptions { exact: true, ..options() };
-        options.sasl_password = Secret::new("hunter2");
+        options.login.password = Secret::new("hunter2");
         options.producer.insert("ssl.key.password".into(), "hunter3".into());
         options.producer.insert("compression.type".into(), "lz4".into());
         let shown = format!("{options:?}");
@@ -347,23 +315,27 @@ mod tests {
     }
 
     #[test]
-    fn two_tasks_meet_where_a_broker_and_a_topic_may_be_one() {
+    fn two_tasks_may_conflict_where_they_may_share_a_broker_and_a_topic() {
         let at =
             |task: &str, brokers: &str, topic: &str| KafkaSinkOptions::new(task, brokers, topic);
         let here = at("t1", "a:9092, B:9092", "x.{collection}");
         for brokers in ["b:9092", "c:1,PLAINTEXT://A", "A:9092,"] {
-            assert!(here.meets(&at("t2", brokers, "x.orders")), "{brokers}");
+            assert!(here.may_conflict_with(&at("t2", brokers, "x.orders")), "{brokers}");
         }
-        assert!(!here.meets(&at("t2", "a:9093", "x.orders")));
-        assert!(!here.meets(&at("t2", "a:9092", "y.orders")));
+        assert!(!here.may_conflict_with(&at("t2", "a:9093", "x.orders")));
+        assert!(!here.may_conflict_with(&at("t2", "a:9092", "y.orders")));
         let each = "{task}.{database}.{collection}";
-        assert!(!at("t1", "a", each).meets(&at("t2", "a", each)));
-        assert!(at("t1", "[::1]", "rows").meets(&at("t2", "[::1]:9092", "rows")));
-        assert!(at("t1", "localhost:1", "rows").meets(&at("t2", "127.0.0.1:1", "rows")));
+        assert!(!at("t1", "a", each).may_conflict_with(&at("t2", "a", each)));
+        assert!(at("t1", "[::1]", "rows").may_conflict_with(&at("t2", "[::1]:9092", "rows")));
+        assert!(at("t1", "localhost:1", "rows").may_conflict_with(&at(
+            "t2",
+            "127.0.0.1:1",
+            "rows"
+        )));
     }
 
     #[test]
-    fn what_cannot_work_is_told_with_its_field_and_a_remedy() {
+    fn an_unusable_option_is_refused_with_its_field_and_a_remedy() {
         let field = |change: fn(&mut KafkaSinkOptions)| {
             let mut options = options();
             change(&mut options);
@@ -397,7 +369,7 @@ mod tests {
         assert!(setting("ssl.no.such.thing", "1").is_err());
         let odd = setting("compression.type", "hunter2").unwrap_err().to_string();
         assert!(odd.contains("compression.type") && !odd.contains("hunter"), "{odd}");
-        // Refused by name, though librdkafka would take it.
+        // It is refused by its name, although librdkafka would accept it.
         let code = setting("plugin.library.paths", "/tmp/code.so").unwrap_err();
         assert!(code.remedy.contains("load code"), "{code}");
         assert_eq!(setting("compression.type", "zstd"), Ok(()));

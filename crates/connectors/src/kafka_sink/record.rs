@@ -1,4 +1,4 @@
-//! What a format makes of changes: a record for a topic. Never knows a producer.
+//! A record for a topic, as a format makes it of a change. Never writes it.
 
 use rdkafka::message::{Header, OwnedHeaders};
 use std::sync::Arc;
@@ -12,24 +12,25 @@ pub(super) struct Record {
     /// `None` is a tombstone.
     pub(super) value: Option<Vec<u8>>,
     pub(super) origin: Option<Origin>,
-    /// It is written when all before it is acknowledged, and acknowledged before anything else is
-    /// written: the order that partitions can't keep among each other.
+    /// Whether it is ordered against all other records: it is written once all before it are
+    /// acknowledged, and nothing is written before it is acknowledged. Partitions alone keep no
+    /// order among each other.
     pub(super) apart: bool,
 }
 
 /// Which partition of its topic a record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Partition {
-    /// The first.
+    /// The first partition.
     First,
-    /// Always the same for this name.
+    /// The same partition for the same name.
     Of(Arc<str>),
-    /// Always the same for the record's key.
+    /// The same partition for the same key of the record.
     ByKey,
 }
 
 impl Partition {
-    /// Its number among so many; `None` leaves it to the key.
+    /// Its number out of `count`; `None` lets the key decide.
     pub(super) fn number(&self, count: i32) -> Option<i32> {
         match self {
             Self::First => Some(0),
@@ -42,15 +43,15 @@ impl Partition {
     }
 }
 
-/// Where in the source's queue a row was read; the headers of its record.
+/// Where a row was read in the source's queue: the headers of its record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Origin {
     pub(super) channel: Arc<str>,
-    /// Base64 of the queue's id.
+    /// The message's id in the queue, in base64.
     pub(super) message_id: Arc<str>,
     /// The row's hybrid timestamp.
     pub(super) tt: u64,
-    /// The row's place in its message.
+    /// The row's index in its message.
     pub(super) row: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Changes for the tests of the formats. Never used outside of them.
+//! Sample changes for the tests of the formats. Never used outside of tests.
 
 use bytes::Bytes;
 use milvus_wire::ids::CollectionId;
@@ -96,7 +96,7 @@ pub(super) fn drop_collection(at: u64) -> DropCollectionRequest {
     }
 }
 
-/// A message of the channel `dml_3`, of a collection that is called `shop.titles` in the log.
+/// A message of the channel `dml_3`, of a collection that is `shop.titles` in the sink.
 pub(super) fn routed(message: &impl Message, seq: u64) -> Routed {
     routed_raw(message.encode_to_vec().into(), seq)
 }

@@ -1,8 +1,8 @@
-//! The names of topics, made of a template. Never asks a broker.
+//! The template of topic names. Never asks a broker.
 
-use super::options::InvalidOption;
+use super::invalid::InvalidOption;
 
-/// Longer names are refused by Kafka.
+/// Kafka refuses longer names.
 const NAME_BYTES_MAX: usize = 249;
 
 /// A part of a template.
@@ -36,7 +36,7 @@ impl Template {
                 "task" => Part::Task,
                 "database" => Part::Database,
                 "collection" => Part::Collection,
-                _ => return refuse(format!("{{{name}}} stands for nothing")),
+                _ => return refuse(format!("{{{name}}} is not known")),
             });
             rest = behind;
         }
@@ -60,13 +60,14 @@ impl Template {
         self.parts.iter().any(|part| matches!(part, Part::Database | Part::Collection))
     }
 
-    /// Whether collections could be named so that this template of a task and another one give the
-    /// same name.
+    /// Whether this template and that of another task can give the same name, for some names of
+    /// collections.
     pub(super) fn may_equal(&self, task: &str, other: &Self, other_task: &str) -> bool {
-        meet(&self.pattern(task), &other.pattern(other_task))
+        may_match(&self.pattern(task), &other.pattern(other_task))
     }
 
-    /// The characters of its names; `None` is any text, the name of a collection or database.
+    /// The characters of its names; `None` stands for any text, the name of a collection or
+    /// database.
     fn pattern(&self, task: &str) -> Vec<Option<char>> {
         let of = |part: &Part| match part {
             Part::Text(text) => text.chars().map(allowed).map(Some).collect(),
@@ -76,7 +77,8 @@ impl Template {
         self.parts.iter().flat_map(of).take(NAME_BYTES_MAX).collect()
     }
 
-    /// The topic's name: what Kafka does not allow becomes `_`, what is too long is cut.
+    /// The topic's name: characters that Kafka does not allow become `_`, and a name that is too
+    /// long is cut.
     pub(super) fn name(&self, task: &str, database: &str, collection: &str) -> String {
         let parts = self.parts.iter().map(|part| match part {
             Part::Text(text) => text.as_str(),
@@ -93,8 +95,8 @@ fn allowed(c: char) -> char {
 }
 
 /// Whether some text fits both patterns.
-fn meet(a: &[Option<char>], b: &[Option<char>]) -> bool {
-    // Whether what of `a` was looked at can be as much of `b`.
+fn may_match(a: &[Option<char>], b: &[Option<char>]) -> bool {
+    // `fits[j]`: whether some text fits both `a[..i]` and `b[..j]`.
     let mut fits = vec![false; b.len() + 1];
     for i in 0..=a.len() {
         let before = std::mem::replace(&mut fits, vec![false; b.len() + 1]);
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn templates_that_may_give_one_name_are_told_from_those_that_cannot() {
+    fn templates_that_may_give_one_name_are_distinguished_from_those_that_cannot() {
         let may_equal = |a: &str, b: &str| {
             let [a, b] = [a, b].map(|text| Template::new("topic", text).unwrap());
             let there = a.may_equal("t1", &b, "t2");
@@ -158,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_means_nothing_is_refused() {
+    fn a_malformed_template_is_refused() {
         for template in ["", ".", "{shard}", "{task", "task}", "{}", "{ task }"] {
             let refused = Template::new("topic", template).unwrap_err();
             assert_eq!(refused.field, "topic", "{template}");

@@ -1,11 +1,15 @@
-//! The connections to a target, and how a request on metadata is asked. Never repeats one.
+//! The connections to a target, and how a request on its metadata is sent. Never repeats a request.
+
+#![allow(deprecated)] // `replicate_info` is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
 use super::fault::{Answer, Fault};
 use super::options::MilvusOptions;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use milvus_wire::ids::DEFAULT_DATABASE;
+use milvus_wire::proto::common::{MsgBase, ReplicateInfo};
 use milvus_wire::proto::milvus::milvus_service_client::MilvusServiceClient;
+use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
@@ -13,22 +17,22 @@ use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::Channel;
 use tonic::{Request, Response};
 
-/// Metadata is read and changed within seconds, or something is wrong.
+/// How long an answer about metadata may take; a healthy target needs seconds at most.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
-/// A target may hold many collections, and a schema is not small.
+/// The largest answer: a target may have many collections, and a schema is not small.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-/// With TLS 1.3 a client's certificate is looked at when the connection stands already, and the word
-/// on it is often lost with the connection.
-const CUT_OFF: &str = "so ends a connection too if the target asks for a certificate or does not \
-                       accept our certificate: check client_pem_path and client_key_path of its \
+/// With TLS 1.3 the server checks a client's certificate after the connection is established, and
+/// its refusal is often lost with the connection.
+const CUT_OFF: &str = "a connection also ends like this if the target requires a certificate or \
+                       does not accept ours: check client_pem_path and client_key_path of its \
                        dial_config";
 
 /// Milvus's generated client.
 pub(super) type Stub = MilvusServiceClient<Channel>;
 
-/// Connections, made when they are first needed and again when they are lost.
+/// The connections. They are made when first needed, and again when lost.
 pub(super) struct Client {
     uri: String,
     metadata: Stub,
@@ -40,7 +44,7 @@ impl Client {
     pub(super) fn new(options: &MilvusOptions) -> Result<Self> {
         let endpoint = options.endpoint()?;
         let authorization = match options.token.expose() {
-            // Milvus-CDC makes ":" of an empty user and password.
+            // The Go tool makes ":" of an empty user and password.
             "" | ":" => None,
             token => STANDARD.encode(token).parse().ok().map(|mut value: MetadataValue<Ascii>| {
                 value.set_sensitive(true);
@@ -56,8 +60,8 @@ impl Client {
         })
     }
 
-    /// The connection of a physical channel: always the same one, different ones for different
-    /// channels as far as there are enough.
+    /// The connection of a physical channel: always the same one. Different channels have different
+    /// connections as far as there are enough.
     pub(super) fn connection(&self, pchannel: &str) -> Channel {
         let number = pchannel.rsplit_once('_').and_then(|(_, number)| number.parse().ok());
         let number: usize = number.unwrap_or_else(|| {
@@ -68,7 +72,7 @@ impl Client {
         self.rows[number % self.rows.len()].clone()
     }
 
-    /// Adds who we are.
+    /// Makes a request with our login.
     pub(super) fn sign<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         if let Some(authorization) = &self.authorization {
@@ -77,7 +81,7 @@ impl Client {
         request
     }
 
-    /// One request in a database; an empty name is the default one.
+    /// Sends one request in a database; an empty name means the default database.
     pub(super) async fn ask<Q, A: Answer>(
         &self,
         database: &str,
@@ -85,10 +89,10 @@ impl Client {
         call: impl AsyncFnOnce(Stub, Request<Q>) -> std::result::Result<Response<A>, tonic::Status>,
     ) -> std::result::Result<A, Fault> {
         let mut request = self.sign(message);
-        // The server gives up as well, so that nothing piles up there.
+        // The server has the same deadline, so that requests do not pile up there.
         request.set_timeout(ANSWER_WITHIN);
         let database = if database.is_empty() { DEFAULT_DATABASE } else { database };
-        // A name that is no header text can't be that of a database.
+        // A name that can't be in a header can't be the name of a database.
         let database = database.parse().map_err(|_| Fault::Name)?;
         request.metadata_mut().insert("dbname", database);
         let answer = tokio::time::timeout(ANSWER_WITHIN, call(self.metadata.clone(), request))
@@ -101,6 +105,21 @@ impl Client {
         }
     }
 
+    /// The outcome of a request. A fault that means the target is already as requested is a
+    /// success.
+    pub(super) fn outcome<A>(
+        &self,
+        tried: &str,
+        asked: std::result::Result<A, Fault>,
+        is_so_already: impl FnOnce(&Fault) -> bool,
+    ) -> Result<()> {
+        match asked {
+            Ok(_) => Ok(()),
+            Err(fault) if is_so_already(&fault) => Ok(()),
+            Err(fault) => Err(self.error(tried, fault)),
+        }
+    }
+
     /// The sentence for a user: what was tried, at which target, and what it means.
     pub(super) fn error(&self, tried: &str, fault: Fault) -> Error {
         let is_doubtful = fault.is_cut_off() && self.uri.starts_with("https://");
@@ -110,6 +129,14 @@ impl Client {
             false => error,
         }
     }
+}
+
+/// Marks a request as replicated: the target then uses the source's timestamp, and leaves the
+/// clean-up of channels to the messages in the stream.
+pub(super) fn replicated(base: Option<MsgBase>, at: Timestamp) -> Option<MsgBase> {
+    let replicate_info =
+        ReplicateInfo { is_replicate: true, msg_timestamp: at.0, ..Default::default() };
+    Some(MsgBase { replicate_info: Some(replicate_info), ..base.unwrap_or_default() })
 }
 
 #[cfg(test)]

@@ -1,114 +1,127 @@
-//! Changes of a target's collection that do not touch its rows: its name, its aliases, its properties.
-//! Never does what is done already: it looks first, and looks again when the target refuses.
+//! Creates, drops, renames and alters the collections of a target. Never does what is done already:
+//! it looks first, and looks again when the target refuses.
 
-use super::client::Client;
-use super::ddl::replicated;
-use super::describe;
-use super::fault::Fault;
-use super::op::finish;
+use super::client::{Client, replicated};
+use super::{alias, describe};
+use milvus_wire::catalog::Collection;
+use milvus_wire::ids::CollectionName;
 use milvus_wire::proto::common::KeyValuePair;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
+use prost::Message as _;
 use replication::error::{Error, Result};
 
-/// A database, and a collection's name in it.
-type Name<'a> = (&'a str, &'a str);
-
-/// Renames a collection. One that is not there any more has been renamed or dropped.
-pub(super) async fn rename(
+/// Creates a collection as the source has it, under a name of the target.
+pub(super) async fn create(
     client: &Client,
-    from: Name<'_>,
-    to: Name<'_>,
+    named: &CollectionName,
+    collection: &Collection,
     at: Timestamp,
 ) -> Result<()> {
-    let Some(it) = describe::collection(client, from.0, from.1).await? else { return Ok(()) };
-    if from.0 != to.0 {
-        // Milvus moves none that has aliases, so the source's had none any more. Source:
+    if describe::collection(client, named).await?.is_some() {
+        return Ok(());
+    }
+    let CollectionName { database, name } = named;
+    let mut schema = collection.schema.clone();
+    schema.name.clone_from(name);
+    // Zero lets the target decide.
+    let num_partitions =
+        collection.partition_count.map_or(0, |count| i64::try_from(count).unwrap_or(i64::MAX));
+    let request = pb::CreateCollectionRequest {
+        base: replicated(None, at),
+        db_name: database.clone(),
+        collection_name: name.clone(),
+        schema: schema.encode_to_vec(),
+        shards_num: i32::try_from(collection.vchannels.len()).unwrap_or(i32::MAX),
+        consistency_level: collection.consistency_level,
+        properties: collection.properties.clone(),
+        num_partitions,
+    };
+    match client.ask(database, request, async |mut c, r| c.create_collection(r).await).await {
+        Ok(_) => Ok(()),
+        Err(_) if describe::collection(client, named).await?.is_some() => Ok(()),
+        Err(fault) => Err(client.error(&format!("create collection {named}"), fault)),
+    }
+}
+
+/// Drops a collection; success if there is none.
+pub(super) async fn drop(client: &Client, named: &CollectionName, at: Timestamp) -> Result<()> {
+    if describe::collection(client, named).await?.is_none() {
+        return Ok(());
+    }
+    let CollectionName { database, name } = named;
+    let request = pb::DropCollectionRequest {
+        base: replicated(None, at),
+        db_name: database.clone(),
+        collection_name: name.clone(),
+    };
+    // Since 2.4 a collection that has aliases is not dropped, so the source's had none left.
+    alias::drop_all(client, named, at).await?;
+    match client.ask(database, request, async |mut c, r| c.drop_collection(r).await).await {
+        Ok(_) => Ok(()),
+        Err(_) if describe::collection(client, named).await?.is_none() => Ok(()),
+        Err(fault) => Err(client.error(&format!("drop collection {named}"), fault)),
+    }
+}
+
+/// Renames a collection. One that is no longer there has been renamed or dropped.
+pub(super) async fn rename(
+    client: &Client,
+    from: &CollectionName,
+    to: &CollectionName,
+    at: Timestamp,
+) -> Result<()> {
+    let Some(it) = describe::collection(client, from).await? else { return Ok(()) };
+    if from.database != to.database {
+        // Milvus moves no collection that has aliases, so the source's had none left. Source:
         // `MetaTable.RenameCollection`.
-        for alias in describe::aliases(client, from.0, from.1).await? {
-            drop_alias(client, from.0, &alias, at).await?;
-        }
+        alias::drop_all(client, from, at).await?;
     }
     let request = pb::RenameCollectionRequest {
         base: replicated(None, at),
-        db_name: from.0.to_owned(),
-        old_name: from.1.to_owned(),
-        new_name: to.1.to_owned(),
-        new_db_name: to.0.to_owned(),
+        db_name: from.database.clone(),
+        old_name: from.name.clone(),
+        new_name: to.name.clone(),
+        new_db_name: to.database.clone(),
     };
-    let tried = format!("rename collection {}.{} to {}.{}", from.0, from.1, to.0, to.1);
-    let done = client.ask(from.0, request, async |mut c, r| c.rename_collection(r).await).await;
-    if describe::collection(client, to.0, to.1).await?.is_some_and(|there| there.id == it.id) {
+    let tried = format!("rename collection {from} to {to}");
+    let database = &from.database;
+    let done = client.ask(database, request, async |mut c, r| c.rename_collection(r).await).await;
+    if describe::collection(client, to).await?.is_some_and(|there| there.id == it.id) {
         return Ok(());
     }
     match done {
-        // One that does not know of a second database renames in the first one.
+        // A target that does not know of a second database renames in the first one.
         Ok(_) => Err(Error::permanent(format!("can't {tried}: the target did something else"))),
         Err(fault) => Err(client.error(&tried, fault)),
     }
 }
 
-/// Sets and removes properties: never both in one request.
+/// Sets and removes properties, never both in one request.
 pub(super) async fn alter(
     client: &Client,
-    (database, name): Name<'_>,
+    named: &CollectionName,
     set: &[(String, String)],
     removed: &[String],
     at: Timestamp,
 ) -> Result<()> {
     let pair =
         |(key, value): &(String, String)| KeyValuePair { key: key.clone(), value: value.clone() };
-    let request = |properties: Vec<KeyValuePair>, delete_keys: Vec<String>| {
-        let (db_name, collection_name) = (database.to_owned(), name.to_owned());
-        let base = replicated(None, at);
-        pb::AlterCollectionRequest {
-            base,
-            db_name,
-            collection_name,
-            properties,
-            delete_keys,
-            ..Default::default()
-        }
+    let request = |properties, delete_keys| pb::AlterCollectionRequest {
+        base: replicated(None, at),
+        db_name: named.database.clone(),
+        collection_name: named.name.clone(),
+        properties,
+        delete_keys,
+        ..Default::default()
     };
     let set = (!set.is_empty()).then(|| request(set.iter().map(pair).collect(), vec![]));
     let removed = (!removed.is_empty()).then(|| request(vec![], removed.to_vec()));
     for request in set.into_iter().chain(removed) {
+        let database = &named.database;
         let done =
             client.ask(database, request, async |mut c, r| c.alter_collection(r).await).await;
-        finish(client, &format!("alter collection {database}.{name}"), done, |_| false)?;
+        client.outcome(&format!("alter collection {named}"), done, |_| false)?;
     }
     Ok(())
-}
-
-/// Gives an alias to a collection, whoever has it.
-pub(super) async fn give_alias(
-    client: &Client,
-    (database, collection): Name<'_>,
-    alias: &str,
-    at: Timestamp,
-) -> Result<()> {
-    let (base, db_name) = (replicated(None, at), database.to_owned());
-    let (collection_name, alias) = (collection.to_owned(), alias.to_owned());
-    let tried = format!("give the alias {alias} to {database}.{collection}");
-    let done = if describe::alias(client, database, &alias).await?.is_some() {
-        let request = pb::AlterAliasRequest { base, db_name, collection_name, alias };
-        client.ask(database, request, async |mut c, r| c.alter_alias(r).await).await
-    } else {
-        let request = pb::CreateAliasRequest { base, db_name, collection_name, alias };
-        client.ask(database, request, async |mut c, r| c.create_alias(r).await).await
-    };
-    finish(client, &tried, done, |_| false)
-}
-
-/// Drops an alias.
-pub(super) async fn drop_alias(
-    client: &Client,
-    database: &str,
-    alias: &str,
-    at: Timestamp,
-) -> Result<()> {
-    let (base, db_name) = (replicated(None, at), database.to_owned());
-    let request = pb::DropAliasRequest { base, db_name, alias: alias.to_owned() };
-    let done = client.ask(database, request, async |mut c, r| c.drop_alias(r).await).await;
-    finish(client, &format!("drop the alias {database}.{alias}"), done, Fault::no_database)
 }

@@ -1,9 +1,8 @@
 //! Reads the metadata of a target. Never changes it.
 
 use super::client::Client;
-use super::fault::Fault;
 use milvus_wire::catalog::field_texts;
-use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
+use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
@@ -14,11 +13,10 @@ use std::sync::{Mutex, PoisonError};
 /// A collection; `None` if it or its database is not there.
 pub(super) async fn collection(
     client: &Client,
-    database: &str,
-    name: &str,
+    name: &CollectionName,
 ) -> Result<Option<TargetCollection>> {
-    let named = named(client, database, name).await?;
-    Ok(named.filter(|it| !it.aliases.iter().any(|alias| alias == name)).map(target_collection))
+    let named = named(client, name).await?;
+    Ok(named.filter(|it| !it.aliases.contains(&name.name)).map(target_collection))
 }
 
 /// The collection that has an alias; `None` if there is no such alias.
@@ -27,45 +25,38 @@ pub(super) async fn alias(
     database: &str,
     alias: &str,
 ) -> Result<Option<CollectionId>> {
-    let named = named(client, database, alias).await?;
-    let has = named.filter(|it| it.aliases.iter().any(|known| known == alias));
-    Ok(has.map(|it| CollectionId(it.collection_id)))
+    let alias = CollectionName::new(database, alias);
+    let named = named(client, &alias).await?.filter(|it| it.aliases.contains(&alias.name));
+    Ok(named.map(|it| CollectionId(it.collection_id)))
 }
 
 /// The aliases of a collection; none if it is not there.
-pub(super) async fn aliases(client: &Client, database: &str, name: &str) -> Result<Vec<String>> {
-    Ok(named(client, database, name).await?.map(|it| it.aliases).unwrap_or_default())
+pub(super) async fn aliases(client: &Client, name: &CollectionName) -> Result<Vec<String>> {
+    Ok(named(client, name).await?.map(|it| it.aliases).unwrap_or_default())
 }
 
-/// What has a name: a collection, by its own or by an alias.
+/// The collection that has a name, its own or an alias.
 async fn named(
     client: &Client,
-    database: &str,
-    name: &str,
+    name: &CollectionName,
 ) -> Result<Option<pb::DescribeCollectionResponse>> {
-    match described(client, database, name).await {
-        Ok(described) => Ok(Some(described)),
-        Err(fault) if fault.no_collection() => Ok(None),
-        Err(fault) => Err(client.error(&format!("describe collection {database}.{name}"), fault)),
-    }
-}
-
-async fn described(
-    client: &Client,
-    database: &str,
-    name: &str,
-) -> std::result::Result<pb::DescribeCollectionResponse, Fault> {
     let request = pb::DescribeCollectionRequest {
-        db_name: database.to_owned(),
-        collection_name: name.to_owned(),
+        db_name: name.database.clone(),
+        collection_name: name.name.clone(),
         ..Default::default()
     };
-    client.ask(database, request, async |mut c, r| c.describe_collection(r).await).await
+    let asked =
+        client.ask(&name.database, request, async |mut c, r| c.describe_collection(r).await).await;
+    match asked {
+        Ok(described) => Ok(Some(described)),
+        Err(fault) if fault.no_collection() => Ok(None),
+        Err(fault) => Err(client.error(&format!("describe collection {name}"), fault)),
+    }
 }
 
 fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollection {
     let mut vchannels = described.virtual_channel_names;
-    // The place is the shard index, whatever order the answer has (invariant I4).
+    // A vchannel's place in the list is its shard index, whatever order the answer has (I4).
     vchannels.sort_by_key(|name| split_vchannel(name).map(|(_, _, shard)| shard));
     TargetCollection {
         id: CollectionId(described.collection_id),
@@ -79,17 +70,17 @@ fn target_collection(described: pb::DescribeCollectionResponse) -> TargetCollect
 /// The partitions, by name.
 pub(super) async fn partitions(
     client: &Client,
-    database: &str,
-    name: &str,
+    collection: &CollectionName,
 ) -> Result<BTreeMap<String, TargetPartition>> {
+    let CollectionName { database, name } = collection;
     let request = pb::ShowPartitionsRequest {
-        db_name: database.to_owned(),
-        collection_name: name.to_owned(),
+        db_name: database.clone(),
+        collection_name: name.clone(),
         ..Default::default()
     };
     let shown = client.ask(database, request, async |mut c, r| c.show_partitions(r).await).await;
-    let shown = shown
-        .map_err(|fault| client.error(&format!("list partitions of {database}.{name}"), fault))?;
+    let shown =
+        shown.map_err(|fault| client.error(&format!("list partitions of {collection}"), fault))?;
     let ids = shown.partition_i_ds.into_iter().map(PartitionId);
     let partitions = ids
         .zip(shown.created_timestamps.into_iter().map(Timestamp))
@@ -105,7 +96,10 @@ pub(super) async fn databases(client: &Client) -> Result<Vec<String>> {
 }
 
 /// Names and ids of the collections of a database; none if it is gone.
-async fn collections(client: &Client, database: &str) -> Result<Vec<(String, CollectionId)>> {
+async fn collections(
+    client: &Client,
+    database: &str,
+) -> Result<Vec<(CollectionName, CollectionId)>> {
     let request = pb::ShowCollectionsRequest { db_name: database.to_owned(), ..Default::default() };
     let shown = client.ask(database, request, async |mut c, r| c.show_collections(r).await).await;
     let shown = match shown {
@@ -113,10 +107,11 @@ async fn collections(client: &Client, database: &str) -> Result<Vec<(String, Col
         shown => shown.map_err(|f| client.error(&format!("list collections of {database}"), f))?,
     };
     let ids = shown.collection_ids.into_iter().map(CollectionId);
-    Ok(shown.collection_names.into_iter().zip(ids).collect())
+    let names = shown.collection_names.into_iter();
+    Ok(names.map(|name| CollectionName::new(database, name)).zip(ids).collect())
 }
 
-/// The physical channels of collections: they never change, so each is described once.
+/// The physical channels of collections. They never change, so each collection is described once.
 #[derive(Default)]
 pub(super) struct ChannelCache(Mutex<HashMap<CollectionId, Vec<String>>>);
 
@@ -126,7 +121,7 @@ impl ChannelCache {
         let mut live = HashMap::new();
         for database in databases(client).await? {
             for (name, id) in collections(client, &database).await? {
-                if let Some(channels) = self.channels(client, &database, &name, id).await? {
+                if let Some(channels) = self.channels(client, &name, id).await? {
                     live.insert(id, channels);
                 }
             }
@@ -140,22 +135,15 @@ impl ChannelCache {
     async fn channels(
         &self,
         client: &Client,
-        database: &str,
-        name: &str,
+        name: &CollectionName,
         id: CollectionId,
     ) -> Result<Option<Vec<String>>> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         if known.is_some() {
             return Ok(known);
         }
-        match described(client, database, name).await {
-            Ok(described) => Ok(Some(described.physical_channel_names)),
-            // Dropped in between.
-            Err(fault) if fault.no_collection() => Ok(None),
-            Err(fault) => {
-                Err(client.error(&format!("describe collection {database}.{name}"), fault))
-            }
-        }
+        // It may have been dropped in between.
+        Ok(named(client, name).await?.map(|described| described.physical_channel_names))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What a target's refusal means: gone already, not now, or never. Never hides an unknown one.
+//! What a target's refusal means: done already, try later, or never. Never hides an unknown
+//! refusal.
 
 #![allow(deprecated)] // 2.3 fills `error_code` and `code`; later versions only the latter.
 
@@ -15,9 +16,9 @@ pub(super) enum Fault {
     Status {
         /// `status.code`.
         code: i32,
-        /// `status.error_code`.
-        old: i32,
-        /// Its words.
+        /// `status.error_code`, which 2.3 fills.
+        legacy_code: i32,
+        /// Its text.
         reason: String,
     },
     /// The transport or the server's gRPC layer failed.
@@ -37,7 +38,7 @@ mod code {
     pub(super) const DATABASE_NOT_EMPTY: i32 = 802;
     pub(super) const NOT_A_REPLICA: i32 = 1900;
     /// Not ready, unavailable, out of memory, too many requests, internal, other cluster, disk
-    /// full, rate limit: all of the service, none of the request.
+    /// full, rate limit: faults of the service, not of the request.
     pub(super) const OF_THE_SERVICE: std::ops::RangeInclusive<i32> = 1..=8;
     /// A channel is not watched by a data node yet, right after its collection was created.
     pub(super) const OF_A_CHANNEL: std::ops::RangeInclusive<i32> = 500..=503;
@@ -53,24 +54,24 @@ const TLS_ADVICE: &str = "check the dial_config of the target and the certificat
 impl Fault {
     /// `None` if the status is success.
     pub(super) fn of(status: &Status) -> Option<Self> {
-        let (code, old) = (status.code, status.error_code);
-        (code != 0 || old != ErrorCode::Success as i32).then(|| Self::Status {
+        let (code, legacy_code) = (status.code, status.error_code);
+        (code != 0 || legacy_code != ErrorCode::Success as i32).then(|| Self::Status {
             code,
-            old,
+            legacy_code,
             reason: status.reason.clone(),
         })
     }
 
-    fn is(&self, wanted: i32, olds: &[ErrorCode], words: &[&str]) -> bool {
-        let Self::Status { code, old, reason } = self else { return false };
-        // 2.3 wraps many errors into "unexpected": then only their words tell.
+    fn is(&self, wanted: i32, legacy_codes: &[ErrorCode], words: &[&str]) -> bool {
+        let Self::Status { code, legacy_code, reason } = self else { return false };
+        // 2.3 wraps many errors into "unexpected": then only their text shows which error it was.
         let reason = reason.to_lowercase();
         *code == wanted
-            || olds.iter().any(|o| *o as i32 == *old)
+            || legacy_codes.iter().any(|wanted| *wanted as i32 == *legacy_code)
             || words.iter().any(|words| reason.contains(words))
     }
 
-    /// The collection or its database is not there.
+    /// The collection or its database does not exist.
     pub(super) fn no_collection(&self) -> bool {
         self.no_database()
             || self.is(
@@ -80,58 +81,58 @@ impl Fault {
             )
     }
 
-    /// The database is not there.
+    /// The database does not exist.
     pub(super) fn no_database(&self) -> bool {
         self.is(code::DATABASE_NOT_FOUND, &[], &["database not found"])
     }
 
-    /// The partition is not there.
+    /// The partition does not exist.
     pub(super) fn no_partition(&self) -> bool {
         self.is(code::PARTITION_NOT_FOUND, &[], &["partition not found", "partition not exist"])
     }
 
-    /// The index is not there.
+    /// The index does not exist.
     pub(super) fn no_index(&self) -> bool {
         self.is(code::INDEX_NOT_FOUND, &[ErrorCode::IndexNotExist], &["index not found"])
     }
 
-    /// A user, a role or a group of privileges is there already. Source:
+    /// A user, a role or a privilege group exists already. Source:
     /// `MetaTable.CreatePrivilegeGroup`, whose "built in" is another fault.
     pub(super) fn exists(&self) -> bool {
         self.is(i32::MIN, &[], &["already exist", "is defined by users"])
     }
 
-    /// The group of privileges is not there. Source: `MetaTable.OperatePrivilegeGroup`.
+    /// The privilege group does not exist. Source: `MetaTable.OperatePrivilegeGroup`.
     pub(super) fn no_privilege_group(&self) -> bool {
         self.is(i32::MIN, &[], &["there is no privilege group name"])
     }
 
-    /// A password is not what the request says it was. Source: `Proxy.UpdateCredential`.
+    /// The old password is not the one in the request. Source: `Proxy.UpdateCredential`.
     pub(super) fn old_password_is_another(&self) -> bool {
         self.is(i32::MIN, &[], &["old password not correct"])
     }
 
-    /// The user or the role is not there.
+    /// The user or the role does not exist.
     pub(super) fn no_such_user_or_role(&self) -> bool {
         self.is(i32::MIN, &[], &["not exist", "isn't existed", "not found"])
     }
 
-    /// A partition must be released before.
+    /// The partition is loaded: it has to be released first.
     pub(super) fn is_loaded(&self) -> bool {
         self.is(i32::MIN, &[], &["partition is loaded"])
     }
 
-    /// It is loaded already, and was before its latest index. Source: `LoadCollectionJob.PreExecute`,
-    /// `LoadPartitionJob.PreExecute`.
+    /// The collection is loaded already, and was before its latest index. Source:
+    /// `LoadCollectionJob.PreExecute`, `LoadPartitionJob.PreExecute`.
     pub(super) fn is_loaded_before_an_index(&self) -> bool {
         self.is(i32::MIN, &[], &["can't change the index for loaded"])
     }
 
-    /// Whether the request has certainly had no effect and will have none.
+    /// Whether it is certain that the request had no effect and will have none.
     pub(super) fn proves_nothing_happened(&self) -> bool {
         match self {
             Self::Status { code, .. } => {
-                // These come from producing as well, of which a part may have been done.
+                // Producing to the queue returns these too, after it may have written a part.
                 let producing = 1300..=1303;
                 *code != code::UNEXPECTED
                     && !code::OF_THE_CALL.contains(code)
@@ -144,22 +145,22 @@ impl Fault {
         }
     }
 
-    /// Whether the connection ended before there was an answer, and nobody said why.
+    /// Whether the connection ended without an answer and without a reason.
     pub(super) fn is_cut_off(&self) -> bool {
         let Self::Grpc(status) = self else { return false };
         let is_ours = std::error::Error::source(&**status).is_some();
         is_ours && !never_sent(status) && tls::objection(&**status).is_none()
     }
 
-    /// The sentence and who can mend it.
+    /// The error: a sentence, and whether the fault goes away by itself.
     pub(super) fn error(self, tried: &str) -> Error {
         match self {
             Self::Status { code: code::NOT_A_REPLICA, .. } => Error::permanent(format!(
                 "{tried}: it is not in replica mode. Set common.ttMsgEnabled: false on the target \
                  and restart it"
             )),
-            Self::Status { code, old, ref reason } => {
-                let what = format!("{tried}: {reason} (code {code}, {old})");
+            Self::Status { code, legacy_code, ref reason } => {
+                let what = format!("{tried}: {reason} (code {code}, {legacy_code})");
                 match self.heals() {
                     true => Error::transient(what),
                     false => Error::permanent(what),
@@ -172,8 +173,8 @@ impl Fault {
     }
 
     fn heals(&self) -> bool {
-        let Self::Status { code, old, reason } = self else { return false };
-        let olds = [
+        let Self::Status { code, legacy_code, reason } = self else { return false };
+        let legacy_codes = [
             ErrorCode::RateLimit,
             ErrorCode::NotReadyServe,
             ErrorCode::NotReadyCoordActivating,
@@ -189,8 +190,8 @@ impl Fault {
             "rate limit",
             "not healthy",
             "unavailable",
-            // A flush, before a data node watches the channel; the coordinator's retries hide the code.
-            // Source: `datacoord.Server.Flush`, `DataNode.FlushChannels`.
+            // A flush, before a data node watches the channel; the coordinator's retries hide the
+            // code. Source: `datacoord.Server.Flush`, `DataNode.FlushChannels`.
             "channel not found",
             "deadline exceeded",
             "must drop all collections before",
@@ -199,9 +200,9 @@ impl Fault {
         code::OF_THE_SERVICE.contains(code)
             || code::OF_THE_CALL.contains(code)
             || code::OF_A_CHANNEL.contains(code)
-            // Producing to its queue failed, or the last collection is not yet dropped.
+            // Producing to its queue failed, or the last collection is not dropped yet.
             || [1302, code::DATABASE_NOT_EMPTY].contains(code)
-            || olds.iter().any(|o| *o as i32 == *old)
+            || legacy_codes.iter().any(|healing| *healing as i32 == *legacy_code)
             || words.iter().any(|words| reason.contains(words))
     }
 }
@@ -224,7 +225,7 @@ fn never_sent(status: &tonic::Status) -> bool {
     false
 }
 
-/// Codes that a server gives instead of carrying a request out.
+/// Whether a server returns this code instead of carrying out a request.
 fn refused_before_work(status: &tonic::Status) -> bool {
     matches!(
         status.code(),
@@ -240,7 +241,7 @@ fn refused_before_work(status: &tonic::Status) -> bool {
 
 fn of_grpc(tried: &str, status: tonic::Status) -> Error {
     if let Some(objection) = tls::objection(&status) {
-        // Not for ever: certificates are renewed on either side.
+        // Transient, since certificates are renewed on either side.
         return Error::transient(format!("{tried}: {objection}; {TLS_ADVICE}")).because(status);
     }
     let reason = status.message();
@@ -250,7 +251,7 @@ fn of_grpc(tried: &str, status: tonic::Status) -> Error {
         }
         Code::PermissionDenied => Error::permanent(format!("{tried}: {reason}; {LOGIN_ADVICE}")),
         Code::Unimplemented => Error::permanent(format!(
-            "{tried}: it does not know this request; a Milvus 2.3.2 to 2.5 is needed"
+            "{tried}: it does not know this request; a Milvus 2.3.2 to 2.5 is required"
         )),
         Code::InvalidArgument | Code::OutOfRange => Error::permanent(format!("{tried}: {reason}")),
         Code::ResourceExhausted if reason.contains("larger than max") => Error::permanent(format!(
@@ -263,7 +264,7 @@ fn of_grpc(tried: &str, status: tonic::Status) -> Error {
     error.because(status)
 }
 
-/// An answer that carries a status, or is one.
+/// An answer that contains a status or is one.
 pub(super) trait Answer {
     /// The status.
     fn status(&self) -> Option<&Status>;
@@ -303,9 +304,9 @@ mod tests {
     use super::*;
     use replication::error::Kind;
 
-    fn status(code: i32, old: ErrorCode, reason: &str) -> Fault {
-        let status =
-            Status { code, error_code: old as i32, reason: reason.into(), ..Status::default() };
+    fn status(code: i32, legacy_code: ErrorCode, reason: &str) -> Fault {
+        let error_code = legacy_code as i32;
+        let status = Status { code, error_code, reason: reason.into(), ..Status::default() };
         Fault::of(&status).unwrap()
     }
 
@@ -313,14 +314,14 @@ mod tests {
     fn a_flush_before_a_data_node_watches_the_channel_heals() {
         let reason =
             "attempt #0: channel=by-dev-rootcoord-dml_3_44v0: channel not found".to_owned();
-        for (code, old) in [(1, 1), (65535, 1)] {
-            let fault = Fault::Status { code, old, reason: reason.clone() };
+        for (code, legacy_code) in [(1, 1), (65535, 1)] {
+            let fault = Fault::Status { code, legacy_code, reason: reason.clone() };
             assert_eq!(fault.error("flush one").kind, replication::error::Kind::Transient);
         }
     }
 
     #[test]
-    fn a_missing_collection_is_recognized_in_every_dialect() {
+    fn a_missing_collection_is_recognized_in_the_answers_of_every_version() {
         let unexpected = ErrorCode::UnexpectedError;
         assert!(status(100, unexpected, "x").no_collection());
         assert!(status(0, ErrorCode::CollectionNotExists, "x").no_collection());
@@ -334,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_no_replica_is_permanent_and_says_what_to_set() {
+    fn a_target_without_replica_mode_is_a_permanent_error_that_says_what_to_set() {
         let error = status(1900, ErrorCode::UnexpectedError, "deny").error("can't write");
         assert_eq!(error.kind, Kind::Permanent);
         assert!(error.what.contains("common.ttMsgEnabled: false"), "{error}");
@@ -342,8 +343,8 @@ mod tests {
 
     #[test]
     fn limits_and_readiness_heal_and_the_rest_does_not() {
-        for (code, old) in [(1, ErrorCode::NotReadyServe), (8, ErrorCode::RateLimit)] {
-            assert_eq!(status(code, old, "x").error("t").kind, Kind::Transient, "{code}");
+        for (code, legacy_code) in [(1, ErrorCode::NotReadyServe), (8, ErrorCode::RateLimit)] {
+            assert_eq!(status(code, legacy_code, "x").error("t").kind, Kind::Transient, "{code}");
         }
         let error = status(65535, ErrorCode::UnexpectedError, "no such type").error("t");
         assert_eq!(error.kind, Kind::Permanent);

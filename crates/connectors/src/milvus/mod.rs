@@ -1,19 +1,22 @@
-//! A target Milvus (2.3.2 to 2.5 in replica mode). Never retries: whoever calls knows whether a
-//! repetition is safe.
+//! A target Milvus (2.3.2 to 2.5 in replica mode). Never retries: only the caller knows whether
+//! that is safe.
 //!
-//! [`options`] say how to reach it, `client` holds the connections, `fault` says what an answer
-//! means; `describe` and `roles` read, `ddl`, `collection`, `op` and `rbac` change metadata,
-//! `replicate` appends to its log.
+//! `options` say how to reach it, `client` has the connections, and `fault` says what an answer
+//! means. `describe` and `roles` read metadata. `ddl` changes it, through `database`, `collection`,
+//! `partition`, `alias`, `op` and `rbac`. `replicate_call` appends to the target's log.
 
+mod alias;
 mod client;
 mod collection;
+mod database;
 mod ddl;
 mod describe;
 mod fault;
 mod op;
 mod options;
+mod partition;
 mod rbac;
-mod replicate;
+mod replicate_call;
 mod roles;
 
 pub use options::MilvusOptions;
@@ -21,7 +24,7 @@ pub use options::MilvusOptions;
 use async_trait::async_trait;
 use client::Client;
 use describe::ChannelCache;
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::roles::Role;
@@ -46,7 +49,7 @@ impl Milvus {
 #[async_trait]
 impl Target for Milvus {
     async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>> {
-        describe::collection(&self.client, database, name).await
+        describe::collection(&self.client, &CollectionName::new(database, name)).await
     }
 
     async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>> {
@@ -66,7 +69,7 @@ impl Target for Milvus {
         database: &str,
         name: &str,
     ) -> Result<BTreeMap<String, TargetPartition>> {
-        describe::partitions(&self.client, database, name).await
+        describe::partitions(&self.client, &CollectionName::new(database, name)).await
     }
 
     async fn databases(&self) -> Result<Vec<String>> {
@@ -82,7 +85,7 @@ impl Target for Milvus {
     }
 
     async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError> {
-        replicate::send(&self.client, call).await
+        replicate_call::send(&self.client, call).await
     }
 
     async fn clock(&self) -> Result<Timestamp> {

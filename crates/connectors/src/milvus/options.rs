@@ -5,18 +5,18 @@ use replication::error::{Error, Result};
 use std::time::Duration;
 use tonic::transport::Endpoint;
 
-/// Data connections unless configured otherwise: calls for different lanes run in parallel, and
-/// one HTTP/2 connection is limited by its peer's window and by one core of encryption.
+/// The number of connections for rows by default. Calls for different lanes run in parallel, and
+/// one HTTP/2 connection is limited by its peer's window and by one core for encryption.
 const CONNECTIONS: usize = 4;
 
-/// As the Go tool has it.
+/// The Go tool's default.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Milvus allows a ping every five seconds.
 const PING_EVERY: Duration = Duration::from_secs(20);
 
-/// How long a ping may go unanswered. A target may stand still for a minute (a frozen machine, a
-/// long collection of garbage) and go on: its calls are not given up before that.
+/// How long a ping may go unanswered. A target may stall for a minute (a frozen machine, a long
+/// garbage collection) and continue: its calls are not given up before that.
 const PONG_WITHIN: Duration = Duration::from_secs(100);
 
 /// How to reach a target Milvus.
@@ -28,9 +28,9 @@ pub struct MilvusOptions {
     pub token: Secret,
     /// How long connecting may take.
     pub connect_timeout: Duration,
-    /// How TLS is spoken, if the uri says `https`.
+    /// The files for TLS, if the uri begins with `https`.
     pub tls: TlsFiles,
-    /// Connections for rows; metadata has one of its own.
+    /// The number of connections for rows; metadata has one of its own.
     pub connections: usize,
 }
 
@@ -41,7 +41,7 @@ impl Default for MilvusOptions {
 }
 
 impl MilvusOptions {
-    /// Without a login.
+    /// Options without a login.
     pub fn new(uri: impl Into<String>) -> Self {
         Self {
             uri: uri.into(),

@@ -1,78 +1,76 @@
 //! Carries out requests on users, roles and grants at a target. Never shows a password.
 
-#![allow(deprecated)] // `OperatePrivilege` has a successor since 2.5; older sources write this one.
+#![allow(deprecated)] // `OperatePrivilege` has a successor since 2.5; older sources log this one.
 
-use super::client::Client;
-use super::ddl::replicated;
+use super::client::{Client, replicated};
 use super::fault::Fault;
-use super::op::finish;
-use milvus_wire::access::AccessRequest;
 use milvus_wire::proto::milvus::{
     OperatePrivilegeGroupType, OperatePrivilegeType, OperateUserRoleType, UpdateCredentialRequest,
 };
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
 
-/// Carries a request out as of the source's timestamp. One that comes again finds that it is so
-/// already.
-pub(super) async fn apply(client: &Client, request: &AccessRequest, at: Timestamp) -> Result<()> {
+/// Carries out a request as of the source's timestamp. Carrying it out twice has no further effect.
+pub(super) async fn apply(client: &Client, request: &RbacRequest, at: Timestamp) -> Result<()> {
     let mut request = request.clone();
     let base = request.base_mut();
     *base = replicated(base.take(), at);
     let tried = request.name();
     match request {
-        AccessRequest::CreateCredential(r) => {
+        RbacRequest::CreateCredential(r) => {
             let done = client.ask("", r, async |mut c, r| c.create_credential(r).await).await;
-            finish(client, tried, done, Fault::exists)
+            client.outcome(tried, done, Fault::exists)
         }
-        AccessRequest::UpdateCredential(r) => change_password(client, tried, r).await,
-        AccessRequest::DeleteCredential(r) => {
+        RbacRequest::UpdateCredential(r) => change_password(client, tried, r).await,
+        RbacRequest::DeleteCredential(r) => {
             let done = client.ask("", r, async |mut c, r| c.delete_credential(r).await).await;
-            finish(client, tried, done, Fault::no_such_user_or_role)
+            client.outcome(tried, done, Fault::no_such_user_or_role)
         }
-        AccessRequest::CreateRole(r) => {
+        RbacRequest::CreateRole(r) => {
             let done = client.ask("", r, async |mut c, r| c.create_role(r).await).await;
-            finish(client, tried, done, Fault::exists)
+            client.outcome(tried, done, Fault::exists)
         }
-        AccessRequest::DropRole(r) => {
+        RbacRequest::DropRole(r) => {
             let done = client.ask("", r, async |mut c, r| c.drop_role(r).await).await;
-            finish(client, tried, done, Fault::no_such_user_or_role)
+            client.outcome(tried, done, Fault::no_such_user_or_role)
         }
-        AccessRequest::OperateUserRole(r) => {
+        RbacRequest::OperateUserRole(r) => {
             let takes = r.r#type() != OperateUserRoleType::AddUserToRole;
             let done = client.ask("", r, async |mut c, r| c.operate_user_role(r).await).await;
-            finish(client, tried, done, |fault| takes && fault.no_such_user_or_role())
+            client.outcome(tried, done, |fault| takes && fault.no_such_user_or_role())
         }
-        AccessRequest::OperatePrivilege(r) => {
+        RbacRequest::OperatePrivilege(r) => {
             let takes = r.r#type() == OperatePrivilegeType::Revoke;
             let done = client.ask("", r, async |mut c, r| c.operate_privilege(r).await).await;
-            finish(client, tried, done, |fault| takes && fault.no_such_user_or_role())
+            client.outcome(tried, done, |fault| takes && fault.no_such_user_or_role())
         }
-        AccessRequest::OperatePrivilegeV2(r) => {
+        RbacRequest::OperatePrivilegeV2(r) => {
             let takes = r.r#type() == OperatePrivilegeType::Revoke;
             let done = client.ask("", r, async |mut c, r| c.operate_privilege_v2(r).await).await;
-            finish(client, tried, done, |fault| takes && fault.no_such_user_or_role())
+            client.outcome(tried, done, |fault| takes && fault.no_such_user_or_role())
         }
-        AccessRequest::CreatePrivilegeGroup(r) => {
+        RbacRequest::CreatePrivilegeGroup(r) => {
             let done = client.ask("", r, async |mut c, r| c.create_privilege_group(r).await).await;
-            finish(client, tried, done, Fault::exists)
+            client.outcome(tried, done, Fault::exists)
         }
-        AccessRequest::DropPrivilegeGroup(r) => {
-            // One that is not there is dropped already: `MetaTable.DropPrivilegeGroup`.
+        RbacRequest::DropPrivilegeGroup(r) => {
+            // Milvus reports success if there is no such group: `MetaTable.DropPrivilegeGroup`.
             let done = client.ask("", r, async |mut c, r| c.drop_privilege_group(r).await).await;
-            finish(client, tried, done, |_| false)
+            client.outcome(tried, done, |_| false)
         }
-        AccessRequest::OperatePrivilegeGroup(r) => {
-            // The group is a set: what is in it is added again and what is not taken out again.
+        RbacRequest::OperatePrivilegeGroup(r) => {
+            // The group is a set: adding a member twice is a success, and so is removing one twice.
             let takes = r.r#type() == OperatePrivilegeGroupType::RemovePrivilegesFromGroup;
             let done = client.ask("", r, async |mut c, r| c.operate_privilege_group(r).await).await;
-            finish(client, tried, done, |fault| takes && fault.no_privilege_group())
+            client.outcome(tried, done, |fault| takes && fault.no_privilege_group())
         }
     }
 }
 
-/// A change that comes again is refused, for the old password is no longer the one it names. Then
-/// it names the new one as the old one: that is carried out only where the change is made.
+/// Changes a password. A repeated change is refused, since its old password is no longer valid.
+/// Then it is sent with the new password as the old one, which is accepted only if the change had
+/// been made.
 async fn change_password(
     client: &Client,
     tried: &str,
@@ -84,5 +82,5 @@ async fn change_password(
         let old_password = request.new_password.clone();
         done = ask(UpdateCredentialRequest { old_password, ..request }).await;
     }
-    finish(client, tried, done, |_| false)
+    client.outcome(tried, done, |_| false)
 }

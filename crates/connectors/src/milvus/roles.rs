@@ -1,4 +1,4 @@
-//! Reads the users of a target, its roles and what these may do. Never changes them.
+//! Reads the users of a target, its roles and their grants. Never changes them.
 
 use super::client::Client;
 use milvus_wire::proto::milvus as pb;
@@ -40,7 +40,8 @@ pub(super) async fn role(
     Ok(Some(Role { grants, members }))
 }
 
-/// What a role may do in a database. 2.3 answers for one at a time (`rootcoord.Catalog.ListGrant`).
+/// The grants of a role in a database. 2.3 answers for one database at a time
+/// (`rootcoord.Catalog.ListGrant`).
 async fn grants(client: &Client, role: &str, database: &str) -> Result<Vec<Grant>> {
     let about = pb::GrantEntity {
         role: Some(entity(role)),
@@ -50,7 +51,7 @@ async fn grants(client: &Client, role: &str, database: &str) -> Result<Vec<Grant
     let request = pb::SelectGrantRequest { entity: Some(about), ..Default::default() };
     let found = client.ask("", request, async |mut c, r| c.select_grant(r).await).await;
     let found = match found {
-        // Dropped in between.
+        // The role was dropped in between.
         Err(fault) if fault.no_such_user_or_role() => return Ok(Vec::new()),
         found => found.map_err(|f| client.error(&format!("list the grants of role {role}"), f))?,
     };

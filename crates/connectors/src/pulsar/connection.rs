@@ -1,5 +1,5 @@
-//! One connection to a broker, or to a proxy in front of it: the handshake, questions and their
-//! answers, signs of life. Never reconnects: whoever holds it makes a new one.
+//! One connection to a broker, or to a proxy in front of it: the handshake, requests and their
+//! answers, and pings. Never reconnects: its owner makes a new one.
 
 use super::fault::{Fault, Spoken};
 use super::options::{PulsarOptions, proof};
@@ -18,16 +18,16 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_util::codec::Framed;
 
-/// A broker that is there answers within milliseconds.
+/// How long an answer may take; a healthy broker needs milliseconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long nothing may come before the broker is asked whether it is there.
+/// After this time without a message the broker is pinged.
 const QUIET_MAX: Duration = Duration::from_secs(10);
 
-/// The version from which on a broker tells the last message of a topic.
+/// The first version in which a broker answers with the last message of a topic.
 const PROTOCOL_VERSION: i32 = 12;
 
-/// What is the same for all connections of a source.
+/// Makes the connections of a source.
 #[derive(Clone)]
 pub(super) struct Dialer {
     pub(super) options: PulsarOptions,
@@ -58,7 +58,7 @@ impl Dialer {
         Err(fault)
     }
 
-    /// Connects to `broker`, which may be a proxy that is to lead to `behind` it.
+    /// Connects to `broker`; if that is a proxy, it is asked to connect to the broker `behind` it.
     pub(super) async fn connect(&self, broker: &str, behind: Option<&str>) -> Spoken<Connection> {
         let made = timeout(ANSWER_WITHIN, async {
             let frames = Framed::new(self.stream(broker).await?, Codec);
@@ -101,7 +101,7 @@ impl Connection {
         loop {
             let answer = self.receive_any().await?.command;
             if let Some(error) = answer.error {
-                // Before it lets us in, a broker has no other reason that would not heal.
+                // Before it accepts us, a broker has no other permanent reason.
                 return Err(match Fault::answered(error.error, &error.message) {
                     Fault::Missing => Fault::Refused(error.message),
                     fault => fault,
@@ -113,23 +113,23 @@ impl Connection {
         }
     }
 
-    /// The broker that it was made to.
+    /// The broker that it is connected to.
     pub(super) fn broker(&self) -> &str {
         &self.broker
     }
 
-    /// Makes another connection with the same options.
+    /// The dialer, to make another connection with the same options.
     pub(super) fn dialer(&self) -> &Dialer {
         &self.dialer
     }
 
-    /// The number of the next question.
+    /// The number of the next request.
     pub(super) fn next_request(&mut self) -> u64 {
         self.requests += 1;
         self.requests
     }
 
-    /// Sends a question and waits for its answer; what else comes meanwhile is of no interest.
+    /// Sends a request and waits for its answer; other messages are discarded meanwhile.
     pub(super) async fn ask<T>(
         &mut self,
         question: Box<BaseCommand>,
@@ -150,15 +150,15 @@ impl Connection {
         answered.await.unwrap_or_else(|_| Err(self.silent()))
     }
 
-    /// Sends what needs no answer.
+    /// Sends a command that has no answer.
     pub(super) async fn send(&mut self, command: Box<BaseCommand>) -> Spoken<()> {
         poll_fn(|cx| self.frames.poll_ready_unpin(cx)).await?;
         self.frames.start_send_unpin(Message { command: *command, payload: None })?;
         Ok(self.frames.flush().await?)
     }
 
-    /// The next message that is not about the connection itself. Safe to cancel, but not to be
-    /// cancelled often: the clock of silence begins anew.
+    /// The next message that is not about the connection itself. Safe to cancel; but each call
+    /// restarts the time until a ping.
     pub(super) async fn receive(&mut self) -> Spoken<Box<Message>> {
         if let Ok(message) = timeout(QUIET_MAX, self.receive_any()).await {
             return message;
@@ -167,13 +167,14 @@ impl Connection {
         timeout(ANSWER_WITHIN, self.receive_any()).await.unwrap_or_else(|_| Err(self.silent()))
     }
 
-    /// The next message, an answer to a sign of life included.
+    /// The next message, including the answer to a ping.
     async fn receive_any(&mut self) -> Spoken<Box<Message>> {
         loop {
             let Some(message) = self.frames.next().await else {
                 return Err(Fault::Away("the broker has closed the connection".into()));
             };
-            // A command has room for every kind there is: kilobytes, in each future on the way.
+            // Boxed, since a command has room for every kind: kilobytes in each future that
+            // contains it.
             let message = Box::new(message?);
             if message.command.ping.is_some() {
                 self.send(pong()).await?;

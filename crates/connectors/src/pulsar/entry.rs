@@ -1,4 +1,4 @@
-//! One entry of a topic becomes the messages it holds. Never trusts a length in it.
+//! Splits an entry of a topic into its messages. Never trusts a length in it.
 
 use super::fault::{Fault, Spoken};
 use super::message_place::Place;
@@ -10,7 +10,8 @@ use pulsar::message::{Metadata, Payload};
 use replication::ports::Record;
 use std::io::Read;
 
-/// A broker's limit is 5 MiB unless it was raised, and Milvus's own is below it.
+/// The largest entry after decompression. A broker's limit is 5 MiB unless raised, and Milvus's own
+/// is below it.
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
 
 /// The messages of an entry with their places, in order.
@@ -45,7 +46,7 @@ fn unpack(metadata: &Metadata, data: Vec<u8>) -> Result<Bytes, String> {
         }
         Ok(CompressionType::Zstd) => zstd::bulk::decompress(&data, size).map_err(|e| e.to_string()),
         Ok(CompressionType::Zlib) => inflate(&data, size).map_err(|e| e.to_string()),
-        _ => Err(format!("compression {compression} is none that Milvus uses")),
+        _ => Err(format!("compression {compression} is not one that Milvus uses")),
     };
     let unpacked = unpacked.map_err(|what| format!("can't be decompressed: {what}"))?;
     if unpacked.len() != size {
@@ -60,7 +61,7 @@ fn inflate(data: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-/// Each message of a batch is preceded by the length of its header, and the header.
+/// The messages of a batch. Each is preceded by the length of its header and the header.
 fn batch(place: Place, count: i32, mut data: Bytes) -> Option<Vec<(Place, Record)>> {
     let mut messages = Vec::new();
     for index in 0..count {
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_about_its_size_is_refused() {
+    fn an_entry_with_a_false_size_is_refused() {
         for (compression, size) in [
             (CompressionType::Zstd, 5),
             (CompressionType::Lz4, 5),

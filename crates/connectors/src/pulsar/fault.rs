@@ -1,4 +1,4 @@
-//! Why reading a topic does not go on, and who mends it. Never holds a secret.
+//! Why reading a topic fails, and whether that goes away by itself. Never contains a secret.
 
 use pulsar::error::ConnectionError;
 use pulsar::message::proto::ServerError;
@@ -6,26 +6,26 @@ use replication::error::{Error, Kind};
 use std::fmt;
 use std::io;
 
-/// Why reading a topic does not go on.
+/// Why reading a topic fails.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
-    /// The broker is away or not ready: it heals by itself.
+    /// The broker is unreachable or not ready; that goes away by itself.
     Away(String),
     /// The broker refuses the login, the TLS handshake or the right to read.
     Refused(String),
     /// There is no such topic.
     Missing,
-    /// What was to be read is not there any more; says what there is instead.
+    /// The messages to read are no longer there; says what is there instead.
     Lost(String),
-    /// A message that can't be understood, or a place that can't be read.
+    /// A message can't be decoded, or the topic can't be read.
     Unreadable(String),
 }
 
-/// The result of whatever speaks to a broker.
+/// The result of talking to a broker.
 pub(super) type Spoken<T> = std::result::Result<T, Fault>;
 
 impl Fault {
-    /// From an error that a broker answers with.
+    /// The fault for an error that a broker returns.
     pub(super) fn answered(code: i32, message: &str) -> Self {
         let what = match ServerError::try_from(code) {
             Ok(code) => format!("{message} ({})", code.as_str_name()),
@@ -43,12 +43,13 @@ impl Fault {
         }
     }
 
-    /// Whether a broker may say so for a moment while it starts: it is believed when it lasts.
+    /// Whether a broker may report this for a moment while it starts: only if it lasts is it
+    /// believed.
     pub(super) fn is_doubtful(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Missing | Self::Lost(_))
     }
 
-    /// The sentence for the user.
+    /// The error for the user.
     pub(super) fn error(&self, channel: &str) -> Error {
         match self {
             Self::Away(what) => {
@@ -64,7 +65,7 @@ impl Fault {
             )),
             Self::Lost(what) => Error::permanent(format!(
                 "channel {channel} {what}. Nothing was skipped; start from a position that is \
-                 held, after making the target equal to the source there"
+                 still stored, after making the target equal to the source there"
             )),
             Self::Unreadable(what) => {
                 Error::permanent(format!("channel {channel} can't be read: {what}"))
@@ -86,7 +87,7 @@ impl fmt::Display for Fault {
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
-        // A handshake that fails is an error of the TLS library inside one of the connection.
+        // The error of a failed handshake is inside the I/O error.
         let is_tls = error.get_ref().is_some_and(|cause| cause.is::<tokio_rustls::rustls::Error>());
         if is_tls { Self::Refused(format!("TLS: {error}")) } else { Self::Away(error.to_string()) }
     }
@@ -96,7 +97,7 @@ impl From<ConnectionError> for Fault {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::Io(error) => error.into(),
-            // The stream has lost its place, or a bit: it is read again.
+            // The stream is damaged: it is read again.
             other => Self::Away(other.to_string()),
         }
     }

@@ -1,4 +1,4 @@
-//! Where a message lies in a Pulsar topic. Never asks a broker: the order is in the id.
+//! The place of a message in a Pulsar topic. Never asks a broker: the order is in the id.
 
 use bytes::Bytes;
 use milvus_wire::position::MessageId;
@@ -7,24 +7,25 @@ use pulsar::message::proto::MessageIdData;
 use replication::error::{Error, Result};
 use std::fmt;
 
-/// What stands for "no entry" and "no batch" in Pulsar's ids.
+/// Stands for "no entry" and "no batch" in Pulsar's ids.
 const NONE: i64 = -1;
 
-/// The place of a message: entries of a ledger count from 0 without a gap, ledgers grow over time.
+/// The place of a message. The entries of a ledger are numbered from 0 without a gap; the numbers
+/// of ledgers grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     ledger: i64,
-    /// −1: below the first entry of the ledger, which nobody has seen.
+    /// −1: before the first entry of the ledger.
     entry: i64,
-    /// The place inside a batch, 0 for a message that came alone.
+    /// The index inside a batch; 0 for a message that is not in a batch.
     index: i32,
 }
 
 impl Place {
-    /// Below everything that a topic can hold.
+    /// The place before all messages of any topic.
     pub(super) const FIRST: Self = Self { ledger: 0, entry: NONE, index: 0 };
 
-    /// The first of an entry's messages.
+    /// The place of an entry's first message.
     pub(super) fn of_entry(id: &MessageIdData) -> Self {
         // Pulsar writes −1 into its unsigned fields.
         Self { ledger: id.ledger_id as i64, entry: id.entry_id as i64, index: 0 }
@@ -35,12 +36,12 @@ impl Place {
         Self { index, ..self }
     }
 
-    /// The entry behind this one, should the ledger go on; else the next message lies above it.
+    /// The entry after this one, if the ledger continues; otherwise the next message is above it.
     pub(super) fn next_entry(self) -> Self {
         Self { entry: self.entry + 1, index: 0, ..self }
     }
 
-    /// Below whatever a later ledger will hold.
+    /// The place before all messages of later ledgers.
     pub(super) fn next_ledger(self) -> Self {
         Self { ledger: self.ledger + 1, entry: NONE, index: 0 }
     }
@@ -50,24 +51,24 @@ impl Place {
         Self { entry: (self.entry - entries).max(0), index: 0, ..self }
     }
 
-    /// Whether it names an entry: one that is there, was there, or follows one that was.
+    /// Whether it names an entry: one that exists, existed, or follows one that existed.
     pub(super) fn is_anchored(self) -> bool {
         self.ledger >= 0 && self.entry >= 0
     }
 
-    /// Whether both lie in one ledger, whose entries follow each other without a gap.
+    /// Whether both are in one ledger, whose entries have no gaps.
     pub(super) fn shares_ledger(self, other: Self) -> bool {
         self.ledger == other.ledger
     }
 
-    /// Whether a reader that was to begin at this place and gets `first` has missed nothing: it is
-    /// the entry asked for or an earlier one of the same ledger.
+    /// Whether a reader that began at this place and gets `first` has missed nothing: `first` is
+    /// this entry or an earlier one of the same ledger.
     pub(super) fn continues_at(self, first: Self) -> bool {
         first.ledger == self.ledger && first.entry <= self.entry
     }
 
-    /// Where a broker begins so that the first entry delivered proves that nothing is missing: two
-    /// entries early, since some brokers begin behind the id they are given.
+    /// Where a broker has to begin so that the first entry proves that nothing is missing: two
+    /// entries earlier, since some brokers begin after the given id.
     pub(super) fn to_begin(self) -> MessageIdData {
         let entry = if self.is_anchored() { (self.entry - 2).max(NONE) } else { NONE };
         MessageIdData {
@@ -77,7 +78,7 @@ impl Place {
         }
     }
 
-    /// As Milvus stores it. `index` is `None` for a message that came alone.
+    /// The id that Milvus stores. `index` is `None` for a message that is not in a batch.
     pub(super) fn id(self, index: Option<i32>) -> MessageId {
         let id = MessageIdData {
             ledger_id: self.ledger as u64,
@@ -89,14 +90,14 @@ impl Place {
         MessageId(Bytes::from(id.encode_to_vec()))
     }
 
-    /// Reads what Milvus stores.
+    /// Reads an id that Milvus stores.
     pub(super) fn parse(id: &MessageId) -> Option<Self> {
-        // An empty id would be read as the very first.
+        // An empty id would decode as the very first place.
         let data = MessageIdData::decode(id.0.as_ref()).ok().filter(|_| !id.0.is_empty())?;
         Some(Self::of_entry(&data).at(data.batch_index.unwrap_or_default().max(0)))
     }
 
-    /// The place that a position of a channel names.
+    /// The place of a channel's position.
     pub(super) fn of(channel: &str, id: &MessageId) -> Result<Self> {
         Self::parse(id).ok_or_else(|| {
             Error::permanent(format!(
@@ -108,7 +109,7 @@ impl Place {
 }
 
 impl fmt::Display for Place {
-    /// As Pulsar's own tools write it.
+    /// The form of Pulsar's own tools.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.ledger, self.entry)
     }

@@ -1,9 +1,10 @@
 //! The message queue of a source Milvus on Apache Pulsar. Never creates a topic or a durable
 //! subscription and never acknowledges anything, so it leaves nothing behind at the broker.
 //!
-//! Each open channel has a connection of its own (`reader`), which reads ahead within bounds; the
-//! ends of channels are looked at through others (`probe`). `topic` is what is asked of a broker,
-//! `connection` how, `entry` what is in an entry, `message_place` where it lies.
+//! Each open channel has a connection of its own (`reader`), which reads ahead within limits
+//! (`prefetch`). The ends of channels are read through other connections (`probe`). `connection`
+//! sends requests to a broker, `topic` is one topic there, `entry` splits an entry into its
+//! messages, and `message_place` is the place of a message.
 
 mod connection;
 mod entry;
@@ -60,7 +61,7 @@ impl Source for Pulsar {
     }
 
     fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering {
-        // Ids that are none sort first: they can't have been read from a queue.
+        // What is not an id of Pulsar sorts first: it can't have been read from its queue.
         Place::parse(a).cmp(&Place::parse(b))
     }
 }

@@ -1,6 +1,6 @@
-//! How to reach a Pulsar. Never shows a secret, never speaks to it.
+//! How to reach a Pulsar. Never shows a secret, and never connects.
 
-use crate::tls::TlsFiles;
+use crate::tls::{TlsFiles, unreadable};
 use crate::{Secret, prefetch_share};
 use replication::error::{Error, Result};
 use std::path::Path;
@@ -11,15 +11,15 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// Who we are to the broker.
+/// How we log in to the broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum PulsarLogin {
-    /// Nobody in particular.
+    /// Without a login.
     #[default]
     None,
-    /// Who holds this JSON web token.
+    /// With a JSON web token.
     Token(Secret),
-    /// A user with a password.
+    /// With a user name and a password.
     Basic(String, Secret),
 }
 
@@ -32,11 +32,11 @@ pub struct PulsarOptions {
     pub tenant: String,
     /// Their namespace.
     pub namespace: String,
-    /// Who we are to the broker.
+    /// How we log in to the broker.
     pub login: PulsarLogin,
-    /// Speak TLS; with which files.
+    /// The files for TLS; `None`: without TLS.
     pub tls: Option<TlsFiles>,
-    /// How many channels are expected to be open at a time: each gets its share of the memory.
+    /// How many channels are expected to be open at a time; they share the memory for prefetching.
     pub channels: usize,
 }
 
@@ -63,34 +63,27 @@ impl PulsarOptions {
         let Some(files) = &self.tls else { return Ok(None) };
         let mut roots = RootCertStore::empty();
         for root in roots_of(files)? {
-            // One that can't be read among those of a system is none that anybody relies on.
+            // A root of the system that can't be read is skipped: nobody relies on it.
             let _ = roots.add(root);
         }
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(|error| Error::permanent("TLS can't be set up").because(error))?
             .with_root_certificates(roots);
-        let has_none = [&files.cert, &files.key].map(|file| file.as_os_str().is_empty());
-        let config = match has_none {
-            [true, true] => config.with_no_client_auth(),
-            [false, false] => {
-                let chain = certificates(&files.cert)?;
-                let key = PrivateKeyDer::from_pem_file(&files.key)
-                    .map_err(|error| unreadable(&files.key, error))?;
-                config
-                    .with_client_auth_cert(chain, key)
-                    .map_err(|error| unreadable(&files.cert, error))?
-            }
-            _ => {
-                let what = "our certificate for TLS is of no use without its key";
-                return Err(Error::permanent(what));
+        let config = match files.identity()? {
+            None => config.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = certificates(cert)?;
+                let key =
+                    PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, error))?;
+                config.with_client_auth_cert(chain, key).map_err(|error| unreadable(cert, error))?
             }
         };
         Ok(Some(Arc::new(config).into()))
     }
 }
 
-/// The name of the method and what proves that we are who we say.
+/// The name of the login method, and the proof that it asks for.
 pub(super) fn proof(login: &PulsarLogin) -> Option<(&'static str, Vec<u8>)> {
     match login {
         PulsarLogin::None => None,
@@ -112,11 +105,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     let read: Vec<_> = read.map_err(|error| unreadable(file, error))?;
     if read.is_empty() {
-        return Err(unreadable(file, "it holds no certificate"));
+        return Err(unreadable(file, "it contains no certificate"));
     }
     Ok(read)
-}
-
-fn unreadable(file: &Path, cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::permanent(format!("can't read the certificate file {}", file.display())).because(cause)
 }

@@ -1,5 +1,5 @@
-//! What of a channel was read ahead. Never waits and never refuses: its writer looks at
-//! [`Prefetch::is_full`] before it reads more.
+//! The messages of a channel that were read ahead. Never refuses a message: its writer checks
+//! [`Prefetch::is_full`] before reading more.
 
 use replication::error::{Error, Result};
 use replication::ports::Record;
@@ -7,60 +7,60 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// What a record costs besides its payload: ticks are tiny, and many.
+/// What a record costs besides its payload: ticks are tiny and many.
 const RECORD_BYTES: usize = 256;
 
-/// Entries between the connection and the reader of a channel.
+/// The messages between the connection and the reader of a channel.
 pub(super) struct Prefetch {
     bytes_max: usize,
-    held: Mutex<Held>,
+    queue: Mutex<Queue>,
     filled: Notify,
     taken: Notify,
 }
 
 #[derive(Default)]
-struct Held {
+struct Queue {
     records: VecDeque<Record>,
     bytes: usize,
-    /// Why nothing more will come.
+    /// Why no more messages come.
     end: Option<String>,
 }
 
 impl Prefetch {
     pub(super) fn new(bytes_max: usize) -> Self {
-        Self { bytes_max, held: Mutex::default(), filled: Notify::new(), taken: Notify::new() }
+        Self { bytes_max, queue: Mutex::default(), filled: Notify::new(), taken: Notify::new() }
     }
 
-    /// Takes in a message that was read.
+    /// Adds a message.
     pub(super) fn push(&self, record: Record) {
-        let mut held = self.held();
-        held.bytes += cost(&record);
-        held.records.push_back(record);
-        drop(held);
+        let mut queue = self.queue();
+        queue.bytes += cost(&record);
+        queue.records.push_back(record);
+        drop(queue);
         self.filled.notify_one();
     }
 
-    /// Nothing more will come; told behind what was read.
+    /// Ends it; the reader gets the error after all messages.
     pub(super) fn end(&self, why: Error) {
-        self.held().end = Some(why.what);
+        self.queue().end = Some(why.what);
         self.filled.notify_one();
     }
 
     /// The next message, if there is one.
     pub(super) fn take(&self) -> Result<Option<Record>> {
-        let mut held = self.held();
-        let Some(record) = held.records.pop_front() else {
-            return held.end.clone().map_or(Ok(None), |why| Err(Error::permanent(why)));
+        let mut queue = self.queue();
+        let Some(record) = queue.records.pop_front() else {
+            return queue.end.clone().map_or(Ok(None), |why| Err(Error::permanent(why)));
         };
-        held.bytes -= cost(&record);
-        drop(held);
+        queue.bytes -= cost(&record);
+        drop(queue);
         self.taken.notify_one();
         Ok(Some(record))
     }
 
-    /// Whether no more is to be read.
+    /// Whether no more should be read.
     pub(super) fn is_full(&self) -> bool {
-        self.held().bytes >= self.bytes_max
+        self.queue().bytes >= self.bytes_max
     }
 
     /// Waits until there may be something to take.
@@ -73,8 +73,8 @@ impl Prefetch {
         self.taken.notified().await;
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,5 +1,5 @@
-//! Looks at the ends of channels. Never holds a message longer than it is asked for, never
-//! disturbs a reader: its subscriptions are its own.
+//! Looks at the ends of channels. Never keeps a message, and never disturbs a reader: its
+//! subscriptions are its own.
 
 use super::connection::{Connection, Dialer};
 use super::entry::messages;
@@ -11,10 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// How many connections are kept for the next look.
+/// The most connections that are kept for the next call.
 const IDLE_MAX: usize = 4;
 
-/// What lies at the end of a topic comes at once.
+/// How long the newest messages may take to arrive.
 const COMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// Looks at the ends of channels.
@@ -28,7 +28,7 @@ impl Probe {
         Self { dialer, idle: Mutex::default() }
     }
 
-    /// Below what the channel will hold next, and above all that it holds; `None` if there is no
+    /// The place after all messages of the channel and before the next one; `None` if there is no
     /// such topic.
     pub(super) async fn end(&self, channel: &str) -> Spoken<Option<Place>> {
         let Some(mut topic) = self.begin_at_end(channel).await? else { return Ok(None) };
@@ -36,7 +36,7 @@ impl Probe {
         self.give_back(topic.close().await?);
         let place = match (end.last, end.cursor) {
             (Some(last), _) => last.next_entry(),
-            // Everything is gone: what comes next lies in a later ledger.
+            // All messages are gone: the next one is in a later ledger.
             (None, Some(cursor)) if cursor.is_anchored() => cursor.next_ledger(),
             (None, Some(cursor)) => cursor,
             (None, None) => Place::FIRST,
@@ -64,7 +64,7 @@ impl Probe {
 
     async fn begin_at_end(&self, channel: &str) -> Spoken<Option<Topic>> {
         let kept = self.idle().pop();
-        // A connection that was kept may have died meanwhile; a new one tells.
+        // A kept connection may have died meanwhile; then a new one is made.
         if let Some(kept) = kept
             && let Ok(begun) = begun_at_end(kept, channel).await
         {

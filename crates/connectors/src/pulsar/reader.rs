@@ -1,6 +1,6 @@
-//! One open channel. A task of its own holds the connection and reads ahead until there is enough;
-//! after a fault it begins again at the last entry read, whose presence proves that nothing was
-//! lost. Never gives up what can heal.
+//! One open channel. A task of its own has the connection and reads ahead. After a fault it begins
+//! again at the last entry read: that this entry is still there proves that nothing was lost. Never
+//! gives up on a fault that can go away.
 
 use super::connection::Dialer;
 use super::entry::messages;
@@ -19,20 +19,19 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, info, warn};
 
-/// Pauses between attempts: doubled from the first to the last. Topics may appear at any time and
-/// must be noticed within about a second.
+/// Pauses between attempts, doubled from the first to the longest. Topics may appear at any time
+/// and have to be noticed within about a second.
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(800);
 
-/// How long a refusal, a missing topic or a loss is hoped to be a passing state of a broker that
-/// starts.
+/// How long a refusal, a missing topic or a loss may be a passing state of a broker that starts.
 const DOUBT_FOR: Duration = Duration::from_secs(8);
 
-/// How long a connection may stay unread while its channel has enough. Longer, and the broker
-/// would take us for dead, since its signs of life are not answered; a new one is made in no time.
+/// How long a connection may stay unread while its channel is full. After a longer time the broker
+/// would consider us dead, since its pings are not answered. A new connection is cheap.
 const UNREAD_MAX: Duration = Duration::from_secs(15);
 
-/// Whether the brokers serve us, for the log: said once for all channels.
+/// Whether the brokers serve us: logged once for all channels.
 #[derive(Default)]
 pub(super) struct Health {
     down: AtomicBool,
@@ -41,7 +40,7 @@ pub(super) struct Health {
 impl Health {
     fn served(&self) {
         if self.down.swap(false, Ordering::Relaxed) {
-            info!("pulsar serves us again");
+            info!("Pulsar serves us again");
         }
     }
 }
@@ -78,7 +77,7 @@ impl ChannelReader for Reader {
                 return Ok(record);
             }
             if is_over {
-                // It says why when it ends on purpose.
+                // If it ends on purpose, it leaves an error.
                 return Err(Error::transient("the reading of a Pulsar topic was aborted"));
             }
             tokio::select! {
@@ -95,7 +94,7 @@ impl ChannelReader for Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        // The connection goes with it, and with that the subscription.
+        // This closes the connection and thus ends the subscription.
         self.reading.abort();
     }
 }
@@ -106,7 +105,7 @@ struct Reading {
     health: Arc<Health>,
     channel: String,
     prefetch: Arc<Prefetch>,
-    /// Nothing below is of interest.
+    /// Messages before this place are skipped.
     from: Place,
     /// The newest message that was read.
     read: Option<Place>,
@@ -133,30 +132,30 @@ impl Reading {
             if let Fault::Unreadable(_) = fault {
                 return self.prefetch.end(fault.error(&self.channel));
             }
-            self.tell(&fault);
+            self.log(&fault);
             sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
-    /// Whether it is a topic of which nothing is known yet that is missing.
+    /// Whether the fault is a missing topic that may not have been created yet.
     fn is_awaited(&self, fault: &Fault) -> bool {
         matches!(fault, Fault::Missing) && self.read.is_none() && !self.from.is_anchored()
     }
 
-    fn tell(&self, fault: &Fault) {
+    fn log(&self, fault: &Fault) {
         let channel = &self.channel;
         if self.is_awaited(fault) {
-            debug!(channel, "a pulsar topic is not there yet");
+            debug!(channel, "a Pulsar topic is not there yet");
         } else if self.health.down.swap(true, Ordering::Relaxed) {
-            debug!(channel, %fault, "pulsar topic not readable");
+            debug!(channel, %fault, "Pulsar topic not readable");
         } else {
-            warn!(channel, %fault, "pulsar does not serve us, connecting again and again");
+            warn!(channel, %fault, "Pulsar does not serve us, connecting again and again");
         }
     }
 
-    /// Reads until a fault, until the channel has had enough for long, or until it is to be shown
-    /// that nothing is missing.
+    /// Reads until a fault, until the channel has been full for long, or until a new connection has
+    /// to prove that nothing is missing.
     async fn connect_and_read(&mut self) -> Spoken<()> {
         let mut topic = Topic::find(self.dialer.any().await?, &self.channel).await?;
         let begun_behind = self.read;
@@ -175,12 +174,12 @@ impl Reading {
             is_proven |= from.continues_at(place);
             if !is_proven && place >= from.at(0) {
                 return Err(Fault::Lost(format!(
-                    "was to be read from {from}, but Pulsar holds {place} and later: what lies \
-                     between is lost to the retention"
+                    "was to be read from {from}, but Pulsar has {place} and later: the messages in \
+                     between are lost to the retention"
                 )));
             }
-            // The rest of a ledger that is deleted while it is read is passed over by the broker.
-            // Beginning again at the last entry read shows whether its ledger is still there.
+            // If a ledger is deleted while it is read, the broker skips the rest of it. Beginning
+            // again at the last entry read shows whether its ledger still exists.
             let is_next_ledger = self.read.is_some_and(|read| !read.shares_ledger(place));
             if is_next_ledger && place > from && self.read != begun_behind {
                 return Ok(());
@@ -207,8 +206,8 @@ fn reaches(from: Place, last: Option<Place>) -> Spoken<()> {
     match last {
         _ if !from.is_anchored() => Ok(()),
         None => Err(Fault::Lost(format!(
-            "was to be read from {from}, but its Pulsar topic holds no message: all are lost to \
-             the retention, or the topic was created anew"
+            "was to be read from {from}, but its Pulsar topic has no messages: all are lost to the \
+             retention, or the topic was created anew"
         ))),
         Some(last) if last.next_entry() < from.at(0) => Err(Fault::Lost(format!(
             "was to be read from {from}, but its Pulsar topic ends with {last}: it was created \

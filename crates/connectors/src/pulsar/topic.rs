@@ -1,6 +1,6 @@
-//! A topic at the broker that owns it: finding it, beginning somewhere in it, its entries and its
-//! end. Every subscription is without a cursor at the broker and ends with the connection, so
-//! nothing stays behind. Never creates a topic, never acknowledges anything.
+//! A topic at the broker that owns it: finds it, begins somewhere in it, and reads its entries and
+//! its end. A subscription has no cursor at the broker and ends with the connection, so nothing
+//! stays behind. Never creates a topic, and never acknowledges a message.
 
 use super::connection::{Connection, Dialer};
 use super::fault::{Fault, Spoken};
@@ -15,11 +15,11 @@ use pulsar::message::proto::{
 };
 use uuid::Uuid;
 
-/// How many messages may be on their way. A row message of Milvus is about half a megabyte, so
-/// that more would only fill the buffers of the network.
+/// How many messages may be in flight. A row message of Milvus has about half a megabyte, so more
+/// would only fill the network's buffers.
 const UNDER_WAY_MAX: u32 = 64;
 
-/// Brokers that send us from one to the next more often than this are not of one mind.
+/// After this many redirects the brokers are considered to disagree.
 const LOOKUPS_MAX: usize = 20;
 
 /// A topic, and the connection to its broker.
@@ -27,15 +27,15 @@ pub(super) struct Topic {
     connection: Connection,
     name: String,
     consumer: u64,
-    /// Messages that the broker may still send; a large batch makes it negative.
+    /// How many messages the broker may still send; a large batch makes it negative.
     permits: i64,
 }
 
 /// The end of a topic.
 pub(super) struct End {
-    /// The newest entry; `None` if the topic holds none.
+    /// The newest entry; `None` if the topic has none.
     pub(super) last: Option<Place>,
-    /// Behind which entry this subscription goes on.
+    /// The entry after which this subscription continues.
     pub(super) cursor: Option<Place>,
 }
 
@@ -62,8 +62,8 @@ impl Topic {
         Err(Fault::Away(format!("the brokers do not agree on who serves {name}")))
     }
 
-    /// Begins a little before `from`, see [`Place::to_begin`]; `None`: at the end. Messages come
-    /// when they are waited for.
+    /// Subscribes a little before `from`, see [`Place::to_begin`]; `None`: at the end. No message
+    /// is sent before [`next`](Self::next) is called.
     pub(super) async fn begin(&mut self, from: Option<Place>) -> Spoken<()> {
         let request_id = self.connection.next_request();
         self.consumer = request_id;
@@ -88,7 +88,7 @@ impl Topic {
         self.connection.ask(question, |answer| answer.success.map(drop)).await
     }
 
-    /// Where the topic ends; only before messages are waited for.
+    /// Where the topic ends. May only be called before [`next`](Self::next).
     pub(super) async fn end(&mut self) -> Spoken<End> {
         let request_id = self.connection.next_request();
         let question = Box::new(BaseCommand {
@@ -129,7 +129,8 @@ impl Topic {
 
     async fn permit(&mut self) -> Spoken<()> {
         let more = i64::from(UNDER_WAY_MAX) - self.permits;
-        // Counted first: a broker that got more than we know of does no harm, one that waits does.
+        // Counted first: if sending fails, too many permits do no harm, but too few would stall the
+        // broker.
         self.permits += more;
         let flow = CommandFlow {
             consumer_id: self.consumer,
@@ -140,7 +141,7 @@ impl Topic {
         self.connection.send(Box::new(command)).await
     }
 
-    /// Ends the subscription and gives the connection back.
+    /// Ends the subscription and returns the connection.
     pub(super) async fn close(mut self) -> Spoken<Connection> {
         self.end_subscription().await?;
         Ok(self.connection)
@@ -181,7 +182,7 @@ async fn look_up(
     Ok(found)
 }
 
-/// `host:port` of the broker that was found.
+/// The `host:port` of the broker that was found.
 fn broker_of(found: &CommandLookupTopicResponse, dialer: &Dialer) -> Spoken<String> {
     let (url, scheme) = match dialer.tls {
         Some(_) => (found.broker_service_url_tls(), "pulsar+ssl://"),

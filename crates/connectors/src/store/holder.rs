@@ -1,6 +1,7 @@
-//! Who we are to a store that others share: a name kept in a small file on this machine, locked
-//! while we run. After a restart, a crash included, the name is the same at once; of two processes
-//! each has its own. Never kept in the store: there nobody could tell a dead owner from a slow one.
+//! Our name in a store that several machines share. It is in a small file on this machine, locked
+//! while we run: after a restart, even after a crash, we have the same name at once, and two
+//! processes have two names. Never kept in the store: there a dead owner would look like a slow
+//! one.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
@@ -8,26 +9,26 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use tracing::warn;
 
-/// More processes on one store than anybody runs on one machine.
+/// The most processes of one machine on one store.
 const HOLDERS_MAX: usize = 64;
 
-/// A name for as long as this value lives.
+/// A name, ours as long as this value lives.
 pub(super) struct Holder {
     name: String,
-    /// The lock goes with the file, and so with the process, however it ends. Without one the name
-    /// lasts for one life.
+    /// The lock ends with the file, and so with the process, however it ends. Without a lock the
+    /// name is used for this run only.
     _lock: Option<File>,
 }
 
 impl Holder {
-    /// A name that nobody else has, for the store at `place`, kept in `folder`.
+    /// Takes a name that no other process has, for the store at `place`. It is kept in `folder`.
     pub(super) fn claim(folder: &Path, place: &str) -> Self {
         claim_in(folder, place).unwrap_or_else(|error| {
             warn!(
                 %error,
                 folder = %folder.display(),
-                "our name can't be kept there (metaStoreConfig.stateFolder): after a restart a \
-                 target is taken up again only when the lease under the old name has run out"
+                "our name can't be stored there (metaStoreConfig.stateFolder): after a restart a \
+                 target is continued only after the lease under the old name has expired"
             );
             Self { name: uuid::Uuid::new_v4().to_string(), _lock: None }
         })
@@ -57,7 +58,7 @@ fn claim_in(folder: &Path, place: &str) -> io::Result<Holder> {
     Err(io::Error::other(format!("{HOLDERS_MAX} names for this store are in use")))
 }
 
-/// The name in the file; a new one if a crash left none or half of one.
+/// The name in the file; a new one if the file has none or half of one.
 fn read_or_write(file: &mut File) -> io::Result<String> {
     let mut text = String::new();
     file.read_to_string(&mut text)?;

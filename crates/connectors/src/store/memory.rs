@@ -1,4 +1,4 @@
-//! A store that lives as long as its process, for tests and trials. Never writes anywhere.
+//! A store in memory, for tests and trials. Never writes to a disk.
 
 use async_trait::async_trait;
 use replication::error::Result;

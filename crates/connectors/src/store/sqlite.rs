@@ -1,5 +1,5 @@
 //! A store in one SQLite file, the default: nothing else has to run. Never shared by two processes:
-//! a lock file beside it sees to that.
+//! a lock file beside it prevents that.
 
 use async_trait::async_trait;
 use replication::error::{Error, Result};
@@ -15,10 +15,10 @@ use tokio::sync::Mutex;
 /// The layout of the file. A higher one in a file means that a newer program wrote it.
 const SCHEMA: i64 = 1;
 
-/// Three parameters each; SQLite takes 32,766 in a statement.
+/// Records in one statement: each has three parameters, and SQLite takes 32,766.
 const PUTS_AT_ONCE: usize = 1000;
 
-/// Only a foreign program, such as a backup, can hold the file; it is waited for that long.
+/// How long to wait for another program that has locked the file, such as a backup.
 const BUSY_WITHIN: Duration = Duration::from_secs(10);
 
 const TABLES: &str = "
@@ -30,16 +30,16 @@ const TABLES: &str = "
 
 /// Records in a file.
 pub struct SqliteStore {
-    /// One, so that a record is read after every commit that was asked for before.
+    /// A single one, so that reading a record sees every earlier commit.
     connection: Arc<Mutex<SqliteConnection>>,
     file: PathBuf,
     holder: String,
-    /// Held as long as the store lives.
+    /// Locked as long as the store lives.
     _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens the file, which is made with its folder if absent.
+    /// Opens the file; creates it and its folder if absent.
     pub async fn open(file: impl AsRef<Path>) -> Result<Self> {
         let file = file.as_ref().to_owned();
         if let Some(folder) = file.parent() {
@@ -79,7 +79,7 @@ impl Store for SqliteStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>> {
-        // A range and not LIKE: keys may contain its wildcards, and the range uses the index.
+        // A range instead of LIKE: keys may contain wildcards, and a range uses the index.
         let rows = sqlx::query(
             "SELECT value, version, key FROM records
              WHERE key >= ?1 AND (?2 IS NULL OR key < ?2) ORDER BY key",
@@ -98,8 +98,8 @@ impl Store for SqliteStore {
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed> {
         let mut connection = Arc::clone(&self.connection).lock_owned().await;
-        // Whoever asked may be cut off. What has begun goes on to its end, and the next one waits:
-        // nobody reads records that are still to change, and nothing stays locked.
+        // The caller may be cancelled. A commit that has begun continues to its end, and the next
+        // one waits: no caller reads records that are about to change, and nothing stays locked.
         let commit = tokio::spawn(async move { commit(&mut connection, &transaction).await });
         match commit.await {
             Ok(committed) => committed.map_err(|error| self.failed(error)),
@@ -112,11 +112,11 @@ impl Store for SqliteStore {
     }
 }
 
-/// The lowest text above all that begin with `prefix`; `None` if there is no such text.
+/// The lowest text after all that begin with `prefix`; `None` if there is no such text.
 fn behind(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
-        // The range of chars steps over the surrogates.
+        // The range of chars skips the surrogates.
         if let Some(next) = (last..=char::MAX).nth(1) {
             text.push(next);
             return Some(text);
@@ -129,7 +129,7 @@ async fn commit(
     connection: &mut SqliteConnection,
     transaction: &Transaction,
 ) -> sqlx::Result<Committed> {
-    // A transaction that begins as a reader can't become a writer while a foreign program writes.
+    // A transaction that begins as a reader can't become a writer while another program writes.
     let mut open = connection.begin_with("BEGIN IMMEDIATE").await?;
     for (key, expected) in &transaction.conditions {
         if !holds(version_of(&mut open, key).await?, *expected) {
@@ -147,7 +147,7 @@ async fn commit(
     Ok(Committed::Yes)
 }
 
-/// In two statements, however many there are: each is a way to SQLite's thread and back.
+/// Writes all records in two statements: each statement is a round trip to SQLite's thread.
 async fn put(connection: &mut SqliteConnection, puts: &[(String, Vec<u8>)]) -> sqlx::Result<()> {
     let count = puts.len() as i64;
     let last: i64 = sqlx::query_scalar(
@@ -196,7 +196,7 @@ fn lock(file: &Path) -> Result<File> {
     }
 }
 
-/// Makes the tables, checks the layout and returns the holder.
+/// Creates the tables, checks the layout and returns the holder.
 async fn prepare(connection: &mut SqliteConnection, file: &Path) -> Result<String> {
     let failed = |error| unusable(file, error);
     let mut open = connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed)?;
@@ -254,7 +254,7 @@ mod tests {
         conformance::durability(async || SqliteStore::open(&file).await).await;
     }
 
-    /// The next life of a task reads its records right after the last one was cut off.
+    /// A task that starts again reads its records right after its last run was cancelled.
     #[tokio::test]
     async fn a_commit_that_is_given_up_has_happened_or_never_will() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The etcd catalog against real servers: what a source Milvus writes, and what etcd does to a
-//! watch.
+//! Tests the etcd catalog on real servers: the records that a source Milvus writes, and what etcd
+//! does to a watch. Never fakes a record.
 
 use crate::support::{
     User, done, etcd_with_tls, keyed_schema, make_certificates, own_etcd, pair, shared_pair, soon,

@@ -1,9 +1,10 @@
-//! The Kafka source against a real broker.
+//! Tests the Kafka source on a real broker. Never reads what a Milvus has written: the records are
+//! made here.
 
 use crate::support::{client_files, make_certificates, own_kafka, secured, shared_kafka, soon};
 use bytes::Bytes;
-use connectors::Secret;
 use connectors::kafka::{Kafka, KafkaOptions};
+use connectors::{KafkaLogin, Secret};
 use lab::{Listener, Server};
 use milvus_wire::position::MessageId;
 use rdkafka::admin::{AdminClient, AdminOptions};
@@ -249,8 +250,11 @@ async fn a_password_lets_in_and_a_wrong_one_is_permanent() {
     });
     produce(&server.broker(), "closed", numbers(0..3)).await;
     let with = |password: &str| KafkaOptions {
-        sasl_username: "cdc".into(),
-        sasl_password: Secret::new(password),
+        login: KafkaLogin {
+            username: "cdc".into(),
+            password: Secret::new(password),
+            ..KafkaLogin::default()
+        },
         ..KafkaOptions::new(server.listener("CLOSED").unwrap())
     };
     let kafka = Kafka::new(with("right")).unwrap();
@@ -272,10 +276,12 @@ async fn certificates_and_a_password_let_in_over_tls() {
     let (server, _run) = own_kafka(secured(files.path()));
     produce(&server.broker(), "secured", numbers(0..3)).await;
     let mut options = KafkaOptions {
-        sasl_username: "cdc".into(),
-        sasl_password: Secret::new("right"),
-        sasl_mechanisms: "PLAIN".into(),
-        security_protocol: "SASL_SSL".into(),
+        login: KafkaLogin {
+            username: "cdc".into(),
+            password: Secret::new("right"),
+            mechanisms: "PLAIN".into(),
+            protocol: "SASL_SSL".into(),
+        },
         ..KafkaOptions::new(server.listener("TLS").unwrap())
     };
     options.consumer.extend(client_files(files.path()));

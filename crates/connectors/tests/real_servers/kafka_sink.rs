@@ -1,8 +1,9 @@
-//! The Kafka sink against a real broker.
+//! Tests the Kafka sink on a real broker. Never trusts what the sink says it wrote: the topics are
+//! read.
 
 use crate::support::{client_files, make_certificates, own_kafka, secured, shared_kafka, soon};
-use connectors::Secret;
 use connectors::kafka_sink::{Format, KafkaSink, KafkaSinkOptions};
+use connectors::{KafkaLogin, Secret};
 use lab::{Listener, Server};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::message::decode;
@@ -554,21 +555,24 @@ async fn a_password_lets_in_and_a_wrong_one_is_told() {
         ],
         ..lab::KafkaOptions::default()
     });
-    let with = |password: &str| KafkaSinkOptions {
-        sasl_username: "cdc".into(),
-        sasl_password: Secret::new(password),
+    let with = |username: &str, password: &str| KafkaSinkOptions {
+        login: KafkaLogin {
+            username: username.into(),
+            password: Secret::new(password),
+            ..KafkaLogin::default()
+        },
         ..exactly("closed", &server.listener("CLOSED").unwrap())
     };
-    let sink = opened(with("right")).await;
+    let sink = opened(with("cdc", "right")).await;
     soon(append(&sink, "1", &[insert(&[1], TT, 10)])).await.unwrap();
     assert_eq!(keys(&read_when(&server.broker(), "closed.shop.books", 1).await), [1]);
 
-    let error = soon(KafkaSink::new(with("wrong")).unwrap().open()).await.unwrap_err();
+    let error = soon(KafkaSink::new(with("cdc", "wrong")).unwrap().open()).await.unwrap_err();
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(error.what.contains("Check user name, password"), "{error}");
 
     // Who may log in may not write yet.
-    let guest = |exact| KafkaSinkOptions { sasl_username: "guest".into(), exact, ..with("right") };
+    let guest = |exact| KafkaSinkOptions { exact, ..with("guest", "right") };
     let error = soon(KafkaSink::new(guest(true)).unwrap().open()).await.unwrap_err();
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(error.what.contains("transactional id"), "{error}");
@@ -592,9 +596,12 @@ async fn over_tls_a_user_needs_the_documented_rights_and_no_others() {
     let (server, _run) = own_kafka(options);
     let address = server.listener("TLS").unwrap();
     let at_least_once = KafkaSinkOptions {
-        sasl_username: "cdc".into(),
-        sasl_password: Secret::new("right"),
-        security_protocol: "SASL_SSL".into(),
+        login: KafkaLogin {
+            username: "cdc".into(),
+            password: Secret::new("right"),
+            protocol: "SASL_SSL".into(),
+            ..KafkaLogin::default()
+        },
         producer: client_files(files.path()).into(),
         ..by_row("rights", &address)
     };

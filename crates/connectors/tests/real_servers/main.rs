@@ -1,5 +1,5 @@
-//! The connectors against real servers of the lab. Each test has topics, prefixes or collections of
-//! its own; those that restart a server have a server of their own.
+//! Tests of the connectors on real servers of the lab. Each test has topics, prefixes or
+//! collections of its own. Never restarts a server that other tests use.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 

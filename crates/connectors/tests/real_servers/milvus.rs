@@ -1,4 +1,5 @@
-//! The target against a real Milvus in replica mode, and one that is not.
+//! Tests the target on a real Milvus in replica mode, and on one that is not. Never covers requests
+//! that this version does not have: see `scripted_target`.
 
 use crate::support::{User, keyed_schema, make_certificates, schema, shared_pair, soon};
 use connectors::TlsFiles;

@@ -1,4 +1,5 @@
-//! The Pulsar source against a real broker.
+//! Tests the Pulsar source on a real broker. Never reads what a Milvus has written: the messages
+//! are made here.
 
 use crate::support::{make_certificates, openssl, own_pulsar, shared_pulsar, soon};
 use base64::Engine as _;
@@ -322,7 +323,7 @@ async fn messages_lost_to_the_retention_and_topics_that_are_gone_stop_the_readin
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(error.what.contains("channel trimmed was to be read from"), "{error}");
     assert!(error.what.contains("lost to the retention"), "{error}");
-    assert!(error.what.contains("start from a position that is held"), "{error}");
+    assert!(error.what.contains("start from a position that is still stored"), "{error}");
 
     // A topic that is made anew while it is read is another one.
     drop(reader);
@@ -343,8 +344,8 @@ async fn messages_lost_to_the_retention_and_topics_that_are_gone_stop_the_readin
     assert!(error.what.contains("vanishing") && error.what.contains("gone"), "{error}");
 }
 
-/// A Pulsar that asks who is there: for a token signed with `key` or the password `right`, and for a
-/// certificate too where it speaks TLS.
+/// A Pulsar that asks who is there: for a token signed with `key` or the password `right`, and for
+/// a certificate too where it speaks TLS.
 fn secured_pulsar(files: &Path, key: &[u8]) -> (lab::Pulsar, tempfile::TempDir) {
     make_certificates(files);
     let file = |name: &str| files.join(name).display().to_string();

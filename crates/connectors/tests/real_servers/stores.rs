@@ -1,5 +1,6 @@
-//! The stores that are shared, against real servers: the one conformance suite, logins and TLS, a
-//! server that restarts, two who share a store, and a form that is newer than ours.
+//! Tests the shared stores on real servers: the conformance suite, logins and TLS, a server that
+//! restarts, two processes on one store, and a newer layout. Never tests the store in a file, which
+//! needs no server.
 
 use crate::support::{etcd_with_tls, make_certificates, own_etcd, own_mariadb, soon};
 use connectors::etcd::EtcdOptions;
@@ -205,8 +206,8 @@ async fn what_a_newer_program_wrote_is_refused_and_left_alone() {
     assert_eq!(layout, "2\n");
 }
 
-/// The Go tool reads all keys below `metaStoreConfig.etcd.rootPath` as objects with `base`, `type` and
-/// `data`, whoever wrote them.
+/// The Go tool reads all keys below `metaStoreConfig.etcd.rootPath` as objects with `base`, `type`
+/// and `data`, whoever wrote them.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_layout_is_an_object_that_means_nothing_to_the_go_tool() {
     let (etcd, run) = own_etcd(lab::EtcdOptions::default());
@@ -244,8 +245,8 @@ struct Changes {
     each: Vec<Change>,
 }
 
-/// Leaves a large transaction as its writer does that dies when it has happened, before any of it is
-/// carried out.
+/// Leaves a large transaction as its writer does that dies when it has happened, before any of it
+/// is carried out.
 async fn leave_journal(server: &Etcd, parts: Vec<Changes>) {
     let endpoints = [format!("http://{}", server.endpoint())];
     let mut client = etcd_client::Client::connect(endpoints, None).await.unwrap();

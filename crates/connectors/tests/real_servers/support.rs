@@ -1,4 +1,5 @@
-//! What all tests here need: servers, waiting. Never sleeps where it can wait for something.
+//! The servers and the waiting that all tests here use. Never sleeps where it can wait for
+//! something.
 
 use lab::{
     Etcd, EtcdOptions, Kafka, KafkaOptions, Listener, Mariadb, MariadbOptions, Milvus, Pair,

@@ -1,5 +1,5 @@
-//! The Milvus target against a server that answers as a test tells it: requests that the Milvus of the
-//! lab does not know, and answers that can't be brought about. Needs no servers.
+//! Tests the Milvus target on a scripted server: requests that the lab's Milvus does not have, and
+//! answers that can't be provoked. Never needs a real server.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 

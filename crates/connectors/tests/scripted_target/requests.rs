@@ -1,5 +1,6 @@
-//! Requests of Milvus 2.4 and 2.5, as their sources log them: what the target is asked, and which of
-//! its answers mean that it is so already. The answers are worded as in Milvus's source.
+//! Requests of Milvus 2.4 and 2.5 as such a source logs them: what the target is asked, and which
+//! of its answers mean that nothing is left to do. The texts of the answers are those in Milvus's
+//! source code, never made up.
 
 use crate::server::{Asked, ScriptedTarget};
 use connectors::milvus::{Milvus, MilvusOptions};
@@ -171,8 +172,8 @@ async fn is_done(logged: impl Message, code: i32, reason: &str) -> bool {
 }
 
 const NO_ROLE: &str = "not found the role, maybe the role isn't existed or internal system error";
-const NO_GROUP: &str = "there is no privilege group name [readers_group] defined in system to operate: invalid \
-                        parameter";
+const NO_GROUP: &str = "there is no privilege group name [readers_group] defined in system to \
+                        operate: invalid parameter";
 
 /// Only what is certain: `DropPrivilegeGroup` of none and a grant that is there are successes.
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A Milvus that keeps what it is asked and answers as it was told to. Never understands a request.
+//! A Milvus that records the requests it gets and gives scripted answers. Never interprets a
+//! request.
 
 use http_body_util::{BodyExt as _, Full};
 use milvus_wire::proto::common::Status;

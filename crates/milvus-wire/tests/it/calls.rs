@@ -1,4 +1,5 @@
-//! The ReplicateMessage call and the tick: prost reads what was meant.
+//! Tests the ReplicateMessage call and the tick: prost decodes them to the same values. Never
+//! checks them by our own decoder alone.
 
 use bytes::Bytes;
 use milvus_wire::message::{Message as Read, decode};
@@ -45,7 +46,6 @@ proptest! {
         let buf = call.pieces().concat();
         let expected = expected(&call);
         prop_assert_eq!(buf.len(), call.encoded_len());
-        prop_assert_eq!(call.bytes(), call.encoded_len());
         prop_assert_eq!(&ReplicateMessageRequest::decode(buf.as_slice()).unwrap(), &expected);
         prop_assert_eq!(buf, expected.encode_to_vec());
     }

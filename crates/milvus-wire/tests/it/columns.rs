@@ -1,4 +1,5 @@
-//! Rows out of columns: every type, nulls, and what does not fit.
+//! Tests rows from columns: every type, nulls, and columns that do not fit. Never through a real
+//! Milvus.
 
 use bytes::Bytes;
 use milvus_wire::columns::{Keys, Rows, Value};
@@ -193,7 +194,8 @@ proptest! {
             let _ = (Rows::of(&message), Keys::of(&message));
         }
         let floats = FloatArray { data: values.iter().map(|v| f32::from(*v)).collect() };
-        let sparse = values.chunks(8).map(<[u8]>::to_vec).collect();
+        let contents = values.chunks(8).map(<[u8]>::to_vec).collect();
+        let sparse = SparseFloatArray { contents, dim };
         let long = longs(&values.iter().map(|v| i64::from(*v)).collect::<Vec<_>>());
         for column in [
             scalars(100, long, &valid),
@@ -201,7 +203,7 @@ proptest! {
             vectors(100, dim, Vectors::BinaryVector(values.clone())),
             vectors(100, dim, Vectors::Bfloat16Vector(values.clone())),
             vectors(100, dim, Vectors::Int8Vector(values)),
-            vectors(100, dim, Vectors::SparseFloatVector(SparseFloatArray { contents: sparse, dim })),
+            vectors(100, dim, Vectors::SparseFloatVector(sparse)),
         ] {
             let column = FieldData { valid_data: valid.clone(), ..column };
             if let Ok(read) = insert(rows, vec![column]) {

@@ -1,4 +1,5 @@
-//! DDL messages of a physical channel: read and rewritten.
+//! Tests reading and rewriting the DDL messages of a physical channel. Never covers messages of
+//! rows.
 
 use bytes::Bytes;
 use milvus_wire::ids::{CollectionId, PartitionId};

@@ -1,5 +1,5 @@
-//! Hands bytes to every decoder of the crate, and what they read on to every function behind
-//! them; for the hostile tests and for the fuzz target. Never expects them to be well-formed.
+//! Passes bytes to every decoder of the crate, and the results to every function that takes them.
+//! The hostile tests and the fuzz target use it. Never expects the bytes to be well-formed.
 
 use bytes::Bytes;
 use milvus_wire::fence::{delete_of, primary_keys};

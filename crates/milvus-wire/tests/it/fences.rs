@@ -1,4 +1,4 @@
-//! The fence: the keys of an insert, and the delete made of them.
+//! Tests the fence: the keys of an insert, and the delete made of them. Never needs a target.
 
 use crate::samples::{PRIMARY_KEY, insert, keys_of, target};
 use milvus_wire::fence::{delete_of, primary_keys};

@@ -1,4 +1,4 @@
-//! Bytes that nobody sane has written: an error at worst, never a panic.
+//! Tests malformed bytes: they are an error, never a panic.
 
 use crate::everything::read;
 use crate::records::{PCHANNELS, VCHANNELS, collection_record};

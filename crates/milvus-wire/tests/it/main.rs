@@ -1,5 +1,5 @@
-//! What the crate promises, checked against prost's own reading of the same bytes.
-//! Never needs a server.
+//! Tests what the crate guarantees, against prost's own decoding of the same bytes. Never needs a
+//! server.
 
 #![allow(deprecated)] // ReplicateMessage and the header's replicateInfo are, since 3.0.
 #![allow(clippy::unwrap_used)] // The helpers of tests are not in tests, for clippy.

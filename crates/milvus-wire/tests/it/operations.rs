@@ -1,4 +1,4 @@
-//! The op channel's requests.
+//! Tests decoding the op channel's requests. Never carries one out.
 
 use milvus_wire::op::{OpRequest, decode};
 use milvus_wire::proto::common::{MsgBase, MsgType};

@@ -1,4 +1,5 @@
-//! Milvus's etcd records, encoded here by field number as Milvus has them.
+//! Tests decoding Milvus's records in etcd, which are encoded here by Milvus's field numbers. Never
+//! uses the crate's own types to encode them.
 
 use milvus_wire::DecodeError;
 use milvus_wire::catalog::{

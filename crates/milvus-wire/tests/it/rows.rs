@@ -1,5 +1,5 @@
-//! Inserts and deletes: decoding gives back their scalars, splicing changes what the patch names
-//! and nothing else.
+//! Tests inserts and deletes: decoding returns their scalars, and splicing changes what the patch
+//! names. Never anything else.
 
 use crate::samples::{Target, delete, insert, target};
 use bytes::Bytes;
@@ -154,7 +154,8 @@ proptest! {
         let mut raw = minimal().encode_to_vec();
         for row in 0..rows {
             raw.extend(&name);
-            raw.extend(InsertRequest { row_i_ds: vec![row as i64], ..Default::default() }.encode_to_vec());
+            let id = InsertRequest { row_i_ds: vec![row as i64], ..Default::default() };
+            raw.extend(id.encode_to_vec());
         }
         let target = Target {
             vchannel: "t_0_2v0".into(),

@@ -1,4 +1,4 @@
-//! Messages as Milvus could have written them, random within that. Never invalid ones.
+//! Random messages that Milvus could have written. Never invalid ones.
 
 use milvus_wire::ids::{CollectionId, PartitionId};
 use milvus_wire::proto::common::{Blob, MsgBase, MsgType, ReplicateInfo};

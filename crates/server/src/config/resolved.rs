@@ -4,9 +4,9 @@
 use crate::access::Tokens;
 use crate::secret::{MASK, Secret, masked};
 use crate::tls;
-use connectors::TlsFiles;
 use connectors::pulsar::PulsarLogin;
 use connectors::store::MysqlOptions;
+use connectors::{KafkaLogin, TlsFiles};
 use replication::task::{Limits, Unsupported};
 use serde_yaml_ng::{Mapping, Value};
 use std::collections::BTreeMap;
@@ -129,14 +129,8 @@ pub enum QueueConfig {
 pub struct KafkaConfig {
     /// `host:port`, separated by commas.
     pub brokers: String,
-    /// Empty: no SASL.
-    pub sasl_username: String,
-    /// Its password.
-    pub sasl_password: Secret,
-    /// `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`; empty: the client's default.
-    pub sasl_mechanisms: String,
-    /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT`, `SASL_SSL`; empty: the client's default.
-    pub security_protocol: String,
+    /// How we log in.
+    pub login: KafkaLogin,
     /// Handed on to librdkafka.
     pub consumer: BTreeMap<String, String>,
 }
@@ -282,14 +276,13 @@ impl SourceConfig {
 impl KafkaConfig {
     fn dump(&self, put: &mut impl FnMut(&str, Value)) {
         put("sourceConfig.kafka.address", text(&self.brokers));
-        if !self.sasl_username.is_empty() {
-            put("sourceConfig.kafka.saslUsername", text(&self.sasl_username));
+        if !self.login.username.is_empty() {
+            put("sourceConfig.kafka.saslUsername", text(&self.login.username));
             put("sourceConfig.kafka.saslPassword", text(MASK));
         }
-        for (name, value) in [
-            ("saslMechanisms", &self.sasl_mechanisms),
-            ("securityProtocol", &self.security_protocol),
-        ] {
+        for (name, value) in
+            [("saslMechanisms", &self.login.mechanisms), ("securityProtocol", &self.login.protocol)]
+        {
             if !value.is_empty() {
                 put(&format!("sourceConfig.kafka.{name}"), text(value));
             }

@@ -6,6 +6,7 @@ use super::pulsar;
 use super::resolve::Reader;
 use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
+use connectors::KafkaLogin;
 
 /// Milvus's default for `rootCoord.dmlChannelNum`.
 const CHANNELS: usize = 16;
@@ -80,16 +81,18 @@ fn kafka(reader: &mut Reader<'_>) -> KafkaConfig {
     };
     KafkaConfig {
         brokers: brokers.join(","),
-        sasl_username: username,
-        sasl_password: Secret::new(password),
-        sasl_mechanisms: reader.word(
-            "sourceConfig.kafka.saslMechanisms",
-            &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
-        ),
-        security_protocol: reader.word(
-            "sourceConfig.kafka.securityProtocol",
-            &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
-        ),
+        login: KafkaLogin {
+            username,
+            password: Secret::new(password),
+            mechanisms: reader.word(
+                "sourceConfig.kafka.saslMechanisms",
+                &["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"],
+            ),
+            protocol: reader.word(
+                "sourceConfig.kafka.securityProtocol",
+                &["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+            ),
+        },
         consumer,
     }
 }

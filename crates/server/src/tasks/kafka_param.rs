@@ -67,11 +67,11 @@ impl KafkaParam {
     pub fn options(&self, task: &str) -> Result<KafkaSinkOptions, InvalidOption> {
         let mut options = KafkaSinkOptions::new(task, &self.address, &self.topic);
         if self.enable_sasl || !self.sasl.username.is_empty() {
-            options.sasl_username.clone_from(&self.sasl.username);
-            options.sasl_password = self.sasl.password.clone();
-            options.sasl_mechanisms.clone_from(&self.sasl.mechanisms);
+            options.login.username.clone_from(&self.sasl.username);
+            options.login.password = self.sasl.password.clone();
+            options.login.mechanisms.clone_from(&self.sasl.mechanisms);
         }
-        options.security_protocol.clone_from(&self.sasl.security_protocol);
+        options.login.protocol.clone_from(&self.sasl.security_protocol);
         options.producer.clone_from(&self.producer);
         options.format = one_of(
             "format",
@@ -105,7 +105,7 @@ impl KafkaParam {
     /// Whether one task may write where another one does: the same collections would be there twice.
     pub fn meets(&self, task: &str, other: &Self, other_task: &str) -> bool {
         let place = |kafka: &Self, task| KafkaSinkOptions::new(task, &kafka.address, &kafka.topic);
-        place(self, task).meets(&place(other, other_task))
+        place(self, task).may_conflict_with(&place(other, other_task))
     }
 
     /// Names the topic, or its template.

@@ -1,5 +1,5 @@
-//! One record for each row, with Debezium's envelope. Never shows a time of our own: a row has the
-//! same record in every life.
+//! One record for each row, with Debezium's envelope. Never contains our own time: a row has the
+//! same record each time it is written.
 
 mod request;
 mod value;
@@ -11,6 +11,7 @@ use crate::kafka_sink::topic_template::Template;
 use base64_simd::STANDARD;
 use milvus_wire::DecodeError;
 use milvus_wire::columns::{Keys, Rows, Value};
+use milvus_wire::ids::CollectionName;
 use milvus_wire::message::{Message, RowKind, RowMessage};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use value::{put, put_value};
 
 /// Makes records of changes.
-pub(super) struct ChangeEvents {
+pub(super) struct EventFormat {
     task: String,
     topic: Template,
     events: Arc<str>,
@@ -30,7 +31,7 @@ pub(super) struct ChangeEvents {
     tombstones: bool,
     progress: Progress,
     /// Topics by database and collection.
-    topics: HashMap<(String, String), Arc<str>>,
+    topics: HashMap<CollectionName, Arc<str>>,
 }
 
 /// What the rows of a message have in common.
@@ -38,12 +39,12 @@ struct Common<'a> {
     topic: Arc<str>,
     channel: Arc<str>,
     message_id: Arc<str>,
-    /// The members of `source` that do not depend on the row, without the braces.
+    /// The members of `source` that are the same for all rows, without the braces.
     source: Vec<u8>,
     key_name: &'a str,
 }
 
-impl ChangeEvents {
+impl EventFormat {
     pub(super) fn new(options: &KafkaSinkOptions, topic: Template, events: Arc<str>) -> Self {
         Self {
             task: options.task.clone(),
@@ -56,10 +57,10 @@ impl ChangeEvents {
         }
     }
 
-    /// Takes a change; puts out its records.
+    /// Adds the records of a change to `out`.
     pub(super) fn change(&mut self, change: &Change<'_>, out: &mut Vec<Record>) -> Result<()> {
         match change {
-            // A drop is told by the request that goes with it.
+            // The request that goes with a drop is written instead.
             Change::Message(routed) => match &routed.read.entry.message {
                 Message::Row(row) => return self.message(routed, row, out),
                 _ => return Ok(()),
@@ -101,7 +102,7 @@ impl ChangeEvents {
         made.map_err(|error| {
             let id = &routed.read.entry.id;
             Error::permanent(format!(
-                "a message of {} in channel {} at {id:?} can't be shown as rows; report this, or \
+                "a message of {} in channel {} at {id:?} can't be written as rows; report this, or \
                  use the format replicate",
                 row.collection, routed.read.channel
             ))
@@ -166,10 +167,11 @@ impl ChangeEvents {
     fn common<'a>(&mut self, routed: &'a Routed, row: &RowMessage) -> Common<'a> {
         let place = &routed.place;
         let (topic, task) = (&self.topic, &self.task);
-        let name = (place.database.clone(), place.name.clone());
-        let topic = self.topics.entry(name).or_insert_with_key(|(database, collection)| {
-            topic.name(task, database, collection).into()
-        });
+        let name = CollectionName::new(&place.database, &place.name);
+        let topic = self
+            .topics
+            .entry(name)
+            .or_insert_with_key(|it| topic.name(task, &it.database, &it.name).into());
         let mut source = Vec::new();
         let mut member = |name: &str, value: serde_json::Value| {
             put(&mut source, name);
@@ -181,7 +183,7 @@ impl ChangeEvents {
         member("version", env!("CARGO_PKG_VERSION").into());
         member("name", self.task.as_str().into());
         member("db", place.database.as_str().into());
-        // As Debezium calls it, and as Milvus does.
+        // Debezium's name for it, then Milvus's.
         member("table", place.name.as_str().into());
         member("collection", place.name.as_str().into());
         member("collection_id", row.collection_id.0.into());
@@ -200,7 +202,7 @@ impl ChangeEvents {
 }
 
 impl Common<'_> {
-    /// Everything behind `before` and `after`.
+    /// Adds everything behind `before` and `after`.
     fn finish(&self, value: &mut Vec<u8>, stamp: Timestamp, op: &str) {
         let (ms, tt) = (stamp.ms(), stamp.0);
         value.extend_from_slice(br#","source":{"#);
@@ -256,17 +258,17 @@ mod tests {
     use milvus_wire::proto::schema::scalar_field::Data;
     use replication::ports::Ddl;
 
-    fn encoder(tombstones: bool) -> ChangeEvents {
+    fn encoder(tombstones: bool) -> EventFormat {
         let options = KafkaSinkOptions {
             format: Format::ChangeEvent,
             tombstones,
             ..KafkaSinkOptions::new("t1", "b:9092", "{database}.{collection}")
         };
         let (topic, _) = options.topics().unwrap();
-        ChangeEvents::new(&options, topic, "t1.events".into())
+        EventFormat::new(&options, topic, "t1.events".into())
     }
 
-    fn made(encoder: &mut ChangeEvents, changes: &[Change<'_>]) -> Vec<Record> {
+    fn made(encoder: &mut EventFormat, changes: &[Change<'_>]) -> Vec<Record> {
         let mut out = Vec::new();
         for change in changes {
             encoder.change(change, &mut out).unwrap();
@@ -291,9 +293,13 @@ mod tests {
         assert!(records.iter().all(|r| &*r.topic == "shop.titles"));
         assert!(records.iter().all(|r| r.partition == Partition::ByKey && !r.apart));
 
-        let source = format!(
-            r#""source":{{"connector":"milvus-cdc","version":"{VERSION}","name":"t1","db":"shop","table":"titles","collection":"titles","collection_id":7,"partition":PARTITION,"shard":1,"channel":"dml_3","ts_ms":1000,"tt":262144000}}"#
-        );
+        let source = [
+            format!(r#""source":{{"connector":"milvus-cdc","version":"{VERSION}","name":"t1","#),
+            r#""db":"shop","table":"titles","collection":"titles","collection_id":7,"#.to_owned(),
+            r#""partition":PARTITION,"shard":1,"channel":"dml_3","ts_ms":1000,"#.to_owned(),
+            r#""tt":262144000}"#.to_owned(),
+        ];
+        let source = source.concat();
         assert_eq!(text(records[0].key.as_ref()), r#"{"id":2}"#);
         let of_all = source.replace("PARTITION", "null");
         assert_eq!(
@@ -303,11 +309,10 @@ mod tests {
         assert_eq!(text(records[1].key.as_ref()), r#"{"id":2}"#);
         assert_eq!(text(records[3].key.as_ref()), r#"{"id":2}"#);
         let of_one = source.replace("PARTITION", "\"_default\"");
+        let after = r#""after":{"id":1,"vec":[0.5,-1.0],"age":null,"$meta":{"n": 0}}"#;
         assert_eq!(
             text(records[2].value.as_ref()),
-            format!(
-                r#"{{"before":null,"after":{{"id":1,"vec":[0.5,-1.0],"age":null,"$meta":{{"n": 0}}}},{of_one},"op":"c","ts_ms":1000}}"#
-            )
+            format!(r#"{{"before":null,{after},{of_one},"op":"c","ts_ms":1000}}"#)
         );
         assert!(text(records[3].value.as_ref()).contains(r#""age":2,"$meta":{"n": 1}"#));
         let origin = records[3].origin.clone().unwrap();
@@ -338,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_cannot_be_shown_is_permanent_and_names_its_message() {
+    fn a_row_that_cannot_be_written_is_a_permanent_error_that_names_its_message() {
         let mut message = insert(&[1], TT);
         let Some(Field::Scalars(json)) = &mut message.fields_data[3].field else { panic!("json") };
         let Some(Data::JsonData(json)) = &mut json.data else { panic!("json") };

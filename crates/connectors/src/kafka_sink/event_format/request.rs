@@ -1,6 +1,7 @@
-//! Requests on the metadata as events with a `type`, for readers of rows. Never shows a password.
+//! Requests on the metadata as events with a `type`, for consumers of rows. Never contains a
+//! password.
 
-use crate::kafka_sink::go_format::request::{self, members};
+use crate::kafka_sink::request_json::{self, members};
 use milvus_wire::catalog::Collection;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::schema::{DataType, FieldSchema, FunctionSchema};
@@ -59,7 +60,7 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> Value {
 }
 
 fn asked(request: &OpRequest) -> Value {
-    let (_, message, _) = request::op(request);
+    let (_, message, _) = request_json::op(request);
     let mut message = Value::from(message);
     if let Value::Object(members) = &mut message {
         for secret in ["password", "oldPassword", "newPassword"] {
@@ -146,15 +147,15 @@ fn snake(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milvus_wire::access::AccessRequest;
     use milvus_wire::proto::milvus as pb;
+    use milvus_wire::rbac::RbacRequest;
 
     fn event(request: OpRequest) -> Value {
         of(&Ddl::Op(Box::new(request)), Timestamp(1000 << 18))
     }
 
     #[test]
-    fn a_request_is_named_in_the_words_of_its_api() {
+    fn a_request_has_its_name_from_the_api() {
         let request = pb::ReleaseCollectionRequest {
             db_name: "shop".into(),
             collection_name: "titles".into(),
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_not_told() {
+    fn a_password_is_not_written() {
         let create = pb::CreateCredentialRequest {
             username: "ann".into(),
             password: "hunter2".into(),
@@ -188,7 +189,7 @@ mod tests {
             ..Default::default()
         };
         for request in
-            [AccessRequest::CreateCredential(create), AccessRequest::UpdateCredential(update)]
+            [RbacRequest::CreateCredential(create), RbacRequest::UpdateCredential(update)]
         {
             let event = event(OpRequest::Access(request)).to_string();
             assert!(event.contains("ann") && !event.contains("hunter"), "{event}");

@@ -1,4 +1,4 @@
-//! A value of a row as JSON. Never rounds a number, and never embeds JSON that is none.
+//! A value of a row as JSON. Never rounds a number, and never embeds invalid JSON.
 
 use crate::kafka_sink::options::Vectors;
 use base64_simd::STANDARD;
@@ -10,15 +10,15 @@ use serde::de::IgnoredAny;
 /// Why a value has no JSON.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NotShown {
-    /// A JSON field that holds none.
-    #[error("a JSON field holds no JSON")]
+    /// A JSON field does not contain JSON.
+    #[error("a JSON field does not contain JSON")]
     NotJson,
     /// An array of a type that Milvus 2.3 to 2.5 does not have.
     #[error("an array has a type that is not known")]
     UnknownArray,
 }
 
-/// Writes a value. A float that is no number becomes `null`, for JSON has no word for it.
+/// Writes a value. NaN and infinite floats become `null`, since JSON can't express them.
 pub(super) fn put_value(
     out: &mut Vec<u8>,
     value: Value<'_>,
@@ -31,7 +31,7 @@ pub(super) fn put_value(
         Value::Float(value) => put(out, &value),
         Value::Double(value) => put(out, &value),
         Value::Text(text) => put(out, text),
-        // A null of a JSON field may be nothing at all.
+        // A null of a JSON field may have no bytes at all.
         Value::Json([]) => put(out, &()),
         Value::Json(json) => {
             let is_json = std::str::from_utf8(json).is_ok()
@@ -96,7 +96,7 @@ fn put_list<T>(
     Ok(())
 }
 
-/// Writes what serde knows as JSON.
+/// Writes a value as JSON with serde.
 pub(super) fn put(out: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
     serde_json::to_writer(out, value).expect("numbers and texts can be written into memory");
 }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn json_that_is_none_is_not_embedded() {
+    fn invalid_json_is_not_embedded() {
         for bytes in [&b"{\"a\":1"[..], b"{} {}", b"nothing", b"\"\xff\""] {
             assert_eq!(shown(Value::Json(bytes), Vectors::Array), Err(NotShown::NotJson));
         }

@@ -1,60 +1,38 @@
-//! The Go tool's format: a window of one channel is a record whose value holds Milvus's own
-//! messages. Never looks into a row: its bytes go from the queue into base64.
+//! The Go tool's format: a record's value is a pack of Milvus's own messages of one channel, or a
+//! request. Never looks into a row: its bytes go from the queue into base64.
 
+mod message_pack;
 #[cfg(test)]
 mod recorded_requests;
-pub(super) mod request;
+mod request;
 
 use crate::kafka_sink::progress::Progress;
 use crate::kafka_sink::record::{Partition, Record};
-use base64_simd::STANDARD;
-use bytes::Bytes;
+use message_pack::{InChannel, MessagePack};
 use milvus_wire::message::Message;
-use milvus_wire::position::MessageId;
-use milvus_wire::replicate::tick;
-use milvus_wire::splice::{Spliced, splice, splice_ddl};
+use milvus_wire::splice::{splice, splice_ddl};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::Change;
 use replication::route::Routed;
-use replication::window::Entry;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a value has besides names and messages, rounded up.
-const ENVELOPE_BYTES: usize = 512;
-
-/// Makes records of changes.
-pub(super) struct Replicate {
+/// Makes records in the Go tool's format.
+pub(super) struct GoFormat {
     topic: Arc<str>,
     record_bytes: usize,
     progress: Progress,
-    /// What is not in a record yet, by channel.
-    pending: BTreeMap<Arc<str>, Pending>,
-    /// Channels with rows in records, but no tick behind them.
+    /// The messages that are not in a record yet, by channel.
+    pending: BTreeMap<Arc<str>, MessagePack>,
+    /// The channels that have rows in records without a tick behind them.
     owed: BTreeSet<Arc<str>>,
     /// The last message of each channel that is in a record.
-    reached: HashMap<Arc<str>, Mark>,
+    reached: HashMap<Arc<str>, InChannel>,
 }
 
-/// Messages of a channel for one record.
-#[derive(Default)]
-struct Pending {
-    messages: Vec<Spliced>,
-    /// As base64.
-    bytes: usize,
-    begin: Timestamp,
-    end: Timestamp,
-    first: Option<Mark>,
-    last: Option<Mark>,
-}
-
-/// A message's place in its channel, and the queue's id for it.
-type Mark = (u64, MessageId);
-
-impl Replicate {
+impl GoFormat {
     pub(super) fn new(topic: Arc<str>, record_bytes: usize, progress_every: Duration) -> Self {
         Self {
             topic,
@@ -66,7 +44,7 @@ impl Replicate {
         }
     }
 
-    /// Takes a change; puts out what is complete.
+    /// Takes a change; adds the records that are complete to `out`.
     pub(super) fn change(&mut self, change: &Change<'_>, out: &mut Vec<Record>) -> Result<()> {
         match change {
             Change::Message(routed) => return self.message(routed, out),
@@ -92,7 +70,7 @@ impl Replicate {
         Ok(())
     }
 
-    /// Puts out what no tick has covered yet.
+    /// Adds records of all messages that no tick has covered yet.
     pub(super) fn end(&mut self, out: &mut Vec<Record>) {
         for (channel, pending) in std::mem::take(&mut self.pending) {
             out.push(self.record(&channel, pending));
@@ -111,38 +89,30 @@ impl Replicate {
             _ => return Ok(()),
         };
         let channel = &routed.read.channel;
-        let bytes = base64_len(message.len()) + 5;
-        let room = self.record_bytes.saturating_sub(ENVELOPE_BYTES);
-        let full = self.pending.get(channel).is_some_and(|pending| pending.bytes + bytes > room);
-        if full && let Some(pending) = self.pending.remove(channel) {
+        let max = self.record_bytes;
+        let is_full = self.pending.get(channel).is_some_and(|it| it.is_full_for(&message, max));
+        if is_full && let Some(pending) = self.pending.remove(channel) {
             out.push(self.record(channel, pending));
             self.owed.insert(channel.clone());
         }
-        let pending = self.pending.entry(channel.clone()).or_default();
-        pending.take(message, bytes, at, entry);
+        self.pending.entry(channel.clone()).or_default().add(message, at, entry);
         Ok(())
     }
 
     fn tick(&mut self, channel: &Arc<str>, at: Timestamp, out: &mut Vec<Record>) {
         let pending = self.pending.remove(channel);
         let is_owed = self.owed.remove(channel);
-        // A tick behind rows is always told, and counts as the channel's progress.
+        // A tick behind rows is always written, and counts as the channel's progress.
         if !self.progress.is_due(channel, is_owed || pending.is_some()) {
             return;
         }
         let mut pending = pending.unwrap_or_default();
-        let tick = tick(at);
-        pending.bytes += base64_len(tick.len()) + 5;
-        if pending.messages.is_empty() {
-            pending.begin = at;
-        }
-        pending.end = at;
-        pending.messages.push(tick);
+        pending.end_with_tick(at);
         out.push(self.record(channel, pending));
     }
 
-    fn record(&mut self, channel: &Arc<str>, mut pending: Pending) -> Record {
-        // A reader that goes on at the id of the last record must find one in each.
+    fn record(&mut self, channel: &Arc<str>, mut pending: MessagePack) -> Record {
+        // A reader that resumes from the id of the last record must find an id in each record.
         let reached = self.reached.get(channel);
         pending.first = pending.first.or_else(|| reached.cloned());
         pending.last = pending.last.or_else(|| reached.cloned());
@@ -153,110 +123,11 @@ impl Replicate {
             topic: self.topic.clone(),
             partition: Partition::Of(channel.clone()),
             key: None,
-            value: Some(value(channel, &pending)),
+            value: Some(pending.value(channel)),
             origin: None,
             apart: false,
         }
     }
-}
-
-impl Pending {
-    fn take(&mut self, message: Spliced, bytes: usize, at: Timestamp, entry: &Entry) {
-        if self.messages.is_empty() {
-            self.begin = at;
-        }
-        self.messages.push(message);
-        self.bytes += bytes;
-        // A message that came late is below the one before it.
-        self.begin = self.begin.min(at);
-        self.end = self.end.max(at);
-        // What was made up for the log has no place in the channel.
-        if entry.id.0.is_empty() {
-            return;
-        }
-        // Nor is the order here that of the channel: the delete of an upsert comes first.
-        let is_outside = |mark: &Option<Mark>, side| {
-            mark.as_ref().is_none_or(|(place, _)| entry.seq.cmp(place) == side)
-        };
-        if is_outside(&self.first, Ordering::Less) {
-            self.first = Some((entry.seq, entry.id.clone()));
-        }
-        if is_outside(&self.last, Ordering::Greater) {
-            self.last = Some((entry.seq, entry.id.clone()));
-        }
-    }
-}
-
-/// The JSON, written into one buffer: a text in it holds JSON, so its quotes are escaped.
-fn value(channel: &str, pending: &Pending) -> Vec<u8> {
-    let name = nested(channel);
-    let capacity = pending.bytes + ENVELOPE_BYTES + 3 * name.len();
-    let mut out = Vec::with_capacity(capacity);
-    out.extend_from_slice(
-        br#"{"data":"{\"Base\":{\"replicateInfo\":{\"isReplicate\":true}},\"Database\":\"\","#,
-    );
-    put(&mut out, &[r#"\"ChannelName\":"#, &name, r#",\"BeginTs\":"#]);
-    put(&mut out, &[&pending.begin.0.to_string(), r#",\"EndTs\":"#, &pending.end.0.to_string()]);
-    put(&mut out, &[r#",\"MsgsBytes\":["#]);
-    for (place, message) in pending.messages.iter().enumerate() {
-        put(&mut out, &[if place == 0 { r#"\""# } else { r#",\""# }]);
-        put_base64(&mut out, &message.parts);
-        put(&mut out, &[r#"\""#]);
-    }
-    put(&mut out, &["]"]);
-    for (key, at, mark) in [
-        (r#",\"StartPositions\":[{\"channel_name\":"#, pending.begin, &pending.first),
-        (r#",\"EndPositions\":[{\"channel_name\":"#, pending.end, &pending.last),
-    ] {
-        put(&mut out, &[key, &name]);
-        if let Some((_, id)) = mark {
-            put(&mut out, &[r#",\"msgID\":\""#, &STANDARD.encode_to_string(&id.0), r#"\""#]);
-        }
-        put(&mut out, &[r#",\"timestamp\":"#, &at.0.to_string(), "}]"]);
-    }
-    put(&mut out, &[r#",\"TargetMsgPosition\":\"\"}","info":"replicate message"}"#]);
-    out
-}
-
-fn put(out: &mut Vec<u8>, texts: &[&str]) {
-    for text in texts {
-        out.extend_from_slice(text.as_bytes());
-    }
-}
-
-/// A text as it is in JSON that is itself a text in JSON, without the outer quotes.
-fn nested(text: &str) -> String {
-    let twice = serde_json::json!(serde_json::json!(text).to_string()).to_string();
-    twice[1..twice.len() - 1].to_owned()
-}
-
-const fn base64_len(bytes: usize) -> usize {
-    bytes.div_ceil(3) * 4
-}
-
-/// The base64 of parts as if they were one. At most two bytes of a part wait for the next.
-fn put_base64(out: &mut Vec<u8>, parts: &[Bytes]) {
-    let mut waiting = [0; 3];
-    let mut count = 0;
-    for part in parts {
-        let mut rest: &[u8] = part;
-        while let (1.., Some((next, behind))) = (count, rest.split_first()) {
-            waiting[count] = *next;
-            rest = behind;
-            count = (count + 1) % 3;
-            if count == 0 {
-                STANDARD.encode_append(waiting, out);
-            }
-        }
-        let (whole, behind) = rest.split_at(rest.len() - rest.len() % 3);
-        STANDARD.encode_append(whole, out);
-        // Only what is left of this part is here if nothing waits.
-        for next in behind {
-            waiting[count] = *next;
-            count += 1;
-        }
-    }
-    STANDARD.encode_append(&waiting[..count], out);
 }
 
 fn unreadable(error: milvus_wire::DecodeError) -> Error {
@@ -270,16 +141,18 @@ mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use milvus_wire::message::decode;
+    use milvus_wire::position::MessageId;
     use milvus_wire::proto::msg::InsertRequest;
+    use milvus_wire::replicate::tick;
     use prost::Message as _;
     use replication::ports::Ddl;
     use serde_json::{Value, json};
 
-    fn encoder(record_bytes: usize) -> Replicate {
-        Replicate::new("rows".into(), record_bytes, Duration::from_secs(3600))
+    fn encoder(record_bytes: usize) -> GoFormat {
+        GoFormat::new("rows".into(), record_bytes, Duration::from_secs(3600))
     }
 
-    fn made(encoder: &mut Replicate, changes: &[Change<'_>]) -> Vec<(Value, Value)> {
+    fn made(encoder: &mut GoFormat, changes: &[Change<'_>]) -> Vec<(Value, Value)> {
         let mut out = Vec::new();
         for change in changes {
             encoder.change(change, &mut out).unwrap();
@@ -354,7 +227,7 @@ mod tests {
 
     #[test]
     fn positions_are_of_the_lowest_and_the_highest_message_in_the_order_of_the_channel() {
-        // An upsert's delete stands behind its insert in the queue, and before it here.
+        // The delete of an upsert comes after its insert in the queue, and before it here.
         let made_up = |seq| {
             let mut routed = routed(&drop_collection(TT + 2), seq);
             routed.read.entry.id = MessageId::default();
@@ -373,7 +246,7 @@ mod tests {
         let id = |seq: u64| json!(BASE64.encode(seq.to_le_bytes()));
         assert_eq!(made[0].1["StartPositions"][0]["msgID"], id(7));
         assert_eq!(made[0].1["EndPositions"][0]["msgID"], id(300));
-        // Nothing of the queue is in the next ones.
+        // The next records contain no message of the queue.
         let alone = made_up(u64::MAX);
         let channels = [Arc::from("dml_3")];
         let tick = Change::Tick { channels: &channels, at: Timestamp(TT + 9) };
@@ -396,13 +269,19 @@ mod tests {
         let mut out = Vec::new();
         let tick = Change::Tick { channels: &channels, at: Timestamp(7) };
         encoder(1000).change(&tick, &mut out).unwrap();
-        let expected = format!(
-            r#"{{"data":"{{\"Base\":{{\"replicateInfo\":{{\"isReplicate\":true}}}},\"Database\":\"\",\"ChannelName\":\"a\\\"b\",\"BeginTs\":7,\"EndTs\":7,\"MsgsBytes\":[\"{}\"],\"StartPositions\":[{{\"channel_name\":\"a\\\"b\",\"timestamp\":7}}],\"EndPositions\":[{{\"channel_name\":\"a\\\"b\",\"timestamp\":7}}],\"TargetMsgPosition\":\"\"}}","info":"replicate message"}}"#,
-            tick_of(7)
-        );
+        let encoded_tick = tick_of(7);
+        let expected = [
+            r#"{"data":"{\"Base\":{\"replicateInfo\":{\"isReplicate\":true}},\"Database\":\"\","#,
+            r#"\"ChannelName\":\"a\\\"b\",\"BeginTs\":7,\"EndTs\":7,\"MsgsBytes\":[\""#,
+            &encoded_tick,
+            r#"\"],\"StartPositions\":[{\"channel_name\":\"a\\\"b\",\"timestamp\":7}],"#,
+            r#"\"EndPositions\":[{\"channel_name\":\"a\\\"b\",\"timestamp\":7}],"#,
+            r#"\"TargetMsgPosition\":\"\"}","info":"replicate message"}"#,
+        ];
+        let expected = expected.concat();
         let value = out[0].value.as_ref().unwrap();
         assert_eq!(String::from_utf8_lossy(value), expected);
-        assert!(value.capacity() < value.len() + 2 * ENVELOPE_BYTES);
+        assert!(value.capacity() < value.len() + 2 * message_pack::ENVELOPE_BYTES);
     }
 
     #[test]
@@ -425,7 +304,7 @@ mod tests {
             count += messages.len() - ticks;
         }
         assert_eq!(count, 20);
-        // One that is larger goes alone.
+        // A message that is larger goes alone.
         let large = routed(&insert(&(0..200).collect::<Vec<_>>(), TT), 1);
         let changes =
             [Change::Message(&rows[0]), Change::Message(&large), Change::Message(&rows[1])];
@@ -435,13 +314,13 @@ mod tests {
     }
 
     #[test]
-    fn ticks_without_rows_are_rare_and_behind_rows_certain() {
+    fn ticks_without_rows_are_rare_and_ticks_behind_rows_are_always_written() {
         let channels = [Arc::from("dml_3"), Arc::from("dml_4")];
         let tick = |at| Change::Tick { channels: &channels, at: Timestamp(at) };
         let mut encoder = encoder(900_000);
         assert_eq!(made(&mut encoder, &[tick(1)]).len(), 2);
         assert_eq!(made(&mut encoder, &[tick(2)]).len(), 0);
-        // Rows that no tick covers in their append are owed one by the next.
+        // If no tick covers rows in their append, the next tick does.
         let rows = routed(&insert(&[1], TT), 5);
         assert_eq!(made(&mut encoder, &[Change::Message(&rows)]).len(), 1);
         let told = made(&mut encoder, &[tick(TT)]);
@@ -451,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_comes_behind_the_rows_before_it_and_is_told_in_its_kind() {
+    fn a_request_comes_after_the_rows_before_it_with_its_own_kind() {
         let rows = routed(&insert(&[1], TT), 5);
         let drop = routed(&drop_collection(TT + 1), 6);
         let ddl = Ddl::DropCollection { database: "shop".into(), name: "titles".into() };
@@ -470,21 +349,5 @@ mod tests {
             "CollectionName": "titles",
         });
         assert_eq!(made[1].1, expected);
-    }
-
-    #[test]
-    fn parts_are_encoded_as_if_they_were_one() {
-        let bytes: Vec<u8> = (0..=255).collect();
-        for cuts in [vec![], vec![1], vec![2, 3], vec![1, 2, 3, 4], vec![7, 7, 9, 200], vec![255]] {
-            let mut parts = Vec::new();
-            let mut from = 0;
-            for cut in cuts.iter().copied().chain([256]) {
-                parts.push(Bytes::copy_from_slice(&bytes[from..cut]));
-                from = cut;
-            }
-            let mut out = Vec::new();
-            put_base64(&mut out, &parts);
-            assert_eq!(String::from_utf8(out).unwrap(), BASE64.encode(&bytes), "{cuts:?}");
-        }
     }
 }

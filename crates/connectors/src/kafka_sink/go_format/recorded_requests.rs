@@ -1,12 +1,13 @@
-//! Every kind of request beside the record that the Go tool writes for it. The records are in
-//! `go-requests.jsonl`, printed by Go: the tool's own parameters (`core/api/param.go`), filled as its
-//! writer fills them (`core/writer/channel_writer.go`). Creations of collections are in `request`.
+//! Compares every kind of request with the record that the Go tool writes for it. Go printed the
+//! records in `go-requests.jsonl`: the tool's own parameters (`core/api/param.go`), filled in as
+//! its writer does (`core/writer/channel_writer.go`). Never covers creations of collections: those
+//! are tested in `request`.
 
 use super::request::of;
-use milvus_wire::access::AccessRequest;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::common::{KeyValuePair, MsgBase, MsgType};
 use milvus_wire::proto::milvus as pb;
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::timestamp::Timestamp;
 use replication::ports::Ddl;
 use serde_json::{Value, json};
@@ -14,10 +15,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const AT: Timestamp = Timestamp(450_000_000_000_000_001);
 
-/// One record a line, each of another kind.
+/// One record for each kind, one a line.
 const GO: &str = include_str!("go-requests.jsonl");
 
-/// A request, its kind, and what is deliberately more or other here.
+/// A request, its kind, and where our record deliberately differs.
 struct Case {
     kind: &'static str,
     request: Ddl,
@@ -32,7 +33,7 @@ fn op(kind: &'static str, request: OpRequest) -> Case {
     case(kind, Ddl::Op(Box::new(request)))
 }
 
-fn access(kind: &'static str, request: AccessRequest) -> Case {
+fn access(kind: &'static str, request: RbacRequest) -> Case {
     op(kind, OpRequest::Access(request))
 }
 
@@ -100,7 +101,7 @@ fn of_databases() -> Vec<Case> {
     };
     vec![
         Case {
-            // The Go tool loses them.
+            // The Go tool omits the properties.
             here: json!({"properties": [{"key": "mmap.enabled", "value": "true"}]}),
             ..op("create database", OpRequest::CreateDatabase(create))
         },
@@ -137,7 +138,7 @@ fn of_indexes() -> Vec<Case> {
         op("create index", OpRequest::CreateIndex(create)),
         op("drop index", OpRequest::DropIndex(drop)),
         Case {
-            // The Go tool forgets it, which there means the default database.
+            // The Go tool omits the database, which means the default one.
             here: json!({"Database": "shop"}),
             ..op("alter index", OpRequest::AlterIndex(alter))
         },
@@ -185,7 +186,7 @@ fn of_loads() -> Vec<Case> {
     vec![
         op("load collection", OpRequest::LoadCollection(load)),
         Case {
-            // The Go tool loses how they are loaded, save for the number of replicas.
+            // The Go tool omits how they are loaded, except for the number of replicas.
             here: json!({"resource_groups": ["rg"]}),
             ..op("load partitions", OpRequest::LoadPartitions(partitions))
         },
@@ -218,9 +219,9 @@ fn of_users() -> Vec<Case> {
         username: "ann".into(),
     };
     vec![
-        access("create user", AccessRequest::CreateCredential(create)),
-        access("update user", AccessRequest::UpdateCredential(update)),
-        access("delete user", AccessRequest::DeleteCredential(delete)),
+        access("create user", RbacRequest::CreateCredential(create)),
+        access("update user", RbacRequest::UpdateCredential(update)),
+        access("delete user", RbacRequest::DeleteCredential(delete)),
     ]
 }
 
@@ -233,7 +234,7 @@ fn of_roles() -> Vec<Case> {
         force_drop: true,
     };
     let member = |kind: pb::OperateUserRoleType| {
-        AccessRequest::OperateUserRole(pb::OperateUserRoleRequest {
+        RbacRequest::OperateUserRole(pb::OperateUserRoleRequest {
             base: header(MsgType::OperateUserRole),
             username: "ann".into(),
             role_name: "reader".into(),
@@ -245,8 +246,8 @@ fn of_roles() -> Vec<Case> {
         member(pb::OperateUserRoleType::RemoveUserFromRole),
     );
     vec![
-        access("create role", AccessRequest::CreateRole(create)),
-        access("drop role", AccessRequest::DropRole(drop)),
+        access("create role", RbacRequest::CreateRole(create)),
+        access("drop role", RbacRequest::DropRole(drop)),
         access("add user to role", add),
         access("remove user from role", remove),
     ]
@@ -254,7 +255,7 @@ fn of_roles() -> Vec<Case> {
 
 fn of_grants() -> Vec<Case> {
     let grantor = pb::GrantorEntity {
-        // Without a name, as a source logs who did not say it.
+        // Without a name, as a source logs it if the client gave none.
         user: Some(pb::UserEntity::default()),
         privilege: Some(pb::PrivilegeEntity { name: "Search".into() }),
     };
@@ -266,7 +267,7 @@ fn of_grants() -> Vec<Case> {
         db_name: shop(),
     };
     let privilege = |kind: pb::OperatePrivilegeType| {
-        AccessRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
+        RbacRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
             base: header(MsgType::OperatePrivilege),
             entity: Some(entity.clone()),
             r#type: kind.into(),

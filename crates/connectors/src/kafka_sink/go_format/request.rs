@@ -1,46 +1,17 @@
-//! Requests on the metadata as the Go tool tells them: a kind, and the parameters as its JSON has
-//! them. Never decides whether a request is told.
+//! Requests on the metadata as the Go tool writes them: a kind, and the parameters as JSON. Never
+//! decides whether a request is written.
 
+use crate::kafka_sink::request_json::{Message, members, op, pairs, texts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use milvus_wire::access::AccessRequest;
 use milvus_wire::catalog::Collection;
 use milvus_wire::op::OpRequest;
-use milvus_wire::proto::common::{KeyValuePair, MsgBase};
-use milvus_wire::proto::milvus as pb;
+use milvus_wire::proto::common::MsgBase;
 use milvus_wire::proto::schema::value_field::Data;
 use milvus_wire::proto::schema::{FieldSchema, FunctionSchema, ValueField};
 use milvus_wire::timestamp::Timestamp;
 use replication::ports::Ddl;
-use serde_json::{Map, Value, json};
-use std::collections::HashMap;
-
-/// A message of Milvus as Go's JSON has it: what is zero or empty is left out, save for messages.
-#[derive(Default)]
-pub(in crate::kafka_sink) struct Message(Map<String, Value>);
-
-impl Message {
-    fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        let value = value.into();
-        let is_there = match &value {
-            Value::Null | Value::Bool(false) => false,
-            Value::Number(number) => number.as_f64() != Some(0.0),
-            Value::String(text) => !text.is_empty(),
-            Value::Array(values) => !values.is_empty(),
-            Value::Object(_) | Value::Bool(true) => true,
-        };
-        if is_there {
-            self.0.insert(name.to_owned(), value);
-        }
-        self
-    }
-}
-
-impl From<Message> for Value {
-    fn from(message: Message) -> Self {
-        Self::Object(message.0)
-    }
-}
+use serde_json::{Value, json};
 
 /// The kind of a request and its parameters.
 pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
@@ -93,8 +64,8 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
     }
 }
 
-/// Most requests the Go tool passes on as the source logged them, some it makes anew: then the
-/// header says only when it happened, and `Database` alone says where.
+/// The Go tool passes most requests on as the source logged them. It makes some of them anew: then
+/// the header contains only the timestamp, and `Database` alone names the database.
 fn of_the_op_channel(request: &OpRequest, at: Timestamp) -> (&'static str, Value) {
     let (kind, Message(mut parameters), header) = op(request);
     let (database, header) = match request {
@@ -108,8 +79,9 @@ fn of_the_op_channel(request: &OpRequest, at: Timestamp) -> (&'static str, Value
             parameters.remove("db_name");
             (request.database(), None)
         }
-        // Deliberately also for an altered index, whose `Database` the Go tool forgets: who takes
-        // it from there, as for any other index, would alter one of the default database.
+        // Deliberately also for an altered index, whose `Database` the Go tool omits: a consumer
+        // that takes it from there, as for other requests on indexes, would alter an index of the
+        // default database.
         _ => (request.database(), header),
     };
     parameters.insert("Database".into(), database.into());
@@ -117,7 +89,8 @@ fn of_the_op_channel(request: &OpRequest, at: Timestamp) -> (&'static str, Value
     (kind, parameters.into())
 }
 
-/// What the Go tool knows nothing of, with the names that Milvus's messages have in Go's JSON.
+/// A request that the Go tool does not have, with the names that Milvus's messages have in Go's
+/// JSON.
 fn in_database(base: Value, database: &str, mut message: Value) -> Value {
     message["base"] = base;
     message["db_name"] = database.into();
@@ -134,8 +107,8 @@ fn of_a_partition(base: Value, [database, collection, partition]: [&str; 3]) -> 
     })
 }
 
-/// The header of a request, which says when it happened on the source. What it said before of
-/// being replicated is of another replication.
+/// The header of a request, with the timestamp on the source. If it already contained replication
+/// info, that belongs to another replication and is replaced.
 fn base(old: Option<&MsgBase>, at: Timestamp) -> Message {
     let old = old.cloned().unwrap_or_default();
     let info = Message::default().with("isReplicate", true).with("msgTimestamp", at.0);
@@ -149,25 +122,7 @@ fn base(old: Option<&MsgBase>, at: Timestamp) -> Message {
         .with("replicateInfo", info)
 }
 
-/// A map of texts; nothing if it is empty.
-fn texts(map: &HashMap<String, String>) -> Option<Map<String, Value>> {
-    let texts = map.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
-    (!map.is_empty()).then(|| texts.collect())
-}
-
-fn pairs(pairs: &[KeyValuePair]) -> Vec<Value> {
-    let pair = |pair: &KeyValuePair| {
-        Message::default().with("key", &*pair.key).with("value", &*pair.value).into()
-    };
-    pairs.iter().map(pair).collect()
-}
-
-/// Pairs as the members of an object.
-pub(in crate::kafka_sink) fn members(pairs: &[KeyValuePair]) -> Map<String, Value> {
-    pairs.iter().map(|pair| (pair.key.clone(), pair.value.as_str().into())).collect()
-}
-
-/// As Go's SDK has it: no member is left out.
+/// The schema as in Go's SDK, which omits no member.
 fn schema(name: &str, collection: &Collection) -> Value {
     let schema = &collection.schema;
     json!({
@@ -226,199 +181,15 @@ fn default_value(value: &ValueField) -> Value {
     json!({"Data": data})
 }
 
-/// A request of the op channel: its kind, its members without the header, and the header.
-pub(in crate::kafka_sink) fn op(request: &OpRequest) -> (&'static str, Message, Option<&MsgBase>) {
-    let on = |database: &str| Message::default().with("db_name", database);
-    let of = |database: &str, collection: &str| on(database).with("collection_name", collection);
-    match request {
-        OpRequest::CreateDatabase(r) => {
-            let message = on(&r.db_name).with("properties", pairs(&r.properties));
-            ("create database", message, r.base.as_ref())
-        }
-        OpRequest::DropDatabase(r) => ("drop database", on(&r.db_name), r.base.as_ref()),
-        OpRequest::AlterDatabase(r) => {
-            let message = on(&r.db_name)
-                .with("db_id", &*r.db_id)
-                .with("properties", pairs(&r.properties))
-                .with("delete_keys", r.delete_keys.clone());
-            ("alter database", message, r.base.as_ref())
-        }
-        OpRequest::CreateIndex(r) => {
-            let message = of(&r.db_name, &r.collection_name)
-                .with("field_name", &*r.field_name)
-                .with("extra_params", pairs(&r.extra_params))
-                .with("index_name", &*r.index_name);
-            ("create index", message, r.base.as_ref())
-        }
-        OpRequest::DropIndex(r) => {
-            let message = of(&r.db_name, &r.collection_name)
-                .with("field_name", &*r.field_name)
-                .with("index_name", &*r.index_name);
-            ("drop index", message, r.base.as_ref())
-        }
-        OpRequest::AlterIndex(r) => {
-            let message = of(&r.db_name, &r.collection_name)
-                .with("index_name", &*r.index_name)
-                .with("extra_params", pairs(&r.extra_params))
-                .with("delete_keys", r.delete_keys.clone());
-            ("alter index", message, r.base.as_ref())
-        }
-        OpRequest::LoadCollection(r) => ("load collection", load(r), r.base.as_ref()),
-        OpRequest::ReleaseCollection(r) => {
-            ("release collection", of(&r.db_name, &r.collection_name), r.base.as_ref())
-        }
-        OpRequest::LoadPartitions(r) => ("load partitions", load_partitions(r), r.base.as_ref()),
-        OpRequest::ReleasePartitions(r) => {
-            let message = of(&r.db_name, &r.collection_name)
-                .with("partition_names", r.partition_names.clone());
-            ("release partitions", message, r.base.as_ref())
-        }
-        OpRequest::Flush(r) => {
-            let message = on(&r.db_name).with("collection_names", r.collection_names.clone());
-            ("flush", message, r.base.as_ref())
-        }
-        OpRequest::Access(request) => access(request),
-    }
-}
-
-fn load(r: &pb::LoadCollectionRequest) -> Message {
-    Message::default()
-        .with("db_name", &*r.db_name)
-        .with("collection_name", &*r.collection_name)
-        .with("replica_number", r.replica_number)
-        .with("resource_groups", r.resource_groups.clone())
-        .with("refresh", r.refresh)
-        .with("load_fields", r.load_fields.clone())
-        .with("skip_load_dynamic_field", r.skip_load_dynamic_field)
-        .with("load_params", texts(&r.load_params))
-}
-
-fn load_partitions(r: &pb::LoadPartitionsRequest) -> Message {
-    Message::default()
-        .with("db_name", &*r.db_name)
-        .with("collection_name", &*r.collection_name)
-        .with("partition_names", r.partition_names.clone())
-        .with("replica_number", r.replica_number)
-        .with("resource_groups", r.resource_groups.clone())
-        .with("refresh", r.refresh)
-        .with("load_fields", r.load_fields.clone())
-        .with("skip_load_dynamic_field", r.skip_load_dynamic_field)
-        .with("load_params", texts(&r.load_params))
-}
-
-/// A request on who may do what. The Go tool has no kind for groups of privileges and for grants of
-/// the second form; these are named after the requests.
-fn access(request: &AccessRequest) -> (&'static str, Message, Option<&MsgBase>) {
-    let none = Message::default;
-    let name = |name: &str| none().with("name", name);
-    match request {
-        AccessRequest::CreateCredential(r) => {
-            let message = none()
-                .with("username", &*r.username)
-                .with("password", &*r.password)
-                .with("created_utc_timestamps", r.created_utc_timestamps)
-                .with("modified_utc_timestamps", r.modified_utc_timestamps);
-            ("create user", message, r.base.as_ref())
-        }
-        AccessRequest::UpdateCredential(r) => {
-            let message = none()
-                .with("username", &*r.username)
-                .with("oldPassword", &*r.old_password)
-                .with("newPassword", &*r.new_password)
-                .with("created_utc_timestamps", r.created_utc_timestamps)
-                .with("modified_utc_timestamps", r.modified_utc_timestamps);
-            ("update user", message, r.base.as_ref())
-        }
-        AccessRequest::DeleteCredential(r) => {
-            ("delete user", none().with("username", &*r.username), r.base.as_ref())
-        }
-        AccessRequest::CreateRole(r) => {
-            let entity = r.entity.as_ref().map(|role| name(&role.name));
-            ("create role", none().with("entity", entity), r.base.as_ref())
-        }
-        AccessRequest::DropRole(r) => {
-            let message = none().with("role_name", &*r.role_name).with("force_drop", r.force_drop);
-            ("drop role", message, r.base.as_ref())
-        }
-        AccessRequest::OperateUserRole(r) => {
-            let adds = r.r#type == pb::OperateUserRoleType::AddUserToRole as i32;
-            let message = none()
-                .with("username", &*r.username)
-                .with("role_name", &*r.role_name)
-                .with("type", r.r#type);
-            let kind = if adds { "add user to role" } else { "remove user from role" };
-            (kind, message, r.base.as_ref())
-        }
-        AccessRequest::OperatePrivilege(r) => {
-            let entity = r.entity.as_ref().map(grant);
-            let message =
-                none().with("entity", entity).with("type", r.r#type).with("version", &*r.version);
-            (grants(r.r#type), message, r.base.as_ref())
-        }
-        AccessRequest::OperatePrivilegeV2(r) => {
-            let message = none()
-                .with("role", r.role.as_ref().map(|role| name(&role.name)))
-                .with("grantor", r.grantor.as_ref().map(grantor))
-                .with("type", r.r#type)
-                .with("db_name", &*r.db_name)
-                .with("collection_name", &*r.collection_name);
-            ("operate privilege v2", message, r.base.as_ref())
-        }
-        AccessRequest::CreatePrivilegeGroup(r) => {
-            let message = none().with("group_name", &*r.group_name);
-            ("create privilege group", message, r.base.as_ref())
-        }
-        AccessRequest::DropPrivilegeGroup(r) => {
-            let message = none().with("group_name", &*r.group_name);
-            ("drop privilege group", message, r.base.as_ref())
-        }
-        AccessRequest::OperatePrivilegeGroup(r) => {
-            ("operate privilege group", group(r), r.base.as_ref())
-        }
-    }
-}
-
-fn group(r: &pb::OperatePrivilegeGroupRequest) -> Message {
-    let name =
-        |privilege: &pb::PrivilegeEntity| Message::default().with("name", &*privilege.name).into();
-    Message::default()
-        .with("group_name", &*r.group_name)
-        .with("privileges", r.privileges.iter().map(name).collect::<Vec<Value>>())
-        .with("type", r.r#type)
-}
-
-fn grants(kind: i32) -> &'static str {
-    if kind == pb::OperatePrivilegeType::Grant as i32 {
-        "grant privilege"
-    } else {
-        "revoke privilege"
-    }
-}
-
-fn grant(entity: &pb::GrantEntity) -> Message {
-    let name = |name: &str| Message::default().with("name", name);
-    Message::default()
-        .with("role", entity.role.as_ref().map(|role| name(&role.name)))
-        .with("object", entity.object.as_ref().map(|object| name(&object.name)))
-        .with("object_name", &*entity.object_name)
-        .with("grantor", entity.grantor.as_ref().map(grantor))
-        .with("db_name", &*entity.db_name)
-}
-
-fn grantor(grantor: &pb::GrantorEntity) -> Message {
-    let name = |name: &str| Message::default().with("name", name);
-    Message::default()
-        .with("user", grantor.user.as_ref().map(|user| name(&user.name)))
-        .with("privilege", grantor.privilege.as_ref().map(|privilege| name(&privilege.name)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use milvus_wire::catalog::State;
     use milvus_wire::ids::{CollectionId, DatabaseId};
-    use milvus_wire::proto::common::MsgType;
+    use milvus_wire::proto::common::{KeyValuePair, MsgType};
+    use milvus_wire::proto::milvus as pb;
     use milvus_wire::proto::schema::{CollectionSchema, DataType};
+    use milvus_wire::rbac::RbacRequest;
 
     const AT: Timestamp = Timestamp(450_000_000_000_000_001);
 
@@ -479,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_creation_has_the_schema_of_gos_sdk() {
+    fn a_creation_contains_the_schema_as_in_the_sdk_of_go() {
         let ddl = Ddl::CreateCollection {
             database: "shop".into(),
             name: "titles".into(),
@@ -547,7 +318,7 @@ mod tests {
             let entity = Some(pb::GrantEntity { role, ..Default::default() });
             let request =
                 pb::OperatePrivilegeRequest { entity, r#type: kind.into(), ..Default::default() };
-            let request = OpRequest::Access(AccessRequest::OperatePrivilege(request));
+            let request = OpRequest::Access(RbacRequest::OperatePrivilege(request));
             let (kind, parameters) = of(&Ddl::Op(Box::new(request)), AT);
             assert_eq!(parameters["entity"], json!({"role": {"name": "admin"}}));
             assert_eq!(parameters["Database"], "");

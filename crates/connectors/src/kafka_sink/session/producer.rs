@@ -1,7 +1,7 @@
-//! One producer of librdkafka and what of its records is not acknowledged yet. Never retries what
-//! librdkafka has given up, and never drops a record because its queue is full.
+//! One producer of librdkafka, and which of its records are not acknowledged yet. Never retries
+//! after librdkafka has given up, and never drops a record because the queue is full.
 
-use crate::kafka_login::{refused, refused_options};
+use crate::kafka_fault::{refused_login, refused_options};
 use crate::kafka_sink::fault::{code, fault};
 use crate::kafka_sink::options::KafkaSinkOptions;
 use crate::kafka_sink::record::Record;
@@ -23,30 +23,31 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tracing::{debug, warn};
 
-/// A broker that works answers in milliseconds; one that restarts is given this long.
+/// How long an answer may take: a healthy broker needs milliseconds, but it may restart.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long answers are waited for by a producer that is to go.
+/// How long a producer that is closed waits for acknowledgements.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 
-/// A client that shares the fate of its sink.
+/// librdkafka's producer.
 pub(super) type Client = ThreadedProducer<Context>;
 
-/// A producer, for one life of its sink.
+/// A producer, for one session of its sink.
 pub(super) struct Producer {
     client: Arc<Client>,
 }
 
 impl Producer {
-    /// Makes it; connects in the background.
+    /// Makes the producer; it connects in the background.
     pub(super) fn new(options: &KafkaSinkOptions) -> Result<Self> {
         let made = options.producing().create_with_context(Context::default());
         let client = made.map_err(|error| refused_options(&error))?;
         Ok(Self { client: Arc::new(client) })
     }
 
-    /// Drops it and what it had not sent. Waits until it is gone, and for the answers to what is on its
-    /// way: without transactions that is all there is against a record that comes late.
+    /// Drops the producer and its unsent records. Waits until it is gone, and for the
+    /// acknowledgements of records in flight: without transactions nothing else prevents a record
+    /// from arriving late.
     pub(super) async fn close(self) {
         let closed = spawn_blocking(move || {
             self.client.purge(PurgeConfig::default().queue());
@@ -56,11 +57,11 @@ impl Producer {
             drop(self);
         });
         if let Err(error) = closed.await {
-            warn!(%error, "a kafka producer was not closed well");
+            warn!(%error, "a Kafka producer was not closed well");
         }
     }
 
-    /// The topics that are there, and how many partitions each has.
+    /// The existing topics, and how many partitions each has.
     pub(super) async fn topics(&self) -> Result<HashMap<String, i32>> {
         let metadata = self.call(|client| client.client().fetch_metadata(None, ANSWER_WITHIN));
         let metadata = metadata.await.map_err(|error| self.unanswered(error))?;
@@ -68,7 +69,7 @@ impl Producer {
         Ok(topics.map(|topic| (topic.name().to_owned(), topic.partitions().len() as i32)).collect())
     }
 
-    /// How many partitions a topic has; none if it is not there yet.
+    /// How many partitions a topic has; zero if it does not exist yet.
     pub(super) async fn partitions(&self, topic: &str) -> Result<i32> {
         let name = topic.to_owned();
         let asked =
@@ -102,7 +103,7 @@ impl Producer {
         }
     }
 
-    /// Waits until all that was handed over is acknowledged.
+    /// Waits until all sent records are acknowledged.
     pub(super) async fn settled(&self) -> Result<()> {
         let flight = &self.client.context().flight;
         loop {
@@ -124,14 +125,14 @@ impl Producer {
         }
     }
 
-    /// Behind a fatal error all others only say that there was one.
+    /// The error for a topic. After a fatal error, all later errors only say that there was one.
     fn refusal(&self, topic: &str, error: KafkaError) -> Error {
         let fatal = self.client.client().fatal_error().map(|(code, _)| code);
         let what = format!("can't write to the Kafka topic {topic}");
         fault(&what, fatal.or(code(&error)), error)
     }
 
-    /// One call of librdkafka that may take its time.
+    /// Makes a call of librdkafka that may block.
     pub(super) async fn call<T: Send + 'static>(
         &self,
         f: impl FnOnce(&Client) -> KafkaResult<T> + Send + 'static,
@@ -140,36 +141,37 @@ impl Producer {
         spawn_blocking(move || f(&client)).await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// Transient, unless the broker has told why it does not serve us.
+    /// The error for a broker that does not answer: transient, unless it has refused us with a
+    /// reason.
     pub(super) fn unanswered(&self, error: KafkaError) -> Error {
         let reason = self.client.context().refusal.lock().unwrap_or_else(PoisonError::into_inner);
         match &*reason {
-            Some(reason) => refused(reason).because(error),
+            Some(reason) => refused_login(reason).because(error),
             None => fault("Kafka does not answer", code(&error), error),
         }
     }
 }
 
-/// Records on their way.
+/// Records that are not acknowledged yet.
 #[derive(Default)]
 struct Flight {
     outstanding: AtomicUsize,
-    /// The first failure and its topic; it stays, for what comes behind it would leave a gap.
+    /// The first failure and its topic. It is kept, since any later record would leave a gap.
     failed: Mutex<Option<(String, KafkaError)>>,
     moved: Notify,
 }
 
-/// Takes librdkafka's acknowledgements, errors and logs.
+/// Receives librdkafka's acknowledgements, errors and logs.
 #[derive(Default)]
 pub(super) struct Context {
     flight: Flight,
-    /// Why the broker does not let us in.
+    /// Why the broker refuses us.
     refusal: Mutex<Option<String>>,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        debug!(?level, facility, message, "kafka producer log");
+        debug!(?level, facility, message, "Kafka producer log");
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -177,7 +179,7 @@ impl ClientContext for Context {
             let mut refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
             *refusal = Some(reason.to_owned());
         }
-        debug!(%error, reason, "kafka producer error");
+        debug!(%error, reason, "Kafka producer error");
     }
 }
 

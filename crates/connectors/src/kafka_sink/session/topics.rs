@@ -1,8 +1,8 @@
-//! The topics that are written to: which are there, and those that are made. Never changes one that
-//! is there.
+//! The topics that a sink writes to; creates those that do not exist. Never changes an existing
+//! topic.
 
 use super::producer::{Context, Producer};
-use crate::kafka_login::refused_options;
+use crate::kafka_fault::refused_options;
 use crate::kafka_sink::fault::{code, fault};
 use crate::kafka_sink::options::KafkaSinkOptions;
 use rdkafka::ClientConfig;
@@ -13,27 +13,27 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long the brokers may take to make a topic.
-const MADE_WITHIN: Duration = Duration::from_secs(30);
+/// How long the brokers may take to create a topic.
+const CREATED_WITHIN: Duration = Duration::from_secs(30);
 
-/// How often a new topic is looked for until all brokers know it.
+/// How often a new topic is looked for until the brokers know it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Lets the broker decide.
 const BROKERS_DEFAULT: i32 = -1;
 
-/// The topics of one life of a sink.
+/// The topics of one session of a sink.
 pub(super) struct Topics {
     admin: ClientConfig,
     partitions: i32,
     replication: i32,
     events: String,
-    /// How many partitions each has.
+    /// The number of partitions of each known topic.
     known: HashMap<String, i32>,
 }
 
 impl Topics {
-    /// Knows those that are there.
+    /// Starts with the topics that exist.
     pub(super) fn new(
         options: &KafkaSinkOptions,
         events: &str,
@@ -49,13 +49,13 @@ impl Topics {
         }
     }
 
-    /// How many partitions a topic has. Makes it if it is not there.
+    /// How many partitions a topic has. Creates it if it does not exist.
     pub(super) async fn partitions(&mut self, topic: &str, producer: &Producer) -> Result<i32> {
         if let Some(count) = self.known.get(topic) {
             return Ok(*count);
         }
-        self.make(topic).await?;
-        let deadline = Instant::now() + MADE_WITHIN;
+        self.create(topic).await?;
+        let deadline = Instant::now() + CREATED_WITHIN;
         loop {
             let count = producer.partitions(topic).await?;
             if count > 0 {
@@ -63,13 +63,15 @@ impl Topics {
                 return Ok(count);
             }
             if Instant::now() > deadline {
-                return Err(Error::transient(format!("the new Kafka topic {topic} does not show")));
+                return Err(Error::transient(format!(
+                    "the new Kafka topic {topic} does not appear"
+                )));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
 
-    async fn make(&self, topic: &str) -> Result<()> {
+    async fn create(&self, topic: &str) -> Result<()> {
         let admin: AdminClient<Context> = self
             .admin
             .create_with_context(Context::default())
@@ -78,8 +80,8 @@ impl Topics {
         let partitions = if topic == self.events { 1 } else { self.partitions };
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(self.replication));
         let options = AdminOptions::new()
-            .operation_timeout(Some(MADE_WITHIN))
-            .request_timeout(Some(MADE_WITHIN));
+            .operation_timeout(Some(CREATED_WITHIN))
+            .request_timeout(Some(CREATED_WITHIN));
         let made = admin.create_topics([&new], &options).await;
         let closed = tokio::task::spawn_blocking(move || drop(admin)).await;
         let what = format!("can't create the Kafka topic {topic}");

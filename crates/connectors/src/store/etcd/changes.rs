@@ -1,4 +1,4 @@
-//! What a transaction changes: each key once. Never talks to etcd.
+//! What a transaction of the store in etcd changes: each key once. Never talks to etcd.
 
 use etcd_client::TxnOp;
 use prost::Message;
@@ -6,28 +6,34 @@ use replication::error::{Error, Result};
 use replication::ports::VALUE_BYTES_MAX;
 use std::collections::BTreeMap;
 
-/// What etcd and the wire add to a key and its value, generously.
+/// Operations in one transaction; etcd's own default limit is 128.
+pub(super) const OPERATIONS_MAX: usize = 100;
+
+/// Bytes of one transaction; etcd's own default limit for a request is 1.5 MiB.
+pub(super) const TRANSACTION_BYTES_MAX: usize = VALUE_BYTES_MAX + (64 << 10);
+
+/// An upper limit for what etcd and the wire add to a key and its value.
 const OVERHEAD_BYTES: usize = 64;
 
-/// A key and its new value; none: removed.
+/// A key and its new value; without a value the key is removed.
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct Change {
+struct KeyChange {
     #[prost(string, tag = "1")]
     key: String,
     #[prost(bytes = "vec", optional, tag = "2")]
     value: Option<Vec<u8>>,
 }
 
-/// Changes in the order of their keys; their own protobuf form is that of the journal.
+/// Changes in the order of their keys; the journal keeps them in this protobuf form.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Changes {
     #[prost(message, repeated, tag = "1")]
-    each: Vec<Change>,
+    each: Vec<KeyChange>,
 }
 
 impl Changes {
-    /// Of a transaction: removals come first, the last of several values counts. etcd refuses two
-    /// operations on one key.
+    /// The changes of a transaction. Removals come first, and the last of several values counts:
+    /// etcd refuses two operations on one key.
     pub(super) fn of(puts: Vec<(String, Vec<u8>)>, deletes: Vec<String>) -> Result<Self> {
         let mut each: BTreeMap<String, Option<Vec<u8>>> =
             deletes.into_iter().map(|key| (key, None)).collect();
@@ -41,25 +47,25 @@ impl Changes {
             }
             each.insert(key, Some(value));
         }
-        let each = each.into_iter().map(|(key, value)| Change { key, value }).collect();
+        let each = each.into_iter().map(|(key, value)| KeyChange { key, value }).collect();
         Ok(Self { each })
     }
 
-    /// Whether they are no more than that.
+    /// Whether they are within these limits.
     pub(super) fn fit(&self, operations_max: usize, bytes_max: usize) -> bool {
         self.each.len() <= operations_max && self.bytes() <= bytes_max
     }
 
-    /// As etcd takes them.
+    /// As operations of etcd.
     pub(super) fn operations(&self, name: impl Fn(&str) -> String) -> Vec<TxnOp> {
-        let operation = |change: &Change| match &change.value {
+        let operation = |change: &KeyChange| match &change.value {
             Some(value) => TxnOp::put(name(&change.key), value.clone(), None),
             None => TxnOp::delete(name(&change.key), None),
         };
         self.each.iter().map(operation).collect()
     }
 
-    /// The same in parts that are no more than that each.
+    /// The same changes in parts of at most `bytes_max` each, unless a single change is larger.
     pub(super) fn parts(&self, bytes_max: usize) -> Vec<Self> {
         let mut parts: Vec<Self> = Vec::new();
         let mut bytes = 0;
@@ -76,18 +82,18 @@ impl Changes {
         parts
     }
 
-    /// Some of them from a place on, and whether that is the rest.
+    /// At most `count_max` of them from an index on, and whether none are left behind these.
     pub(super) fn some(&self, from: usize, count_max: usize) -> (Self, bool) {
         let each: Vec<_> = self.each.iter().skip(from).take(count_max).cloned().collect();
         (Self { each }, from + count_max >= self.each.len())
     }
 
     fn bytes(&self) -> usize {
-        self.each.iter().map(Change::bytes).sum()
+        self.each.iter().map(KeyChange::bytes).sum()
     }
 }
 
-impl Change {
+impl KeyChange {
     fn bytes(&self) -> usize {
         self.key.len() + self.value.as_ref().map_or(0, Vec::len) + OVERHEAD_BYTES
     }

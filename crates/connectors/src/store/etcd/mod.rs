@@ -7,132 +7,94 @@
 //! | `records/<key>` | a record; its version is etcd's revision of the last write |
 //! | `journal/…` | a transaction that is too large for etcd, see `journal` |
 //!
-//! A Go tool whose `metaStoreConfig.etcd.rootPath` lies above reads all of it as messages of its own, and
-//! each has to be a JSON object for it, without `base`, `data` and `type`; the journal is none.
-//! Never touches a key outside of that.
+//! A Go tool whose `metaStoreConfig.etcd.rootPath` lies above this path reads all these values as
+//! its own messages. So each value has to be a JSON object without `base`, `data` and `type`,
+//! except in the journal. Never touches a key outside of this path.
 
 mod changes;
 mod journal;
+mod keyspace;
 
 use super::holder::Holder;
-use crate::etcd::{Connection, EtcdOptions, reader};
+use crate::etcd::{Connection, EtcdOptions};
+use crate::key_range;
 use async_trait::async_trait;
-use changes::Changes;
-use etcd_client::{
-    Client, Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse, TxnResponse,
-};
+use changes::{Changes, OPERATIONS_MAX, TRANSACTION_BYTES_MAX};
+use etcd_client::{GetOptions, KeyValue, Txn, TxnOp};
+use keyspace::{Keyspace, has_revision};
 use replication::error::{Error, Result};
-use replication::ports::{Committed, EXISTS, Store, Stored, Transaction, VALUE_BYTES_MAX};
+use replication::ports::{Committed, Store, Stored, Transaction};
 use std::path::Path;
 
-/// The form of what is kept here.
+/// The layout of these keys and values.
 const LAYOUT: u64 = 1;
 
-/// Operations in one transaction; etcd's own default limit is 128.
-const OPERATIONS_MAX: usize = 100;
-
-/// Bytes of one transaction; etcd's own default limit for a request is 1.5 MiB.
-const TRANSACTION_BYTES_MAX: usize = VALUE_BYTES_MAX + (64 << 10);
-
-/// Records of one page: of the largest, fewer bytes than a client takes.
+/// Records of one page: even of the largest records, fewer bytes than a client takes.
 const PAGE_RECORDS: usize = 50;
 
-/// More rounds over a journal that others keep writing mean that something is wrong.
+/// After this many rounds over other writers' journals something is wrong.
 const ROUNDS_MAX: usize = 64;
 
 /// Records in etcd.
 pub struct EtcdStore {
-    connection: Connection,
-    /// Before every key, ends in a slash.
-    root: String,
+    keys: Keyspace,
     holder: Holder,
 }
 
 impl EtcdStore {
-    /// Opens the store below `options.root_path`, which is made if nothing is there. What this
-    /// machine is called in it is kept in the folder `state`.
+    /// Opens the store below `options.root_path`; creates it if there is none. The name of this
+    /// machine is kept in the folder `state`.
     pub async fn open(options: EtcdOptions, state: &Path) -> Result<Self> {
         let root = format!("{}/milvus-cdc/", options.root_path.trim_end_matches('/'));
         let place = format!("etcd {}/{root}", options.endpoints.join(","));
         let holder = Holder::claim(state, &place);
-        let store = Self { connection: Connection::new(options)?, root, holder };
+        let store = Self { keys: Keyspace::new(Connection::new(options)?, root), holder };
         store.check_layout().await?;
         Ok(store)
     }
 
     async fn check_layout(&self) -> Result<()> {
-        let key = format!("{}layout", self.root);
+        let key = self.keys.layout();
         let txn = Txn::new()
             .when(vec![has_revision(key.clone(), 0)])
             .and_then(vec![TxnOp::put(key.clone(), format!("{{\"layout\":{LAYOUT}}}"), None)])
             .or_else(vec![TxnOp::get(key.clone(), None)]);
-        let mut answers = self.txn("open the store", txn).await?.1;
-        let Some(kv) = answers.next().into_iter().flatten().next() else {
-            return Ok(());
-        };
+        let read = self.keys.txn("open the store", txn).await?.next_read();
+        let Some(kv) = read.into_iter().next() else { return Ok(()) };
         match layout(kv.value()) {
             Some(layout) if layout <= LAYOUT => Ok(()),
             Some(layout) => Err(Error::permanent(format!(
                 "the store under {} was written by a newer milvus-cdc (layout {layout}, this one \
                  knows {LAYOUT}): run that version, or give this one another \
                  metaStoreConfig.rootPath",
-                self.root
+                self.keys.root()
             ))),
             None => Err(Error::permanent(format!(
-                "{key} in etcd holds something else than the layout of a store; give this one \
-                 another metaStoreConfig.rootPath"
+                "{key} in etcd is not the layout of a store; give this one another \
+                 metaStoreConfig.rootPath"
             ))),
         }
     }
 
-    /// Runs a transaction; whether its conditions held, and what its reads found, in their order.
-    async fn txn(
-        &self,
-        tried: &str,
-        txn: Txn,
-    ) -> Result<(bool, impl Iterator<Item = Vec<KeyValue>> + use<>)> {
-        let ask = async |client: Client| reader(&client).txn(txn.clone()).await;
-        let answer: TxnResponse = self.connection.ask(tried, ask).await?;
-        let reads = answer.op_responses().into_iter().filter_map(|answer| match answer {
-            TxnOpResponse::Get(mut got) => Some(got.take_kvs()),
-            _ => None,
-        });
-        Ok((answer.succeeded(), reads))
-    }
-
-    fn record_key(&self, key: &str) -> String {
-        format!("{}records/{key}", self.root)
-    }
-
-    fn conditions(&self, conditions: &[(String, u64)]) -> Vec<Compare> {
-        let compare = |(key, version): &(String, u64)| match *version {
-            EXISTS => Compare::mod_revision(self.record_key(key), CompareOp::Greater, 0),
-            version => has_revision(self.record_key(key), version as i64),
-        };
-        conditions.iter().map(compare).collect()
-    }
-
-    /// One transaction of etcd. `None`: a journal stood in the way.
+    /// Commits with one transaction of etcd. `None`: a journal was in the way.
     async fn commit_at_once(
         &self,
         conditions: &[(String, u64)],
         changes: &Changes,
     ) -> Result<Option<Committed>> {
-        let head = self.journal_head();
-        let mut when = self.conditions(conditions);
+        let head = self.keys.journal_head();
+        let mut when = self.keys.conditions(conditions);
         when.push(has_revision(head.clone(), 0));
-        let operations = changes.operations(|key| self.record_key(key));
+        let operations = changes.operations(|key| self.keys.record(key));
         let txn = Txn::new().when(when).and_then(operations).or_else(vec![TxnOp::get(head, None)]);
-        let (succeeded, mut reads) = self.txn("write to the store", txn).await?;
-        Ok(match succeeded {
-            true => Some(Committed::Yes),
-            false if reads.next().unwrap_or_default().is_empty() => Some(Committed::Conflict),
-            false => None,
-        })
+        let mut answer = self.keys.txn("write to the store", txn).await?;
+        if answer.succeeded {
+            return Ok(Some(Committed::Yes));
+        }
+        Ok(answer.next_read().is_empty().then_some(Committed::Conflict))
     }
 
-    /// A page of a listing from a key on; with it the revision it is of. `None`: a journal stood in
-    /// the way.
+    /// A page of a listing from a key on, and its revision. `None`: a journal was in the way.
     async fn page(
         &self,
         from: Vec<u8>,
@@ -143,28 +105,22 @@ impl EtcdStore {
             .with_range(behind)
             .with_limit(PAGE_RECORDS as i64)
             .with_revision(revision);
-        let head = TxnOp::get(self.journal_head(), None);
+        let head = TxnOp::get(self.keys.journal_head(), None);
         let txn = Txn::new().and_then(vec![head, TxnOp::get(from, Some(options))]);
-        let ask = async |client: Client| reader(&client).txn(txn.clone()).await;
-        let answer: TxnResponse = self.connection.ask("list the store", ask).await?;
-        let now = answer.header().map_or(0, |header| header.revision());
-        let mut reads = answer.op_responses().into_iter().map(|answer| match answer {
-            TxnOpResponse::Get(mut got) => got.take_kvs(),
-            _ => Vec::new(),
-        });
-        let head = reads.next().unwrap_or_default();
-        // Later pages are of a moment at which there was none.
+        let mut answer = self.keys.txn("list the store", txn).await?;
+        let head = answer.next_read();
+        // Later pages are of a moment at which there was no journal.
         if revision == 0 && !head.is_empty() {
             return Ok(None);
         }
-        let revision = if revision == 0 { now } else { revision };
-        Ok(Some((reads.next().unwrap_or_default(), revision)))
+        let revision = if revision == 0 { answer.revision } else { revision };
+        Ok(Some((answer.next_read(), revision)))
     }
 
     async fn try_list(&self, prefix: &str) -> Result<Option<Vec<(String, Stored)>>> {
-        let head = self.record_key("").len();
-        let first = self.record_key(prefix).into_bytes();
-        let behind = super::behind(first.clone());
+        let head = self.keys.record("").len();
+        let first = self.keys.record(prefix).into_bytes();
+        let behind = key_range::behind(&first);
         let (mut from, mut revision) = (first, 0);
         let mut records = Vec::new();
         loop {
@@ -183,20 +139,25 @@ impl EtcdStore {
             }
         }
     }
+
+    fn too_busy(&self) -> Error {
+        let root = self.keys.root();
+        Error::transient(format!("the store under {root} is written by others all the time"))
+    }
 }
 
 #[async_trait]
 impl Store for EtcdStore {
     async fn get(&self, key: &str) -> Result<Option<Stored>> {
         for _ in 0..ROUNDS_MAX {
-            let head = TxnOp::get(self.journal_head(), None);
-            let record = TxnOp::get(self.record_key(key), None);
+            let head = TxnOp::get(self.keys.journal_head(), None);
+            let record = TxnOp::get(self.keys.record(key), None);
             let txn = Txn::new().and_then(vec![head, record]);
-            let mut reads = self.txn(&format!("read {key}"), txn).await?.1;
-            if reads.next().unwrap_or_default().is_empty() {
-                return Ok(reads.next().into_iter().flatten().next().map(|kv| stored(&kv)));
+            let mut answer = self.keys.txn(&format!("read {key}"), txn).await?;
+            if answer.next_read().is_empty() {
+                return Ok(answer.next_read().first().map(stored));
             }
-            self.finish_journal().await?;
+            journal::finish(&self.keys).await?;
         }
         Err(self.too_busy())
     }
@@ -205,7 +166,7 @@ impl Store for EtcdStore {
         for _ in 0..ROUNDS_MAX {
             match self.try_list(prefix).await? {
                 Some(records) => return Ok(records),
-                None => self.finish_journal().await?,
+                None => journal::finish(&self.keys).await?,
             }
         }
         Err(self.too_busy())
@@ -224,11 +185,11 @@ impl Store for EtcdStore {
         for _ in 0..ROUNDS_MAX {
             let committed = match fits {
                 true => self.commit_at_once(&transaction.conditions, &changes).await?,
-                false => self.commit_by_journal(&transaction.conditions, &changes).await?,
+                false => journal::commit(&self.keys, &transaction.conditions, &changes).await?,
             };
             match committed {
                 Some(committed) => return Ok(committed),
-                None => self.finish_journal().await?,
+                None => journal::finish(&self.keys).await?,
             }
         }
         Err(self.too_busy())
@@ -239,20 +200,10 @@ impl Store for EtcdStore {
     }
 }
 
-impl EtcdStore {
-    fn too_busy(&self) -> Error {
-        Error::transient(format!("the store under {} is written by others all the time", self.root))
-    }
-}
-
-/// The number in a record of the layout; early ones are the number alone.
+/// The number in a record of the layout; in early versions the record is only the number.
 fn layout(value: &[u8]) -> Option<u64> {
     let value: serde_json::Value = serde_json::from_slice(value).ok()?;
     value.as_u64().or_else(|| value.get("layout")?.as_u64())
-}
-
-fn has_revision(key: String, revision: i64) -> Compare {
-    Compare::mod_revision(key, CompareOp::Equal, revision)
 }
 
 fn stored(kv: &KeyValue) -> Stored {

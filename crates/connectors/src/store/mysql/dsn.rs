@@ -1,17 +1,18 @@
 //! The address of a database as the Go tool writes it:
 //! `user:password@tcp(host:port)/database?name=value&…`. Never connects, never shows the password.
 
-use super::readable;
+use crate::tls::unreadable;
 use crate::{Secret, TlsFiles};
-use replication::error::{Error, Result};
+use replication::error::Result;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 const DEFAULT_PORT: u16 = 3306;
 
-/// Parameters of the Go driver that change how Go programs see values or wait for them: to us they
-/// make no difference.
+/// Parameters of the Go driver that change how Go programs see values or wait for them. They make
+/// no difference here.
 const NO_DIFFERENCE: [&str; 20] = [
     "allowFallbackToPlaintext",
     "allowNativePasswords",
@@ -35,16 +36,16 @@ const NO_DIFFERENCE: [&str; 20] = [
     "compress",
 ];
 
-/// How TLS is spoken.
+/// The use of TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Tls {
     #[default]
     Off,
-    /// If the server can.
+    /// TLS if the server supports it.
     Preferred,
-    /// Whoever it is.
+    /// TLS without a check of the certificate.
     Unverified,
-    /// Certificate and name are checked.
+    /// TLS with a check of certificate and name.
     On,
 }
 
@@ -55,7 +56,7 @@ enum Address {
     Unix(PathBuf),
 }
 
-/// The address of a database, and who we are there.
+/// The address of a database, and our login.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dsn {
     user: String,
@@ -138,7 +139,7 @@ impl Dsn {
         Ok(())
     }
 
-    /// The same as text, with something else in the password's place.
+    /// The address as text, with `mask` in the place of the password.
     pub fn masked(&self, mask: &str) -> String {
         let address = match &self.address {
             Address::Tcp(host, port) if host.contains(':') => format!("tcp([{host}]:{port})"),
@@ -156,12 +157,12 @@ impl Dsn {
         format!("{}:{mask}@{address}/{}?tls={tls}{cleartext}", self.user, self.database)
     }
 
-    /// Whether TLS is spoken.
+    /// Whether TLS is used.
     pub fn tls(&self) -> bool {
         self.tls != Tls::Off
     }
 
-    /// For the client. Certificates are of use only where TLS is spoken.
+    /// The options of the client. Certificates are only used with TLS.
     pub(super) fn connect_options(&self, files: &TlsFiles) -> Result<MySqlConnectOptions> {
         let mut options = MySqlConnectOptions::new()
             .username(&self.user)
@@ -182,22 +183,22 @@ impl Dsn {
             return Ok(options);
         }
         if !files.ca.as_os_str().is_empty() {
-            readable(&files.ca)?;
+            check_readable(&files.ca)?;
             options = options.ssl_ca(&files.ca);
         }
-        match (files.cert.as_os_str().is_empty(), files.key.as_os_str().is_empty()) {
-            (true, true) => Ok(options),
-            (false, false) => {
-                readable(&files.cert)?;
-                readable(&files.key)?;
-                Ok(options.ssl_client_cert(&files.cert).ssl_client_key(&files.key))
-            }
-            _ => Err(Error::permanent("our certificate for TLS is of no use without its key")),
-        }
+        let Some((cert, key)) = files.identity()? else { return Ok(options) };
+        check_readable(cert)?;
+        check_readable(key)?;
+        Ok(options.ssl_client_cert(cert).ssl_client_key(key))
     }
 }
 
-/// Without who we are there.
+/// Opens a file that TLS needs: sqlx would only say that TLS failed.
+fn check_readable(file: &Path) -> Result<()> {
+    File::open(file).map(drop).map_err(|error| unreadable(file, error))
+}
+
+/// Without the login.
 impl fmt::Display for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
@@ -244,13 +245,13 @@ fn address(text: &str) -> std::result::Result<Address, String> {
     }
 }
 
-/// Where a character is missing, parts are not what they seem to be, and one may hold the password.
+/// A part of the text for an error. If a character is missing, any part may contain the password.
 fn shown(part: &str) -> &str {
     let is_name = part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if is_name && part.len() < 40 { part } else { "…" }
 }
 
-/// `%41` is an `A`.
+/// Decodes `%41` to `A`.
 fn unescape(text: &str) -> std::result::Result<String, String> {
     let wrong = || "a % is not followed by two hexadecimal digits".to_owned();
     let mut bytes = Vec::with_capacity(text.len());
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_go_driver_takes_is_understood() {
+    fn addresses_of_the_go_driver_are_understood() {
         let dsn = Dsn::parse("root:a@b/c:d@tcp(db.example:3307)/cdc?charset=utf8mb4").unwrap();
         assert_eq!((dsn.user.as_str(), dsn.password.expose()), ("root", "a@b/c:d"));
         assert_eq!(dsn.address, Address::Tcp("db.example".into(), 3307));

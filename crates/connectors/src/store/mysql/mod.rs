@@ -1,20 +1,20 @@
-//! A store in MySQL or MariaDB, which several machines can share. Two tables of its own:
+//! A store in MySQL or MariaDB, which several machines can share. It has two tables:
 //!
 //! | table | a row is |
 //! |---|---|
 //! | `milvus_cdc_store` | a store, by its root path: its layout and the last version given out |
 //! | `milvus_cdc_records` | a record, by root path and key |
 //!
-//! Every transaction first locks the row of its store, so writers come one after the other, and what
-//! is read behind that lock is the newest: READ COMMITTED is then as good as SERIALIZABLE, and there
-//! is nothing to deadlock on. Never touches another table.
+//! Every transaction first locks the row of its store. So there is one writer at a time, and a read
+//! under this lock sees the newest values: READ COMMITTED is as good as SERIALIZABLE then, and
+//! deadlocks can't happen. Never touches another table.
 
 mod dsn;
 
 pub use dsn::Dsn;
 
 use super::holder::Holder;
-use crate::TlsFiles;
+use crate::{TlsFiles, key_range};
 use async_trait::async_trait;
 use replication::error::{Error, Kind, Result};
 use replication::ports::{Committed, Store, Stored, Transaction, VALUE_BYTES_MAX, holds};
@@ -26,20 +26,20 @@ use std::time::Duration;
 /// The layout of the tables. A higher one means that a newer program wrote them.
 const LAYOUT: u32 = 1;
 
-/// One writes, the others read meanwhile.
+/// The most connections: one writes while the others read.
 const CONNECTIONS_MAX: u32 = 4;
 
-/// A healthy server is reached in milliseconds; a task that waits says so.
+/// How long connecting may take; a healthy server needs milliseconds.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
-/// Rows of one statement, and bytes: far below any server's `max_allowed_packet`.
+/// The most rows and bytes of one statement: far below any server's `max_allowed_packet`.
 const PUTS_AT_ONCE: usize = 200;
 const PUT_BYTES_AT_ONCE: usize = 2 << 20;
 
 /// The longest root path and key together: an index takes no more than 3072 bytes.
 const KEY_BYTES_MAX: usize = 1024;
 
-/// For the transaction that begins next, whatever the server's default is.
+/// The isolation of the next transaction, whatever the server's default is.
 const ISOLATION: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 const TABLES: [&str; 2] = [
@@ -56,16 +56,16 @@ const TABLES: [&str; 2] = [
 /// How to reach a database, and which store in it.
 #[derive(Clone, Debug, Default)]
 pub struct MysqlOptions {
-    /// Where it is and who we are there.
+    /// The address and our login.
     pub dsn: Dsn,
-    /// Several stores in one database differ in it.
+    /// The root path, by which stores in one database differ.
     pub root_path: String,
     /// Certificates for TLS.
     pub tls: TlsFiles,
 }
 
 impl MysqlOptions {
-    /// Connections as these options say; none is made yet.
+    /// A pool of connections; none is made yet.
     pub(crate) fn pool(&self) -> Result<MySqlPool> {
         let options = self.dsn.connect_options(&self.tls)?;
         Ok(MySqlPoolOptions::new()
@@ -74,7 +74,7 @@ impl MysqlOptions {
             .connect_lazy_with(options))
     }
 
-    /// Where the database is, for messages.
+    /// The database, for messages.
     pub(crate) fn place(&self) -> String {
         format!("the database {}", self.dsn)
     }
@@ -89,8 +89,8 @@ pub struct MysqlStore {
 }
 
 impl MysqlStore {
-    /// Opens the store, whose tables are made if they are not there. What this machine is called in
-    /// it is kept in the folder `state`.
+    /// Opens the store; creates the tables if they do not exist. The name of this machine is kept
+    /// in the folder `state`.
     pub async fn open(options: MysqlOptions, state: &Path) -> Result<Self> {
         let root = options.root_path.trim_end_matches('/').to_owned();
         let place = options.place();
@@ -108,7 +108,7 @@ impl MysqlStore {
         Ok(store)
     }
 
-    /// Makes the tables and the store's row; returns its layout.
+    /// Creates the tables and the store's row; returns its layout.
     async fn prepare(&self) -> sqlx::Result<u32> {
         for table in TABLES {
             sqlx::query(table).execute(&self.pool).await?;
@@ -221,14 +221,14 @@ impl Store for MysqlStore {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>> {
-        // A range and not LIKE: keys may contain its wildcards, and the range uses the index.
+        // A range instead of LIKE: keys may contain wildcards, and a range uses the index.
         let first = self.record_key(prefix);
         let rows = sqlx::query(
             "SELECT value, version, record_key FROM milvus_cdc_records
              WHERE record_key >= ? AND record_key < ? ORDER BY record_key",
         )
         .bind(&first)
-        .bind(super::behind(first.clone()))
+        .bind(key_range::behind(&first))
         .fetch_all(&self.pool)
         .await
         .map_err(|error| failed(&self.place, error))?;
@@ -253,8 +253,8 @@ fn stored(row: &MySqlRow) -> Stored {
     Stored { value: row.get(0), version: row.get(1) }
 }
 
-/// The last value of each key counts, and a statement takes a key twice in its order; so batches
-/// are simply cut off where they are large enough.
+/// Cuts records into statements. The last value of a key counts, and within a statement too, so
+/// batches may be cut anywhere.
 fn batches(mut puts: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Vec<u8>)]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
@@ -269,7 +269,7 @@ fn batches(mut puts: &[(String, Vec<u8>)]) -> impl Iterator<Item = &[(String, Ve
     })
 }
 
-/// Who can mend it, and in which words.
+/// The error of a database: whether it goes away by itself, and its text.
 pub(crate) fn failed(place: &str, error: sqlx::Error) -> Error {
     let (kind, why) = judge(&error);
     Error { kind, what: format!("{place} {why}"), source: None }.because(error)
@@ -284,7 +284,7 @@ fn judge(error: &sqlx::Error) -> (Kind, &'static str) {
         sqlx::Error::Configuration(_) => (Kind::Permanent, "can't be reached as configured"),
         sqlx::Error::Tls(_) => (
             Kind::Permanent,
-            "speaks no TLS that we accept: check tls in metaStoreConfig.mysqlSourceUrl and the \
+            "has no TLS that we accept: check tls in metaStoreConfig.mysqlSourceUrl and the \
              certificates",
         ),
         sqlx::Error::Database(error) => {
@@ -294,26 +294,19 @@ fn judge(error: &sqlx::Error) -> (Kind, &'static str) {
                 }
                 Some(number) if NO_RIGHT.contains(&number) => (
                     Kind::Permanent,
-                    "forbids it: the user needs all rights on the tables milvus_cdc_…, and that to \
-                     create them",
+                    "forbids it: the user needs all rights on the tables milvus_cdc_…, including the \
+                     right to create them",
                 ),
                 Some(NO_DATABASE) => (Kind::Permanent, "does not exist on that server: create it"),
-                Some(TLS_WANTED) => {
-                    (Kind::Permanent, "wants TLS: add tls=true to metaStoreConfig.mysqlSourceUrl")
-                }
+                Some(TLS_WANTED) => (
+                    Kind::Permanent,
+                    "requires TLS: add tls=true to metaStoreConfig.mysqlSourceUrl",
+                ),
                 _ => (Kind::Transient, "has failed"),
             }
         }
         _ => (Kind::Transient, "can't be reached now"),
     }
-}
-
-/// Reads a file that TLS needs; sqlx would only say that it failed.
-fn readable(path: &Path) -> Result<()> {
-    std::fs::File::open(path).map(drop).map_err(|error| {
-        let what = format!("can't read the certificate file {}", path.display());
-        Error::permanent(what).because(error)
-    })
 }
 
 #[cfg(test)]

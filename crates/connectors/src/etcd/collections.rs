@@ -1,10 +1,11 @@
-//! Makes collections and partitions of Milvus's records. Never answers from memory: what is
+//! Reads collections and partitions from Milvus's records. Never answers from memory: what is
 //! remembered only says where to look first.
 
-use super::Shared;
-use super::listing::{is_empty, list, reader};
-use etcd_client::{Client, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
-use milvus_wire::DecodeError;
+use super::cluster::Cluster;
+use super::listing::{is_empty, list};
+use super::record::{text, unreadable};
+use super::transaction::transact;
+use etcd_client::{GetOptions, KeyValue, Txn, TxnOp};
 use milvus_wire::catalog::{
     Collection, Database, Partition, State, assemble, decode_collection, decode_database,
     decode_field, decode_function, decode_partition,
@@ -15,53 +16,52 @@ use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::Snapshot;
 use std::collections::HashMap;
-use std::sync::PoisonError;
 
-/// Milvus gives it to the database that is always there.
+/// The id of the default database, which always exists.
 const DEFAULT_DATABASE_ID: DatabaseId = DatabaseId(1);
 
-/// Up to so many collections their fields are asked for one by one.
+/// Up to this many collections, their fields are read one by one.
 const FEW_COLLECTIONS: usize = 4;
 
-/// etcd's own limit of operations in one transaction is 128.
+/// Operations in one transaction; etcd's own limit is 128.
 const OPERATIONS_MAX: usize = 100;
 
 /// All databases and collections as of one moment.
-pub(super) async fn snapshot(shared: &Shared) -> Result<Snapshot> {
-    let (databases, revision) = databases(shared, None).await?;
-    let (records, _) = list(&shared.connection, &shared.keys.collections(), Some(revision)).await?;
+pub(super) async fn snapshot(cluster: &Cluster) -> Result<Snapshot> {
+    let (databases, revision) = databases(cluster, None).await?;
+    let (records, _) =
+        list(&cluster.connection, &cluster.keys.collections(), Some(revision)).await?;
     let mut collections = Vec::new();
     for record in records {
-        let Some((database, id)) = shared.keys.parse_collection_key(&text(record.key())) else {
+        let Some((database, id)) = cluster.keys.parse_collection_key(&text(record.key())) else {
             continue;
         };
         let decoded = decode_collection(database, id, record.value());
         collections.extend(decoded.map_err(|error| unreadable(&record, error))?);
     }
-    remember(shared, &collections);
-    let mut parts = parts(shared, &collections, revision).await?;
+    cluster.remember(&collections);
+    let mut parts = parts(cluster, &collections, revision).await?;
     let mut whole = Vec::with_capacity(collections.len());
     for collection in collections {
         let parts = parts.remove(&collection.id).unwrap_or_default();
         let name = name_of(&databases, collection.database_id);
-        whole.push(finish(shared, collection, parts, name).await?);
+        whole.push(finish(cluster, collection, parts, name).await?);
     }
     Ok(Snapshot { databases, collections: whole })
 }
 
 /// One collection, in whatever state.
-pub(super) async fn collection(shared: &Shared, id: CollectionId) -> Result<Option<Collection>> {
-    let home = shared.homes.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
-    if let Some(home) = home
-        && let Some(found) = collection_in(shared, id, &[home]).await?
+pub(super) async fn collection(cluster: &Cluster, id: CollectionId) -> Result<Option<Collection>> {
+    if let Some(home) = cluster.home(id)
+        && let Some(found) = collection_in(cluster, id, &[home]).await?
     {
         return Ok(Some(found));
     }
     // It was never seen, or has moved to another database.
-    let (databases, _) = databases(shared, None).await?;
+    let (databases, _) = databases(cluster, None).await?;
     let ids: Vec<_> = databases.iter().map(|database| database.id).collect();
     for ids in ids.chunks(OPERATIONS_MAX / 2) {
-        if let Some(found) = collection_in(shared, id, ids).await? {
+        if let Some(found) = collection_in(cluster, id, ids).await? {
             return Ok(Some(found));
         }
     }
@@ -69,42 +69,43 @@ pub(super) async fn collection(shared: &Shared, id: CollectionId) -> Result<Opti
 }
 
 /// The partitions of a collection, in whatever state.
-pub(super) async fn partitions(shared: &Shared, id: CollectionId) -> Result<Vec<Partition>> {
-    let (records, _) = list(&shared.connection, &shared.keys.partitions(id), None).await?;
+pub(super) async fn partitions(cluster: &Cluster, id: CollectionId) -> Result<Vec<Partition>> {
+    let (records, _) = list(&cluster.connection, &cluster.keys.partitions(id), None).await?;
     let decoded = records
         .iter()
         .map(|record| decode_partition(record.value()).map_err(|error| unreadable(record, error)));
     decoded.filter_map(Result::transpose).collect()
 }
 
-async fn databases(shared: &Shared, revision: Option<i64>) -> Result<(Vec<Database>, i64)> {
-    let (records, revision) = list(&shared.connection, &shared.keys.databases(), revision).await?;
+async fn databases(cluster: &Cluster, revision: Option<i64>) -> Result<(Vec<Database>, i64)> {
+    let (records, revision) =
+        list(&cluster.connection, &cluster.keys.databases(), revision).await?;
     let decoded = records
         .iter()
         .map(|record| decode_database(record.value()).map_err(|error| unreadable(record, error)));
     let mut databases = decoded.filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
     if records.is_empty() {
-        check_place(shared, revision).await?;
+        check_place(cluster, revision).await?;
     }
-    // A cluster that has never seen a second database may not have written its first one down.
+    // A cluster without a second database may not have a record of the first one.
     if !databases.iter().any(|database| database.id == DEFAULT_DATABASE_ID) {
         databases.push(default_database());
     }
     Ok((databases, revision))
 }
 
-/// Fails if there is nothing of a Milvus: then this is another place than the source's, or the source has
-/// not run yet. It must not look like a source that has no collections.
-async fn check_place(shared: &Shared, revision: i64) -> Result<()> {
-    let prefix = shared.keys.root_coordinator();
-    if !is_empty(&shared.connection, &prefix, revision).await? {
+/// Fails if there is no record of a Milvus: the root path is wrong, or the source has not run yet.
+/// Both must not look like a source without collections.
+async fn check_place(cluster: &Cluster, revision: i64) -> Result<()> {
+    let prefix = cluster.keys.root_coordinator();
+    if !is_empty(&cluster.connection, &prefix, revision).await? {
         return Ok(());
     }
     Err(Error::transient(format!(
-        "there is no Milvus in {}: no key begins with {prefix}; check sourceConfig.etcd.rootPath and \
-         sourceConfig.etcd.metaSubPath, which are Milvus's own etcd.rootPath and etcd.metaSubPath, or \
-         start the source",
-        shared.connection.place()
+        "there is no Milvus in {}: no key begins with {prefix}; check sourceConfig.etcd.rootPath \
+         and sourceConfig.etcd.metaSubPath, which are Milvus's own etcd.rootPath and \
+         etcd.metaSubPath, or start the source",
+        cluster.connection.place()
     )))
 }
 
@@ -123,9 +124,10 @@ struct Parts {
     functions: Vec<FunctionSchema>,
 }
 
-/// The parts of some collections: of all in a few large requests, or of few in a few small ones.
+/// Reads the parts of collections: of many collections in a few large requests, of few in small
+/// ones.
 async fn parts(
-    shared: &Shared,
+    cluster: &Cluster,
     collections: &[Collection],
     revision: i64,
 ) -> Result<HashMap<CollectionId, Parts>> {
@@ -133,18 +135,18 @@ async fn parts(
     let (fields, functions) = if collections.len() <= FEW_COLLECTIONS {
         let (mut fields, mut functions) = (vec![], vec![]);
         for collection in collections {
-            let prefix = shared.keys.fields(collection.id);
-            fields.extend(list(&shared.connection, &prefix, Some(revision)).await?.0);
-            let prefix = shared.keys.functions(collection.id);
-            functions.extend(list(&shared.connection, &prefix, Some(revision)).await?.0);
+            let prefix = cluster.keys.fields(collection.id);
+            fields.extend(list(&cluster.connection, &prefix, Some(revision)).await?.0);
+            let prefix = cluster.keys.functions(collection.id);
+            functions.extend(list(&cluster.connection, &prefix, Some(revision)).await?.0);
         }
         (fields, functions)
     } else {
-        let fields = parent(&shared.keys.fields(CollectionId(0)));
-        let functions = parent(&shared.keys.functions(CollectionId(0)));
+        let fields = parent(&cluster.keys.fields(CollectionId(0)));
+        let functions = parent(&cluster.keys.functions(CollectionId(0)));
         (
-            list(&shared.connection, &fields, Some(revision)).await?.0,
-            list(&shared.connection, &functions, Some(revision)).await?.0,
+            list(&cluster.connection, &fields, Some(revision)).await?.0,
+            list(&cluster.connection, &functions, Some(revision)).await?.0,
         )
     };
     for record in &fields {
@@ -161,48 +163,44 @@ async fn parts(
     Ok(parts)
 }
 
-/// Everything about one collection in one request, so that it fits together; it is looked for in
-/// the given databases.
+/// Reads one collection with its parts in one request, so that all of it is of one moment. It is
+/// looked for in the given databases.
 async fn collection_in(
-    shared: &Shared,
+    cluster: &Cluster,
     id: CollectionId,
     databases: &[DatabaseId],
 ) -> Result<Option<Collection>> {
     let below = |prefix: String| TxnOp::get(prefix, Some(GetOptions::new().with_prefix()));
-    let mut operations = vec![below(shared.keys.fields(id)), below(shared.keys.functions(id))];
+    let mut operations = vec![below(cluster.keys.fields(id)), below(cluster.keys.functions(id))];
     for database in databases {
-        operations.push(TxnOp::get(shared.keys.collection(*database, id), None));
-        operations.push(TxnOp::get(format!("{}{database}", shared.keys.databases()), None));
+        operations.push(TxnOp::get(cluster.keys.collection(*database, id), None));
+        operations.push(TxnOp::get(format!("{}{database}", cluster.keys.databases()), None));
     }
-    let ask =
-        async |client: Client| reader(&client).txn(Txn::new().and_then(operations.clone())).await;
-    let answer = shared.connection.ask(&format!("read collection {id}"), ask).await?;
-    let mut answers = answer.op_responses().into_iter().map(|answer| match answer {
-        TxnOpResponse::Get(mut got) => got.take_kvs(),
-        _ => vec![],
-    });
+    let txn = Txn::new().and_then(operations);
+    let tried = format!("read collection {id}");
+    let mut answer = transact(&cluster.connection, &tried, txn).await?;
     let mut parts = Parts::default();
-    for record in answers.next().unwrap_or_default() {
+    for record in answer.next_read() {
         let field = decode_field(record.value()).map_err(|error| unreadable(&record, error))?;
         parts.fields.extend(field);
     }
-    for record in answers.next().unwrap_or_default() {
+    for record in answer.next_read() {
         let decoded = decode_function(record.value());
         parts.functions.extend(decoded.map_err(|error| unreadable(&record, error))?);
     }
     for database in databases {
-        let (record, name) = (answers.next(), answers.next());
-        let Some(record) = record.and_then(|records| records.into_iter().next()) else { continue };
+        let (record, name) = (answer.next_read(), answer.next_read());
+        let Some(record) = record.into_iter().next() else { continue };
         let decoded = decode_collection(*database, id, record.value());
         let Some(found) = decoded.map_err(|error| unreadable(&record, error))? else { continue };
-        let name = database_name(*database, name.unwrap_or_default())?;
-        remember(shared, std::slice::from_ref(&found));
-        return finish(shared, found, parts, name).await.map(Some);
+        let name = database_name(*database, &name)?;
+        cluster.remember(std::slice::from_ref(&found));
+        return finish(cluster, found, parts, name).await.map(Some);
     }
     Ok(None)
 }
 
-fn database_name(id: DatabaseId, records: Vec<KeyValue>) -> Result<String> {
+fn database_name(id: DatabaseId, records: &[KeyValue]) -> Result<String> {
     match records.first() {
         Some(record) => {
             let database = decode_database(record.value());
@@ -214,15 +212,15 @@ fn database_name(id: DatabaseId, records: Vec<KeyValue>) -> Result<String> {
     }
 }
 
-/// Empty if the database has been dropped.
+/// The name of a database; empty if it has been dropped.
 fn name_of(databases: &[Database], id: DatabaseId) -> String {
     let found = databases.iter().find(|database| database.id == id);
     found.map(|database| database.name.clone()).unwrap_or_default()
 }
 
-/// Puts a collection together. One that is not or no longer there for users may lack its fields.
+/// Completes a collection. One that users can't see yet, or any more, may lack its fields.
 async fn finish(
-    shared: &Shared,
+    cluster: &Cluster,
     mut collection: Collection,
     parts: Parts,
     database: String,
@@ -237,17 +235,12 @@ async fn finish(
             .because(error)
     })?;
     if whole.has_partition_key() {
-        whole.partition_count = Some(partitions(shared, id).await?.len());
+        whole.partition_count = Some(partitions(cluster, id).await?.len());
     }
     Ok(whole)
 }
 
-fn remember(shared: &Shared, collections: &[Collection]) {
-    let mut homes = shared.homes.lock().unwrap_or_else(PoisonError::into_inner);
-    homes.extend(collections.iter().map(|collection| (collection.id, collection.database_id)));
-}
-
-/// The collection of a field's or function's key.
+/// The collection in the key of a field or function.
 fn owner(record: &KeyValue) -> Option<CollectionId> {
     let key = text(record.key());
     let (rest, _) = key.rsplit_once('/')?;
@@ -259,15 +252,6 @@ fn owner(record: &KeyValue) -> Option<CollectionId> {
 fn parent(prefix: &str) -> String {
     let parent = prefix.trim_end_matches('/').rsplit_once('/');
     parent.map_or(String::new(), |(parent, _)| format!("{parent}/"))
-}
-
-pub(super) fn text(key: &[u8]) -> String {
-    String::from_utf8_lossy(key).into_owned()
-}
-
-pub(super) fn unreadable(record: &KeyValue, error: DecodeError) -> Error {
-    let what = format!("the source's etcd record {} can't be read", text(record.key()));
-    Error::permanent(what).because(error)
 }
 
 #[cfg(test)]

@@ -16,12 +16,12 @@ pub const GLOBAL: &str = "Global";
 /// Stands for all databases, objects or privileges in a grant.
 pub const ANY: &str = "*";
 
-/// A request on who may do what.
+/// A request on users, roles or grants.
 #[derive(Clone, PartialEq)]
-pub enum AccessRequest {
-    /// `CreateCredential`: a user and a password.
+pub enum RbacRequest {
+    /// `CreateCredential`: a new user and its password.
     CreateCredential(pb::CreateCredentialRequest),
-    /// `UpdateCredential`: a password, the old one with it.
+    /// `UpdateCredential`: a new password, with the old one.
     UpdateCredential(pb::UpdateCredentialRequest),
     /// `DeleteCredential`.
     DeleteCredential(pb::DeleteCredentialRequest),
@@ -29,7 +29,7 @@ pub enum AccessRequest {
     CreateRole(pb::CreateRoleRequest),
     /// `DropRole`.
     DropRole(pb::DropRoleRequest),
-    /// `OperateUserRole`: gives a user a role or takes it.
+    /// `OperateUserRole`: gives a role to a user or takes it away.
     OperateUserRole(pb::OperateUserRoleRequest),
     /// `OperatePrivilege`: grants or revokes.
     OperatePrivilege(pb::OperatePrivilegeRequest),
@@ -43,45 +43,45 @@ pub enum AccessRequest {
     OperatePrivilegeGroup(pb::OperatePrivilegeGroupRequest),
 }
 
-impl AccessRequest {
-    /// Reads a message of this type; `None` if the type is no such request.
+impl RbacRequest {
+    /// Decodes a message of this type; `None` if the type is not such a request.
     pub(crate) fn decode(kind: MsgType, raw: &[u8]) -> Option<Result<Self, DecodeError>> {
         fn body<M: Message + Default>(
             name: &'static str,
             raw: &[u8],
-            of: impl FnOnce(M) -> AccessRequest,
-        ) -> Result<AccessRequest, DecodeError> {
+            of: impl FnOnce(M) -> RbacRequest,
+        ) -> Result<RbacRequest, DecodeError> {
             M::decode(raw).map(of).map_err(DecodeError::protobuf(name))
         }
         Some(match kind {
             MsgType::CreateCredential => {
-                body("a CreateCredential", raw, AccessRequest::CreateCredential)
+                body("a CreateCredential", raw, RbacRequest::CreateCredential)
             }
             MsgType::UpdateCredential => {
-                body("an UpdateCredential", raw, AccessRequest::UpdateCredential)
+                body("an UpdateCredential", raw, RbacRequest::UpdateCredential)
             }
             MsgType::DeleteCredential => {
-                body("a DeleteCredential", raw, AccessRequest::DeleteCredential)
+                body("a DeleteCredential", raw, RbacRequest::DeleteCredential)
             }
-            MsgType::CreateRole => body("a CreateRole", raw, AccessRequest::CreateRole),
-            MsgType::DropRole => body("a DropRole", raw, AccessRequest::DropRole),
+            MsgType::CreateRole => body("a CreateRole", raw, RbacRequest::CreateRole),
+            MsgType::DropRole => body("a DropRole", raw, RbacRequest::DropRole),
             MsgType::OperateUserRole => {
-                body("an OperateUserRole", raw, AccessRequest::OperateUserRole)
+                body("an OperateUserRole", raw, RbacRequest::OperateUserRole)
             }
             MsgType::OperatePrivilege => {
-                body("an OperatePrivilege", raw, AccessRequest::OperatePrivilege)
+                body("an OperatePrivilege", raw, RbacRequest::OperatePrivilege)
             }
             MsgType::OperatePrivilegeV2 => {
-                body("an OperatePrivilegeV2", raw, AccessRequest::OperatePrivilegeV2)
+                body("an OperatePrivilegeV2", raw, RbacRequest::OperatePrivilegeV2)
             }
             MsgType::CreatePrivilegeGroup => {
-                body("a CreatePrivilegeGroup", raw, AccessRequest::CreatePrivilegeGroup)
+                body("a CreatePrivilegeGroup", raw, RbacRequest::CreatePrivilegeGroup)
             }
             MsgType::DropPrivilegeGroup => {
-                body("a DropPrivilegeGroup", raw, AccessRequest::DropPrivilegeGroup)
+                body("a DropPrivilegeGroup", raw, RbacRequest::DropPrivilegeGroup)
             }
             MsgType::OperatePrivilegeGroup => {
-                body("an OperatePrivilegeGroup", raw, AccessRequest::OperatePrivilegeGroup)
+                body("an OperatePrivilegeGroup", raw, RbacRequest::OperatePrivilegeGroup)
             }
             _ => return None,
         })
@@ -143,8 +143,8 @@ impl AccessRequest {
         }
     }
 
-    /// Renames what a grant is about: `f` tells a database and a collection their names on the
-    /// target. What stands for all of them is kept.
+    /// Renames the object of a grant: `f` returns the target's names of a database and a
+    /// collection. A name that stands for all of them is kept.
     pub fn rename(&mut self, f: impl Fn(&str, &str) -> (String, String)) {
         let (database, collection) = match self {
             Self::OperatePrivilege(pb::OperatePrivilegeRequest { entity: Some(grant), .. }) => {
@@ -161,7 +161,7 @@ impl AccessRequest {
     }
 }
 
-/// Renames what a grant is about: its database, and the collection if it names one.
+/// Renames the object of a grant: its database, and the collection if it names one.
 pub(crate) fn rename(
     database: &mut String,
     collection: Option<&mut String>,
@@ -178,18 +178,22 @@ pub(crate) fn rename(
     }
 }
 
-impl fmt::Debug for AccessRequest {
+impl fmt::Debug for RbacRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
+// Until `replication` calls it so as well.
+#[doc(hidden)]
+pub use self::RbacRequest as AccessRequest;
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn grant(database: &str, object: &str, name: &str) -> AccessRequest {
-        AccessRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
+    fn grant(database: &str, object: &str, name: &str) -> RbacRequest {
+        RbacRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
             entity: Some(pb::GrantEntity {
                 object: Some(pb::ObjectEntity { name: object.to_owned() }),
                 object_name: name.to_owned(),
@@ -219,6 +223,6 @@ mod tests {
     fn a_password_is_not_shown() {
         let password = "c2VjcmV0".to_owned();
         let user = pb::CreateCredentialRequest { password, ..Default::default() };
-        assert_eq!(format!("{:?}", AccessRequest::CreateCredential(user)), "CreateCredential");
+        assert_eq!(format!("{:?}", RbacRequest::CreateCredential(user)), "CreateCredential");
     }
 }

@@ -1,12 +1,11 @@
-//! Which settings of librdkafka a task may give: those of TLS, of the network and of speed, each named
-//! here. All others are refused, for among them are some that load code, run a command, lead to other
-//! brokers than the task says, or undo what a sink promises. Never sets one.
+//! Which settings of librdkafka a task may give: those for TLS, the network and throughput that are
+//! listed here. All others are refused: some of them load code, run a command, lead to other
+//! brokers than the task says, or break what a sink guarantees. Never sets one.
 
-use super::options::InvalidOption;
+use super::invalid::InvalidOption;
 
-/// Settings of every client of the brokers. What ends with a dot stands for all that begin
-/// so.
-const OF_ALL: [&str; 11] = [
+/// Settings for every client of the brokers. A name that ends with a dot is a prefix.
+const FOR_ALL: [&str; 11] = [
     "ssl.",
     "socket.",
     "broker.address.",
@@ -20,8 +19,8 @@ const OF_ALL: [&str; 11] = [
     "client.dns.lookup",
 ];
 
-/// Settings of the producer alone.
-const OF_PRODUCER: [&str; 13] = [
+/// Settings for the producer alone.
+const FOR_PRODUCER: [&str; 13] = [
     "compression.",
     "batch.",
     "queue.buffering.",
@@ -37,17 +36,17 @@ const OF_PRODUCER: [&str; 13] = [
     "max.in.flight.requests.per.connection",
 ];
 
-/// They name a library to be loaded into this process.
+/// Settings that name a library to load into this process.
 const CODE: [&str; 4] = ["ssl.engine.", "ssl.providers", "plugin.", "interceptors"];
 
-/// Whether every client of the brokers is to be told.
-pub(super) fn is_of_all(name: &str) -> bool {
-    is_among(&OF_ALL, name) && !is_among(&CODE, name)
+/// Whether a setting is for every client of the brokers.
+pub(super) fn is_for_all(name: &str) -> bool {
+    is_among(&FOR_ALL, name) && !is_among(&CODE, name)
 }
 
-/// Refuses what a task may not give.
+/// Refuses a setting that a task may not give.
 pub(super) fn check(name: &str) -> Result<(), InvalidOption> {
-    if is_of_all(name) || is_among(&OF_PRODUCER, name) {
+    if is_for_all(name) || is_among(&FOR_PRODUCER, name) {
         return Ok(());
     }
     Err(InvalidOption::new("producer", format!("{name} can't be given"), remedy(name)))
@@ -107,17 +106,17 @@ mod tests {
             let refused = check(name).unwrap_err();
             assert!(refused.problem.contains(name), "{refused}");
             assert!(refused.remedy.contains(remedy), "{refused}");
-            assert!(!is_of_all(name), "{name}");
+            assert!(!is_for_all(name), "{name}");
         }
     }
 
     #[test]
     fn tls_is_every_clients_and_speed_the_producers() {
         for name in ["ssl.ca.location", "ssl.key.password", "socket.timeout.ms", "client.id"] {
-            assert!(check(name).is_ok() && is_of_all(name), "{name}");
+            assert!(check(name).is_ok() && is_for_all(name), "{name}");
         }
         for name in ["compression.type", "linger.ms", "batch.size", "delivery.timeout.ms"] {
-            assert!(check(name).is_ok() && !is_of_all(name), "{name}");
+            assert!(check(name).is_ok() && !is_for_all(name), "{name}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Sends a ReplicateMessage call: its pieces go to the transport as they are, without a copy of the
-//! rows, which the generated client would make. Never sets a deadline and never repeats a call: what
-//! was not answered may still appear.
+//! Sends a ReplicateMessage call: its pieces go to the transport without the copy of the rows that
+//! the generated client would make. Never sets a deadline and never repeats a call: an unanswered
+//! call may still take effect.
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
@@ -24,10 +24,10 @@ use tonic::{Code, Status};
 
 const PATH: &str = "/milvus.proto.milvus.MilvusService/ReplicateMessage";
 
-/// What precedes a message of gRPC: a flag for compression and the length.
+/// The bytes before a message of gRPC: a compression flag and the length.
 const PREFIX_BYTES: usize = 5;
 
-/// An answer is a status and a position.
+/// The largest answer: it is only a status and a position.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Sends one call and waits for its answer as long as the connection lives.
