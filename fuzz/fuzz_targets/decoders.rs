@@ -1,5 +1,5 @@
-//! Hands bytes to every decoder of `milvus-wire`: `cargo +nightly fuzz run decoders`.
-//! Never expects them to be well-formed.
+//! Passes bytes to every decoder of `milvus-wire`: `cargo +nightly fuzz run decoders`. Never
+//! expects them to be well-formed.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! A backlog in the source's queue, written by a real Milvus. Afterwards that Milvus is stopped, so that only the
-//! readers are measured; its etcd stays.
+//! A backlog in the source's queue, written by a real Milvus. That Milvus is never measured: it is
+//! stopped afterwards, and only its etcd stays.
 
 use crate::figures::line;
 use crate::scene::Scene;
@@ -14,7 +14,7 @@ use testkit::wait;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// With four shards each they spread over all sixteen channels.
+/// With four shards each, the collections cover all sixteen channels.
 const COLLECTIONS: usize = 4;
 const SHARDS: i32 = 4;
 const DIMENSION: u32 = 128;
@@ -55,7 +55,7 @@ pub(crate) async fn write(scene: &mut Scene, megabytes: u64) -> Result<Backlog> 
     Ok(Backlog { rows: calls_each * ROWS_PER_CALL * COLLECTIONS as u64, seconds })
 }
 
-/// Waits until a tick on every channel covers what was written: it can be read to its end then.
+/// Waits until a tick on every channel covers the rows: then they can be read to their end.
 async fn ticked(scene: &Scene, newest: Timestamp) -> Result<()> {
     let queue = scene.queue()?;
     wait::until("ticks that cover the backlog", TICKED_WITHIN, || async {

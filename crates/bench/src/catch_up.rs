@@ -1,5 +1,6 @@
-//! How fast a backlog is caught up with, and at what cost, beside the raw reading of the same topics
-//! with the same client library and settings, in turns. The target acknowledges and counts.
+//! Measures how fast a task catches up with a backlog, and at what cost, in turns with a raw reader
+//! of the same topics with the same client library and settings. The target only acknowledges and
+//! counts; it never stores a row.
 
 use crate::backlog::Backlog;
 use crate::figures::{line, median, mib};

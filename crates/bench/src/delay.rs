@@ -1,5 +1,6 @@
-//! How long after the source has acknowledged a row a reader of the target sees it. The target is
-//! asked without pause, so what is told is too long by up to one question, never too short.
+//! Measures how long after the source has acknowledged a row a reader of the target sees it. The
+//! target is queried without pause, so a delay is too long by at most one query, and never too
+//! short.
 
 use crate::figures::{line, quantile};
 use crate::scene::Scene;
@@ -8,8 +9,8 @@ use lab::READY_WITHIN;
 use std::collections::VecDeque;
 use std::time::Duration;
 use testkit::compare::{Metadata, metadata_differences};
-use testkit::milvus::{CollectionSpec, Milvus, Query, Reading};
-use testkit::rows::{Key, RowGenerator, RowId};
+use testkit::milvus::{CollectionSpec, Key, Milvus, Query, Reading};
+use testkit::rows::{RowGenerator, RowId};
 use testkit::wait;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -17,10 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 const ROWS_PER_CALL: u64 = 25;
 const CALL_EVERY: Duration = Duration::from_millis(50);
 
-/// So much later a row that is still not there is a loss.
+/// After this time a missing row counts as lost.
 const SEEN_WITHIN: Duration = Duration::from_secs(60);
 
-/// Between two questions.
+/// The pause between two queries.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Above what can be written until a row counts as lost.
@@ -81,7 +82,7 @@ async fn write(
             (next..next + ROWS_PER_CALL).map(|key| RowId { key, version: 0 }).collect();
         next += ROWS_PER_CALL;
         source.insert(generator.batch(spec.name(), "", &rows)).await?;
-        // The watcher may have failed; its error is the one to tell.
+        // The watcher may have failed; then its error is the cause.
         let _ = told.send(Written { key: generator.key(next - 1), at: Instant::now() }).await;
     }
     Ok(())

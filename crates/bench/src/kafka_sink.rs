@@ -1,7 +1,6 @@
-//! How fast a backlog is written to a Kafka, in each format, beside the raw reading of the same topics,
-//! in turns. That Kafka is a broker of its own on the same cores, which has had the backlog before; the
-//! format that an aim is set for is also written to one that acknowledges and forgets, as catching up
-//! is measured.
+//! Measures how fast a backlog is written to a Kafka in each format, in turns with a raw reader of
+//! the same topics. That Kafka is a broker of its own on the same cores, never the source's. The
+//! format that has an aim is also written to a broker that only acknowledges, as for catching up.
 
 use crate::backlog::Backlog;
 use crate::catch_up::read_raw;
@@ -53,8 +52,9 @@ fn forms() -> [Form; 5] {
     ]
 }
 
-/// A broker that keeps only the newest of each topic: all forms and rounds write to it. It compiles as
-/// one in production does; without Java's second compiler it checks what it is sent in plain bytecode.
+/// A broker that keeps only the newest records of each topic: all formats and rounds write to it.
+/// It has Java's second compiler, as in production; without it the broker checks records in
+/// interpreted bytecode.
 fn broker(scene: &Scene) -> Result<Kafka> {
     let kept = [
         ("log.segment.bytes", "67108864"),
@@ -92,7 +92,7 @@ pub(crate) async fn measure(scene: &Scene, backlog: &Backlog, rounds: usize) -> 
     let mut broker = tokio::task::block_in_place(|| broker(scene))?;
     let runs = forms().into_iter().map(|form| (form, Vec::new())).collect();
     let mut all = KafkaSink { raw: Vec::new(), written: Vec::new(), runs, rows };
-    // A broker that has just begun interprets its code, and then compiles it, for some seconds.
+    // A broker that has just started interprets its code, and then compiles it, for some seconds.
     for (form, _) in all.runs.iter().take(2) {
         run(scene, rows, form, &broker.broker(), TOPIC).await?;
     }

@@ -1,6 +1,6 @@
-//! `bench`: what milvus-cdc costs and how fast it is, on real servers. Every rate is told as a ratio
-//! to a raw reader of the same topics in the same run. Never fails because a figure is bad, only
-//! because a row is missing.
+//! `bench`: what milvus-cdc costs and how fast it is, on real servers. Every rate is shown as a
+//! ratio to a raw reader of the same topics in the same run. Never fails because a figure is bad,
+//! only because a row is missing.
 
 mod backlog;
 mod catch_up;
@@ -14,7 +14,7 @@ mod scene;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use figures::chapter;
-use scene::Scene;
+use scene::{Queue, Scene};
 use std::process::ExitCode;
 
 /// Measures milvus-cdc on real servers.
@@ -38,12 +38,6 @@ struct Arguments {
     /// Leaves the source's etcd and queue running at the end, until Ctrl-C, to measure by hand.
     #[arg(long)]
     keep: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-enum Queue {
-    Kafka,
-    Pulsar,
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]

@@ -1,5 +1,5 @@
-//! Writes to a Kafka as fast as librdkafka can, with the settings of the sink: what the broker and the
-//! machine allow, beside which the sink is seen. Reads nothing and encodes nothing.
+//! Measures how fast librdkafka can write to a Kafka with the settings of the sink: the limit of
+//! the broker and the machine, to compare the sink with. Never reads or encodes anything.
 
 use anyhow::{Result, bail, ensure};
 use rdkafka::ClientConfig;
@@ -10,7 +10,7 @@ use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer}
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// As large as a record of the format `replicate` becomes.
+/// The size of a record of the format `replicate`.
 const RECORD_BYTES: usize = 900_000;
 
 const WRITTEN_WITHIN: Duration = Duration::from_secs(600);
@@ -43,7 +43,7 @@ pub(crate) fn raw_write(brokers: &str, topic: &str, partitions: i32, bytes: u64)
         .set("batch.size", "1000000")
         .set("queue.buffering.max.kbytes", "131072");
     let producer: ThreadedProducer<_> = config.create_with_context(Acknowledged::default())?;
-    // Of what base64 is made, so that nobody gains by its being all the same.
+    // Random base64, so that compression gains nothing.
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let value: Vec<u8> = (0..RECORD_BYTES).map(|n| letters[(n * n / 7 + n) % 64]).collect();
     let records = bytes.div_ceil(RECORD_BYTES as u64);

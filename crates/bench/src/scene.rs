@@ -1,7 +1,7 @@
-//! The servers that are measured on. Never measures anything itself.
+//! The servers for the measurements. Never measures anything itself.
 
-use crate::Queue;
 use anyhow::Result;
+use clap::ValueEnum;
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::pulsar::{Pulsar, PulsarOptions as Reading};
 use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions, Server};
@@ -9,6 +9,13 @@ use replication::ports::Source;
 use tempfile::TempDir;
 use testkit::milvus::Milvus;
 use testkit::service::{Service, ServiceConfig};
+
+/// The queue of the source.
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub(crate) enum Queue {
+    Kafka,
+    Pulsar,
+}
 
 /// A source and a target.
 pub(crate) struct Scene {

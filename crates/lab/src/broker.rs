@@ -1,5 +1,5 @@
-//! The queue of a source, whichever broker it is: for tests that stop or restart it and do not care.
-//! Never offers what only one of the brokers has.
+//! The queue of a source, Kafka or Pulsar, for tests that stop or restart either. Never offers what
+//! only one of them has.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ impl Broker {
         })
     }
 
-    /// As the configuration of a client names it: `127.0.0.1:<port>`, for Pulsar with a scheme.
+    /// The address for a client's configuration: `127.0.0.1:<port>`, for Pulsar with a scheme.
     pub fn address(&self) -> String {
         match self {
             Self::Kafka(kafka) => kafka.broker(),
@@ -59,7 +59,7 @@ impl Broker {
         }
     }
 
-    /// Where a Milvus that is to use it keeps its messages.
+    /// The queue option of a Milvus that uses it.
     pub fn queue(&self) -> Queue {
         match self {
             Self::Kafka(kafka) => Queue::Kafka(kafka.broker()),

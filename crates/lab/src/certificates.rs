@@ -1,5 +1,5 @@
-//! Certificates for tests of TLS, made by `openssl` in a folder. Never for anything but this machine:
-//! they are of 127.0.0.1 and localhost, and for two days.
+//! Certificates for tests of TLS, made by `openssl` in a folder. Never for anything but this
+//! machine: they are of 127.0.0.1 and localhost, and for two days.
 
 use std::fs;
 use std::path::Path;

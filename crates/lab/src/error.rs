@@ -34,7 +34,7 @@ impl StdError for Error {
     }
 }
 
-/// An error and all that it was because of, a line each.
+/// An error and its causes, one a line.
 pub fn with_causes(error: &dyn StdError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -45,7 +45,7 @@ pub fn with_causes(error: &dyn StdError) -> String {
     text
 }
 
-/// Says what was being done when something else failed.
+/// Adds what was being done when something failed.
 pub(crate) trait While<T> {
     fn while_doing(self, what: impl FnOnce() -> String) -> Result<T>;
 }

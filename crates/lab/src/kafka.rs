@@ -1,5 +1,4 @@
-//! One Apache Kafka broker that is its own controller (KRaft). Never replicates: one node holds
-//! everything.
+//! One Apache Kafka broker that is its own controller (KRaft). Never replicates: there is one node.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,5 +1,5 @@
-//! One Milvus, all its components in one process (standalone). Whatever it writes lies
-//! in the folder given, and what Milvus writes elsewhere never stays.
+//! One Milvus, all its components in one process (standalone). It writes into the given folder;
+//! files that Milvus writes elsewhere never stay.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,25 +33,25 @@ pub enum Queue {
     },
 }
 
-/// What a Milvus whose API speaks TLS shows and asks for. Files, PEM.
+/// The files for TLS of Milvus's API, in PEM.
 #[derive(Debug, Clone)]
 pub struct MilvusTls {
     /// Its certificate.
     pub cert: PathBuf,
     /// The key of it.
     pub key: PathBuf,
-    /// Who must have signed the certificates of its clients; without, they need none.
+    /// The authority that signs the certificates of its clients; `None`: clients need none.
     pub client_ca: Option<PathBuf>,
 }
 
 impl MilvusTls {
-    /// With the files of [`make_certificates`](crate::make_certificates), which clients need no
-    /// certificate for.
+    /// TLS with the files of [`make_certificates`](crate::make_certificates); clients need no
+    /// certificate.
     pub fn one_way(folder: &Path) -> Self {
         Self { cert: folder.join("server.pem"), key: folder.join("server.key"), client_ca: None }
     }
 
-    /// The same for clients that show a certificate of this authority.
+    /// The same, but clients need a certificate of this authority.
     pub fn two_way(folder: &Path) -> Self {
         Self { client_ca: Some(folder.join("ca.pem")), ..Self::one_way(folder) }
     }
@@ -84,7 +84,7 @@ pub struct MilvusOptions {
     pub tt_msg_enabled: bool,
     /// How many physical channels rows are spread over.
     pub dml_channels: u16,
-    /// If its API speaks TLS; what it needs inside is in the clear all the same.
+    /// TLS for its API; its components talk to each other without TLS.
     pub tls: Option<MilvusTls>,
     /// `debug`, `info`, `warn` or `error`; what it logs at `info` costs processor time.
     pub log_level: String,
@@ -111,7 +111,7 @@ impl MilvusOptions {
 /// A running Milvus.
 #[derive(Debug)]
 pub struct Milvus {
-    /// Read at each start: change them, then restart (so a target is promoted).
+    /// Read at each start: change them and restart, for instance to promote a target.
     pub options: MilvusOptions,
     name: String,
     folder: PathBuf,
@@ -179,8 +179,8 @@ impl Milvus {
         set("common.ttMsgEnabled", options.tt_msg_enabled.into());
         // Its default is half an hour.
         set("common.gracefulStopTimeout", 3.into());
-        // A test must not be slowed down by protection meant for production. Do not turn the whole
-        // off (`quotaAndLimits.enabled`): a stop then waits for ever for the part that does it.
+        // A test must not be slowed down by limits for production. They can't be turned off as a
+        // whole (`quotaAndLimits.enabled`): a stop would then wait for ever for that component.
         set("quotaAndLimits.quotaCenterCollectInterval", 60.into());
         set("quotaAndLimits.limitWriting.memProtection.enabled", false.into());
         set("quotaAndLimits.limitWriting.diskProtection.enabled", false.into());
@@ -257,8 +257,8 @@ impl Server for Milvus {
     }
 
     fn grace(&self) -> Duration {
-        // With collections it often hangs for good: its coordinators end first and the rest waits
-        // for them. Killing it loses nothing, since its queue replays.
+        // With collections a stop often hangs: the coordinators end first and the other components
+        // wait for them. Killing it loses nothing, since the queue replays.
         Duration::from_secs(3)
     }
 }
@@ -296,7 +296,7 @@ impl seal::Inner for Milvus {
     }
 }
 
-/// Milvus says OK as soon as those of its components that are up are well; all must be up.
+/// Milvus reports OK once the components that are up are healthy; here all must be up.
 fn is_healthy(healthz: &str) -> bool {
     const ALL: usize = 8;
     let answer: serde_json::Value = serde_json::from_str(healthz).unwrap_or_default();

@@ -18,7 +18,7 @@ const RANGE: Range<u16> = 20_000..32_000;
 #[derive(Debug)]
 pub struct Port {
     number: u16,
-    /// The lock goes with the file, and so with the process, however it ends.
+    /// The lock ends with the file, and so with the process, however it ends.
     _lock: File,
 }
 

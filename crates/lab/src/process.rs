@@ -160,14 +160,14 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
-    /// Asks the process to end (SIGTERM) and kills it if it has not within `grace`. Tells whether
+    /// Asks the process to end (SIGTERM) and kills it if it has not within `grace`. Returns whether
     /// it ended when it was asked.
     ///
     /// # Errors
     /// If the kernel refuses.
     pub fn stop(&mut self, grace: Duration) -> Result<bool> {
         self.signal(Signal::TERM)?;
-        // A frozen process hears nothing else.
+        // A frozen process receives no other signal.
         self.thaw()?;
         match self.wait_end(grace) {
             Ok(()) => Ok(true),
@@ -188,7 +188,7 @@ impl Process {
         let what = format!("the end of {}", self.name);
         wait::until(within, &what, || Ok((!self.is_running()).then_some(())))?;
         for file in self.litter.drain(..) {
-            // It may not have got as far as writing it.
+            // It may have ended before writing it.
             let _ = fs::remove_file(file);
         }
         Ok(())
@@ -197,7 +197,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Nobody is left to tell; the kernel's own guard remains.
+        // There is no caller to report to; the kernel's own guard remains.
         let _ = self.kill();
     }
 }

@@ -1,4 +1,5 @@
-//! What the kernel says about a process: does it live, what does it use. Reads only.
+//! What the kernel says about a process: whether it lives, and what it uses. Never changes a
+//! process.
 
 use std::fs;
 use std::time::Duration;

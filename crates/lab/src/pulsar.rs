@@ -1,5 +1,5 @@
-//! One Apache Pulsar, broker, bookie and metadata in one process (standalone). Never replicates:
-//! one node holds everything.
+//! One Apache Pulsar: broker, bookie and metadata in one process (standalone). Never replicates:
+//! there is one node.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,7 +19,7 @@ pub struct PulsarOptions {
     pub heap_mib: u32,
     /// A second port for clients that speaks TLS; the files come with the settings.
     pub tls: bool,
-    /// What the lab's own requests to the admin API say under `Authorization`.
+    /// The `Authorization` header of the lab's own requests to the admin API.
     pub authorization: Option<String>,
     /// More lines of `standalone.conf`; they win over those of the lab.
     pub settings: Vec<(String, String)>,
@@ -91,8 +91,8 @@ impl Pulsar {
         self.web_port.number()
     }
 
-    /// Asks the admin API: `path` begins behind `/admin/v2/`, `body` is JSON or empty. Tells the
-    /// body of the answer.
+    /// Sends a request to the admin API: `path` begins after `/admin/v2/`, `body` is JSON or empty.
+    /// Returns the body of the answer.
     ///
     /// # Errors
     /// If it does not answer, or with another status than a success.
@@ -124,8 +124,8 @@ impl Pulsar {
     }
 }
 
-/// A node alone, small caches, nothing synced to the disk, messages kept for a week as Milvus's
-/// own charts have it.
+/// A single node with small caches, without syncs to the disk. Messages are kept for a week, as in
+/// Milvus's own charts.
 const FIXED_SETTINGS: &str = "clusterName=standalone
 bindAddress=127.0.0.1
 bindAddresses=
@@ -155,7 +155,7 @@ numIOThreads=4
 numHttpServerThreads=8
 ";
 
-/// What the Java machine must let Pulsar reach into.
+/// The packages that the Java machine must open to Pulsar.
 const OPENED: [&str; 6] = [
     "java.base/sun.net",
     "java.management/sun.management",
@@ -211,7 +211,7 @@ impl seal::Inner for Pulsar {
     }
 
     fn probe(&self) -> Result<bool> {
-        // The port opens, and the broker is well, before there is a namespace to put topics in.
+        // The port is open and the broker is healthy before the namespace of the topics exists.
         let well = self.admin("GET", "brokers/health", "").is_ok_and(|answer| answer == "ok");
         Ok(well && self.admin("GET", "namespaces/public/default", "").is_ok())
     }

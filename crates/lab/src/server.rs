@@ -1,4 +1,4 @@
-//! What can be done to any server of the lab, whichever it is. Never names one of them.
+//! The operations on any server of the lab. Never depends on which server it is.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -193,7 +193,7 @@ pub(crate) fn http(
     Some((head.split_whitespace().nth(1)?.parse().ok()?, body.to_owned()))
 }
 
-/// Makes the folder of a server and tells its full path and its last part, the server's name.
+/// Makes the folder of a server; returns its full path and its last part, the server's name.
 pub(crate) fn own_folder(folder: &Path) -> Result<(PathBuf, String)> {
     fs::create_dir_all(folder).while_doing(|| format!("create {}", folder.display()))?;
     let folder = folder.canonicalize().while_doing(|| format!("find {}", folder.display()))?;

@@ -1,5 +1,5 @@
-//! The database of the lab: only who knows the password gets in, and what was committed survives a
-//! crash. Asks with MariaDB's own client, so that no client of the product is judged here.
+//! Tests the lab's database: it requires the password, and committed rows survive a crash. Uses
+//! MariaDB's own client, never one of the product.
 
 use lab::{Mariadb, MariadbOptions, READY_WITHIN, Server};
 

@@ -1,5 +1,5 @@
-//! The lab itself against real servers: a pair starts, stands still, crashes and comes back, and
-//! nothing outlives its owner. Knows no Milvus client; a few HTTP requests serve.
+//! Tests the lab itself on real servers: a pair starts, freezes, crashes and comes back, and
+//! nothing outlives its owner. Never uses a client of Milvus: a few HTTP requests are enough.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 

@@ -1,5 +1,5 @@
-//! Pulsar as a server of the lab: it starts, crashes and comes back with what it held, and a source
-//! Milvus runs on it. The admin API is asked, no client of the product.
+//! Tests Pulsar as a server of the lab: it starts, crashes and comes back with its messages, and a
+//! source Milvus runs on it. Uses the admin API, never a client of the product.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 

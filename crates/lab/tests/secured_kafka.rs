@@ -1,5 +1,5 @@
-//! The hooks of the broker for tests of security: a listener with passwords lets in who knows one.
-//! Asks with Kafka's own tool, so that no client of the product is judged here.
+//! Tests the broker's options for tests of security: a listener with passwords accepts the right
+//! one. Uses Kafka's own tool, never a client of the product.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 

@@ -2,22 +2,24 @@
 //! never built on the crates under test: the judge must not share a fault with the judged.
 //!
 //! In reading order: [`milvus`] talks to a real Milvus, [`rows`] makes and digests its rows,
-//! [`workload`] writes without pause, [`log`] what only a newer source writes, [`compare`] judges whether two sides are equal. [`flink`]
-//! reads change events as a user's job would, out of a [`topic`]. [`service`] runs the product's binary. [`counting`] is a target that only acknowledges, [`raw_reader`] the
-//! yardstick of the benchmark. [`wait`] and [`process`] are what all of them stand on.
+//! [`workload`] writes without pause, [`source_log`] appends what only a newer source would log,
+//! [`compare`] decides whether two sides are equal. [`flink`] reads change events from a [`topic`]
+//! as a user's job would, [`replicate_log`] reads a topic in the Go tool's format. [`service`] runs
+//! the product's binary. [`counting`] is a target that only acknowledges, and [`raw_reader`] is the
+//! yardstick of the benchmark. [`wait`] and [`process`] are used by all of them.
 
 #![allow(deprecated)] // ReplicateMessage and `Status.error_code`: 2.3 has nothing else.
 
 pub mod compare;
 pub mod counting;
 pub mod flink;
-pub mod log;
 pub mod milvus;
 pub mod process;
 pub mod raw_reader;
 pub mod replicate_log;
 pub mod rows;
 pub mod service;
+pub mod source_log;
 pub mod topic;
 pub mod wait;
 pub mod workload;

@@ -9,8 +9,8 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A running or ended child: a process of the lab that is started with our arguments, and of which
-/// it is expected that it ends when it is told. Dropped, it is killed.
+/// A running or ended child: a process of the lab with our arguments, which has to end when it is
+/// asked. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Process(lab::Process);
 

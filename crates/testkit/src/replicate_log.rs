@@ -1,7 +1,8 @@
-//! Reads a topic in the Go tool's format as one of its consumers would: the messages of Milvus that
-//! it holds, and the rows that they leave. Never trusts an order that the topic does not have.
+//! Reads a topic in the Go tool's format as its consumers do: the messages of Milvus in it, and the
+//! rows that these leave. Never trusts an order that the topic does not have.
 
-use crate::rows::{Columns, Digest, Key};
+use crate::milvus::Key;
+use crate::rows::{Columns, Digest};
 use crate::topic;
 use anyhow::{Context as _, Result, ensure};
 use base64::Engine as _;
@@ -12,14 +13,14 @@ use prost::Message as _;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a topic in the Go tool's format tells.
+/// The contents of a topic in the Go tool's format.
 #[derive(Clone, Debug, Default)]
 pub struct ReplicateLog {
-    /// How often there is a record of each kind (`info`).
+    /// How many records of each kind (`info`) there are.
     pub kinds: BTreeMap<String, u64>,
     /// The rows of each collection after all messages.
     pub rows: BTreeMap<String, BTreeMap<Key, Digest>>,
-    /// How often each message of rows is there, by its id.
+    /// How often each message of rows occurs, by its id.
     pub messages: BTreeMap<i64, u64>,
 }
 

@@ -1,5 +1,5 @@
-//! A topic of Kafka: made, and read record by record, or as what it holds when only the last record of
-//! each key counts. Never waits for more than is there, and never takes part in a group.
+//! A topic of Kafka: creates it, and reads its records, or only the last record of each key. Never
+//! waits for records that are not there yet, and never joins a group.
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -32,7 +32,7 @@ pub async fn create(kafka: &str, name: &str, partitions: i32) -> Result<()> {
     Ok(())
 }
 
-/// The last row of each key, less those of which the last record has no value. Keys and values are
+/// The last row of each key, without those whose last record has no value. Keys and values are
 /// JSON; of a key only the value of its field `key` is taken. Blocks.
 ///
 /// # Errors
@@ -63,8 +63,8 @@ pub struct Record {
     pub headers: BTreeMap<String, String>,
 }
 
-/// All records that a topic holds, those of a partition in their order, less those of transactions
-/// that were not committed. Blocks.
+/// All records of a topic, those of a partition in their order, without those of transactions that
+/// were not committed. Blocks.
 ///
 /// # Errors
 /// If the broker does not answer.
@@ -75,7 +75,7 @@ pub fn records(kafka: &str, topic: &str) -> Result<Vec<Record>> {
         .set("group.id", "records")
         .set("enable.auto.commit", "false")
         .set("isolation.level", "read_committed")
-        // Behind the last record of a transaction there is one that nobody is given.
+        // After the last record of a transaction there is one that no consumer receives.
         .set("enable.partition.eof", "true")
         .create()
         .context("librdkafka's settings")?;

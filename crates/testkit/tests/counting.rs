@@ -1,4 +1,5 @@
-//! The counting target as the product sees it: over gRPC, in this process and in one of its own.
+//! Tests the counting target as the product uses it: over gRPC, in this process and in one of its
+//! own. Never against a real Milvus.
 
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 

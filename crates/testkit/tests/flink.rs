@@ -1,6 +1,5 @@
-//! What Apache Flink makes of change events in a real Kafka: the rows of its tables are those that
-//! the events leave. The events are written here and by no product: they show which form of an event
-//! Flink understands.
+//! Tests that Apache Flink understands change events in a real Kafka: its tables contain the rows
+//! that the events leave. The events are written here, never by the product.
 
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 

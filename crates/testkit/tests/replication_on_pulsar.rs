@@ -1,5 +1,5 @@
-//! The tests of `replication`, all of them, with a source on Pulsar. The bench tells the two apart by
-//! the name of the program.
+//! All tests of `replication` with a source on Pulsar. Never adds a test: `bench` only
+//! distinguishes the two by the name of the program.
 
 #[path = "replication/main.rs"]
 mod replication;

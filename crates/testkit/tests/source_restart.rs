@@ -1,4 +1,5 @@
-//! Writers outlive their source, and what they wrote is read raw from its queue.
+//! Tests that writers survive a restart of their source, and that a raw reader finds what they
+//! wrote in its queue. Never replicates.
 
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 

@@ -1,11 +1,11 @@
-//! Debian packages: the build needs of the workspace and the programs the servers run on. Never
-//! touches a package whose program is already there.
+//! Debian packages: what building the workspace needs, and the programs that the servers run on.
+//! Never touches a package whose program is already there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::Folder;
+use super::folder::{Folder, lab_folder};
 use crate::error::{Error, Result, While};
 use crate::{mariadb, tool};
 
@@ -15,7 +15,7 @@ const APT_WITHIN: Duration = Duration::from_secs(900);
 /// Pulsar 3.0 needs at least this Java.
 const JAVA_MIN: u32 = 17;
 
-/// What it takes to build the whole workspace, besides Rust.
+/// The packages for building the whole workspace, besides Rust.
 const BUILD_PACKAGES: [&str; 9] = [
     "cmake",
     "g++",
@@ -28,7 +28,7 @@ const BUILD_PACKAGES: [&str; 9] = [
     "zlib1g-dev",
 ];
 
-/// What it takes beside them to link a program that needs no library of the machine it runs on.
+/// The further packages for linking a static program.
 const STATIC_BUILD_PACKAGES: [&str; 1] = ["musl-tools"];
 
 /// A package, and a command that succeeds if its program is there, from wherever it came.
@@ -36,7 +36,8 @@ pub(super) type Program = (&'static str, &'static [&'static str]);
 
 const JAVA: &str = "openjdk-17-jre-headless";
 
-/// What the servers run on; asked each time, since a lab folder may be carried to a new machine.
+/// The programs that the servers run on. They are checked each time, since a lab folder may be
+/// moved to another machine.
 pub(super) const TO_RUN: [Program; 6] = [
     ("etcd-server", &["etcd", "--version"]),
     ("etcd-client", &["etcdctl", "version"]),
@@ -134,9 +135,9 @@ fn apt_get(arguments: &[&str]) -> Result<()> {
     }
     command
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // Another installation on this machine is waited for, not failed on.
+        // If another installation runs on this machine, it is waited for.
         .args(["--quiet", "--option", "DPkg::Lock::Timeout=600"])
-        // Settings the user has changed stay, without a question nobody would answer.
+        // Settings that the user has changed stay, without a question.
         .args(["--option", "Dpkg::Options::=--force-confold"])
         .args(arguments);
     tool::run(&mut command, APT_WITHIN).map(drop)

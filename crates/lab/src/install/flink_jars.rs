@@ -1,15 +1,15 @@
 //! Apache Flink from Maven: the jars that run an SQL script in one Java machine. There is no
-//! distribution among the packages, so the settings are made by whoever runs a script.
+//! distribution among the packages. Never makes settings: whoever runs a script does.
 
 use std::path::Path;
 
+use super::folder::{self, Folder, Part};
 use super::maven;
-use super::stamp::{Folder, Part};
 use crate::error::Result;
 
 const VERSION: &str = "1.20.3";
 
-/// Has releases of its own, each for one line of Flink.
+/// It has releases of its own, each for one line of Flink.
 const KAFKA_CONNECTOR_VERSION: &str = "3.4.0-1.20";
 
 const LOG4J_VERSION: &str = "2.24.3";
@@ -17,7 +17,7 @@ const LOG4J_VERSION: &str = "2.24.3";
 pub(super) const PART: Part = Part { name: "flink", version: VERSION };
 
 pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
-    super::write(&unfinished.join("pom.xml"), &pom())?;
+    folder::write(&unfinished.join("pom.xml"), &pom())?;
     maven::download(folder, unfinished)
 }
 
@@ -28,12 +28,13 @@ fn pom() -> String {
         "",
         &[
             (FLINK, "flink-sql-client", VERSION),
-            // What the client takes from Flink's distribution, where it is no dependency.
+            // The client expects these in Flink's distribution: they are not among its
+            // dependencies.
             (FLINK, "flink-sql-gateway", VERSION),
             (FLINK, "flink-table-planner-loader", VERSION),
             (FLINK, "flink-table-runtime", VERSION),
             (FLINK, "flink-clients", VERSION),
-            // The client does not start without one class of it, whatever the script says.
+            // The client needs one class of it to start, whatever the script is.
             (FLINK, "flink-python", VERSION),
             (FLINK, "flink-json", VERSION),
             (FLINK, "flink-connector-base", VERSION),

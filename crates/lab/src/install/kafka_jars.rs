@@ -1,12 +1,12 @@
 //! Apache Kafka from Maven: the jars of broker and tools, and one formatted data folder that every
-//! broker of the lab starts from, which saves each of them a run of the format tool.
+//! broker of the lab starts from, so that none has to run the format tool. Never starts a broker.
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use super::folder::{self, Folder, Part};
 use super::maven;
-use super::stamp::{Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
 
@@ -25,8 +25,8 @@ log4j.appender.out.layout.ConversionPattern=[%d] %p %m (%c)%n
 pub(super) const PART: Part = Part { name: "kafka", version: VERSION };
 
 pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
-    super::write(&unfinished.join("pom.xml"), &pom())?;
-    super::write(&unfinished.join("log4j.properties"), LOG4J)?;
+    folder::write(&unfinished.join("pom.xml"), &pom())?;
+    folder::write(&unfinished.join("log4j.properties"), LOG4J)?;
     maven::download(folder, unfinished)?;
     format(unfinished)
 }
@@ -43,7 +43,7 @@ fn format(kafka: &Path) -> Result<()> {
          controller.listener.names=CONTROLLER\nlog.dirs={}\n",
         formatted.display()
     );
-    super::write(&settings, &text)?;
+    folder::write(&settings, &text)?;
     let mut tool = Command::new("java");
     tool.arg("-Dlog4j.configuration=file:log4j.properties")
         .args(["-cp", "lib/*", "kafka.tools.StorageTool", "format"])

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::Folder;
+use super::folder::Folder;
 use crate::error::Result;
 use crate::tool;
 

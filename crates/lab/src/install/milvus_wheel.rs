@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::{Folder, Part};
+use super::folder::{Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
 

@@ -1,28 +1,26 @@
-//! Obtains the servers from package registries: etcd, MariaDB and Java from Debian, Milvus from PyPI,
-//! Apache Kafka and Apache Pulsar from Maven; and what tests what the service offers and ships, Apache
-//! Flink among it. Can be repeated: what is there is left alone. Never writes outside the lab folder,
+//! Obtains the servers from package registries: etcd, MariaDB and Java from Debian, Milvus from
+//! PyPI, Apache Kafka and Apache Pulsar from Maven; and the tools of some tests, such as Apache
+//! Flink. It can be repeated: what is installed is left alone. Never writes outside the lab folder,
 //! except for Debian packages.
 
 mod debian;
 mod deploy_tools;
 mod flink_jars;
+mod folder;
 mod kafka_jars;
 mod maven;
 mod milvus_wheel;
 mod pulsar_jars;
 mod schemathesis;
-mod stamp;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use crate::error::{Result, While};
-use stamp::Folder;
+use crate::error::Result;
+use folder::Folder;
 
 pub use debian::{install_build_packages, install_static_build_packages};
 pub use deploy_tools::{DeployTools, install_deploy_tools};
-
-/// Names another lab folder, for instance one shared by several builds.
-const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";
+pub use folder::lab_folder;
 
 /// The servers' programs. To have one is to have them installed.
 #[derive(Debug, Clone)]
@@ -39,7 +37,7 @@ pub struct Installed {
 /// output what it does. When nothing is missing it is silent and takes a fraction of a second.
 ///
 /// # Errors
-/// If a package cannot be fetched; the next run goes on where this one failed.
+/// If a package cannot be fetched; the next run continues where this one failed.
 pub fn install_servers() -> Result<Installed> {
     let folder = Folder::open(&lab_folder())?;
     let (milvus, kafka, pulsar) = (milvus_wheel::PART, kafka_jars::PART, pulsar_jars::PART);
@@ -58,11 +56,11 @@ pub fn install_servers() -> Result<Installed> {
     })
 }
 
-/// Installs Schemathesis if it is missing; answers the Python that has it: `python -m
+/// Installs Schemathesis if it is missing; returns the Python that has it: `python -m
 /// schemathesis.cli`.
 ///
 /// # Errors
-/// If a package cannot be fetched; the next run goes on where this one failed.
+/// If a package cannot be fetched; the next run continues where this one failed.
 pub fn install_schemathesis() -> Result<PathBuf> {
     let folder = Folder::open(&lab_folder())?;
     let part = schemathesis::PART;
@@ -73,11 +71,11 @@ pub fn install_schemathesis() -> Result<PathBuf> {
     Ok(venv.join("bin/python"))
 }
 
-/// Installs Apache Flink if it is missing; answers the folder with its jars in `lib`. No server, and
-/// needed by tests alone: what only runs a source and a target does without it.
+/// Installs Apache Flink if it is missing; returns the folder with its jars in `lib`. Only tests
+/// need it, not the servers.
 ///
 /// # Errors
-/// If a package cannot be fetched; the next run goes on where this one failed.
+/// If a package cannot be fetched; the next run continues where this one failed.
 pub fn install_flink() -> Result<PathBuf> {
     let folder = Folder::open(&lab_folder())?;
     let part = flink_jars::PART;
@@ -87,39 +85,4 @@ pub fn install_flink() -> Result<PathBuf> {
     }
     debian::install_programs("Flink", &programs)?;
     folder.install(&part, |unfinished| flink_jars::make(&folder, unfinished))
-}
-
-/// Where everything is installed: `MILVUS_CDC_LAB_DIR`, or `lab` in the build folder.
-pub fn lab_folder() -> PathBuf {
-    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
-        return PathBuf::from(folder);
-    }
-    std::env::current_exe()
-        .ok()
-        .and_then(|program| build_folder(&program))
-        .unwrap_or_else(|| PathBuf::from("target"))
-        .join("lab")
-}
-
-/// Cargo marks its build folder, wherever it is configured to be.
-fn build_folder(program: &Path) -> Option<PathBuf> {
-    let marked = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
-    program.ancestors().skip(1).find(marked).map(Path::to_owned)
-}
-
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).while_doing(|| format!("write {}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_build_folder_is_the_marked_one_above_the_program() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("CACHEDIR.TAG"), "").unwrap();
-        let program = root.path().join("debug/deps/some-test");
-        assert_eq!(build_folder(&program).unwrap(), root.path());
-    }
 }

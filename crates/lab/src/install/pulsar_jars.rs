@@ -1,10 +1,10 @@
 //! Apache Pulsar from Maven: the jars of a broker with its bookie and metadata store. There is no
-//! distribution among the packages, so the settings are all made by the lab.
+//! distribution among the packages, so the lab makes all settings. Never starts a broker.
 
 use std::path::Path;
 
+use super::folder::{self, Folder, Part};
 use super::maven;
-use super::stamp::{Folder, Part};
 use crate::error::Result;
 
 const VERSION: &str = "3.0.7";
@@ -21,8 +21,8 @@ rootLogger.appenderRef.out.ref = out
 pub(super) const PART: Part = Part { name: "pulsar", version: VERSION };
 
 pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
-    super::write(&unfinished.join("pom.xml"), &pom())?;
-    super::write(&unfinished.join("log4j2.properties"), LOG4J)?;
+    folder::write(&unfinished.join("pom.xml"), &pom())?;
+    folder::write(&unfinished.join("log4j2.properties"), LOG4J)?;
     maven::download(folder, unfinished)
 }
 

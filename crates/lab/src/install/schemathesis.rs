@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::stamp::{Folder, Part};
+use super::folder::{self, Folder, Part};
 use crate::error::Result;
 use crate::tool;
 
@@ -23,7 +23,7 @@ pub(super) fn make(folder: &Folder, unfinished: &Path) -> Result<()> {
     venv.args(["-m", "venv"]).arg(unfinished);
     tool::run(&mut venv, MAKE_WITHIN)?;
     let packages = unfinished.join("packages.txt");
-    super::write(&packages, PACKAGES)?;
+    folder::write(&packages, PACKAGES)?;
     let mut pip = Command::new(unfinished.join("bin/python"));
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
         .args(["--only-binary=:all:", "--cache-dir"])

@@ -1,10 +1,9 @@
 //! Finds keys that occur more than once, which Milvus never shows: a query returns each key once,
-//! only `count(*)` tells. Halves ranges of keys until one is left.
+//! and only `count(*)` counts all of them. Halves ranges of keys until one is left.
 
 use super::report::EXAMPLES_MAX;
 use super::table::Table;
-use crate::milvus::{Milvus, Reading};
-use crate::rows::Key;
+use crate::milvus::{Key, Milvus, Reading};
 use anyhow::Result;
 
 /// Some keys of which there is more than one row in one partition.

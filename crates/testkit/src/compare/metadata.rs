@@ -1,5 +1,5 @@
-//! Compares what is known about a collection beside its rows: schema, shards, consistency,
-//! properties, partitions, indexes, what is loaded. Never compares ids and channels, which differ.
+//! Compares the metadata of a collection: schema, shards, consistency, properties, partitions,
+//! indexes, load state. Never compares ids and channels, which differ.
 
 use crate::milvus::Milvus;
 use anyhow::{Context, Result};

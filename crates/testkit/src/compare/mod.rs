@@ -1,6 +1,6 @@
-//! Judges whether a target holds what its source holds: row by row, count for count, and all that
-//! is said about a collection. Never trusts a side to be quiet: it looks again before it says that
-//! two sides are equal.
+//! Decides whether a target equals its source: row by row, count for count, and in the metadata of
+//! collections. Never trusts a side to be quiet: it looks again before it says that two sides are
+//! equal.
 //!
 //! [`Comparison`] is the judge, `table` reads a side, `report` says what differs, `doubled` finds
 //! keys that occur more than once, `metadata` compares what is not rows.
@@ -146,10 +146,10 @@ impl Comparison {
 async fn row(
     milvus: &Milvus,
     table: &Table,
-    key: &crate::rows::Key,
+    key: &crate::milvus::Key,
     reading: Reading,
 ) -> Result<Columns> {
-    let expression = crate::rows::Key::any_of(&table.key_field, [key]);
+    let expression = crate::milvus::Key::any_of(&table.key_field, [key]);
     let query = Query { reading, ..Query::of(&table.collection, &expression) };
     Columns::new(milvus.query(&query).await?)
 }

@@ -1,7 +1,8 @@
-//! In what two tables differ. Never long: some examples and the numbers.
+//! The differences of two tables. Never long: some examples and the numbers.
 
 use super::table::{Partition, Table};
-use crate::rows::{Columns, Key};
+use crate::milvus::Key;
+use crate::rows::Columns;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -56,7 +57,7 @@ pub struct RowReport {
     pub differing_rows: u64,
     /// Some of them.
     pub differing: Vec<Difference>,
-    /// Rows of the target beyond one per key, less those that the source has too.
+    /// Rows of the target beyond one per key, without those that the source has too.
     pub doubled_rows: u64,
     /// Some of their keys.
     pub doubled: Vec<Key>,

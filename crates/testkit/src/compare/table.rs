@@ -1,8 +1,8 @@
 //! All rows of a collection as keys and digests, partition by partition, with the counts that
-//! Milvus itself gives. Never holds a row longer than a page.
+//! Milvus itself gives. Never keeps rows for longer than a page.
 
-use crate::milvus::{Milvus, PAGE_ROWS_MAX, Query, Reading};
-use crate::rows::{Columns, Digest, Key};
+use crate::milvus::{Key, Milvus, PAGE_ROWS_MAX, Query, Reading};
+use crate::rows::{Columns, Digest};
 use anyhow::{Context, Result, ensure};
 use milvus_wire::proto::milvus::DescribeCollectionResponse;
 use milvus_wire::proto::schema::{DataType, FieldSchema};

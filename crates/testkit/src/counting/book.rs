@@ -1,5 +1,5 @@
-//! The metadata of a target that holds no rows: databases, collections, partitions, with ids and
-//! channels made up. Never forgets what it was told, save by a drop.
+//! The metadata of a target without rows: databases, collections, partitions, with made-up ids and
+//! channels. Never forgets any of it, except by a drop.
 
 use milvus_wire::ids::DEFAULT_DATABASE;
 use milvus_wire::proto::common::{ErrorCode, KeyValuePair, Status};

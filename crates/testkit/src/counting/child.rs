@@ -1,4 +1,4 @@
-//! A counting target in a process of its own, and the questions to it.
+//! A counting target in a process of its own. Never counts by itself: it asks that process.
 
 use super::CountingOptions;
 use super::ledger::Counts;

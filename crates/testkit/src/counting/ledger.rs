@@ -1,6 +1,6 @@
-//! Counts what comes and, if told so, checks what a Milvus would not forgive: ticks that go back,
-//! rows outside (previous tick, closing tick], rows that come twice. Never refuses anything: what
-//! is wrong is written down.
+//! Counts messages and, if asked to, checks what would be wrong on a Milvus: ticks that go back,
+//! rows outside of (previous tick, closing tick], and rows that come twice. Never refuses anything:
+//! it records what is wrong.
 
 use super::book::Book;
 use super::wire::{Base, Head, Replicate};
@@ -9,7 +9,7 @@ use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many faults are kept in words.
+/// How many faults are kept as text.
 const FAULTS_MAX: usize = 20;
 
 /// What a counting target has been given.
@@ -78,7 +78,7 @@ struct State {
     channels: HashMap<String, Channel>,
 }
 
-/// Counts, and checks if it has a book to check with.
+/// Counts messages, and checks them if it has metadata to check with.
 #[derive(Debug)]
 pub(super) struct Ledger {
     state: Mutex<State>,

@@ -1,10 +1,10 @@
 //! A target that only acknowledges and counts, for the benchmark: as cheap as can be per byte, so
 //! that what is measured is the product. Never keeps a row, never answers a query.
 //!
-//! `wire` takes a call apart without copying its rows, `book` is the metadata that the product asks
-//! for, `ledger` counts and, if told so, checks ticks and rows, `server` puts them together.
+//! `wire` decodes a call without copying its rows, `book` is the metadata that the product reads,
+//! `ledger` counts and, if asked to, checks ticks and rows, and `server` joins them.
 //! [`CountingTarget`] runs in this process, [`CountingProcess`] in one of its own, so that its
-//! processor time can be told apart.
+//! processor time can be measured apart.
 
 mod book;
 mod child;

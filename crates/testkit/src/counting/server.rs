@@ -1,5 +1,5 @@
-//! Which call of Milvus gets which answer. Whatever is not named here succeeds with an empty
-//! answer, which in Milvus's protocol is success.
+//! Answers the calls of Milvus. A call that is not known here succeeds with an empty answer, which
+//! means success in Milvus's protocol. Never refuses rows.
 
 use super::book::Book;
 use super::ledger::{Counts, Ledger};
@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use tonic::body::Body;
 use tonic::server::NamedService;
 
-/// The name of the call that tells the counts; no Milvus has it.
+/// The name of the call that returns the counts; Milvus does not have it.
 pub(super) const COUNTS_CALL: &str = "/milvus.proto.milvus.MilvusService/Counts";
 
 /// Answers calls.
@@ -69,7 +69,7 @@ impl Calls {
         })
     }
 
-    /// Asks the book, or writes in it. What names no database means that of its connection.
+    /// Reads or changes the metadata. A request without a database means that of its connection.
     async fn look_up(
         &self,
         call: &str,
@@ -137,7 +137,7 @@ impl Calls {
         })
     }
 
-    /// Ahead of all that it has said before, and of the wall clock by nothing.
+    /// A clock that never repeats a timestamp and never runs ahead of the wall clock.
     fn now(&self) -> Timestamp {
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let wall = Timestamp::from_ms(wall.as_millis() as u64).0;

@@ -1,5 +1,5 @@
-//! Takes calls apart as they come from the connection: the rows stay in the buffers of the
-//! transport and are skipped, not copied. Never decodes a field that nobody asks for.
+//! Decodes calls as they come from the connection: the rows stay in the buffers of the transport
+//! and are skipped, not copied. Never decodes a field that is not used.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};

@@ -38,14 +38,15 @@ rootLogger.level = warn
 rootLogger.appenderRef.file.ref = file
 ";
 
-/// The client says this last, whether or not a statement has failed; its exit code does not tell.
+/// The client prints this last, whether or not a statement has failed; its exit code does not show
+/// it.
 const LAST_WORDS: &str = "Shutting down the session...\ndone.";
 
 /// Goes before the reason, and the script goes no further.
 const FAILED: &str = "[ERROR]";
 
-/// How much of the log an error shows: what made a job fail stands before all that failed with it,
-/// and the client sometimes names only the latter.
+/// How much of the log an error shows: the cause of a failure comes before its consequences, and
+/// the client sometimes names only the consequences.
 const LOG_TAIL_LINES: usize = 60;
 
 /// Apache Flink, installed. It has no life between two scripts.
@@ -63,8 +64,8 @@ impl Flink {
         Ok(Self { jars: lab::install_flink()?.join("lib") })
     }
 
-    /// Runs a script, each statement of which ends with a `;` at the end of a line, and returns what
-    /// it prints. A job with a bounded source is waited for.
+    /// Runs a script, each statement of which ends with a `;` at the end of a line, and returns
+    /// what it prints. A job with a bounded source is waited for.
     ///
     /// # Errors
     /// If a statement fails, with the reason and the end of Flink's log, or if the script has not

@@ -10,9 +10,9 @@ use std::time::Duration;
 /// A test's job takes ten seconds, most of them to start; on a busy machine several times as much.
 const JOB_WITHIN: Duration = Duration::from_secs(150);
 
-/// How the events are read. An event that only says which row is gone names no more than its key,
-/// and after a failure some events come again: with this option Flink keeps the rows itself, by the
-/// primary key, and so retracts whole rows and passes over what it has seen.
+/// How the events are read. An event of a deleted row contains only its key, and after a failure
+/// some events occur again. With this option Flink keeps the rows by their primary key, so that it
+/// retracts whole rows and skips repeated events.
 const READING: &str = "SET 'table.exec.source.cdc-events-duplicate' = 'true';\n";
 
 /// What the events of a topic are about.
@@ -25,8 +25,8 @@ pub struct Table<'a> {
 }
 
 impl Flink {
-    /// Lets Flink read all events that a topic holds, in Debezium's JSON without schema, and returns
-    /// the rows that are left at the end, with all their columns.
+    /// Lets Flink read all events that a topic holds, in Debezium's JSON without schema, and
+    /// returns the rows that are left at the end, with all their columns.
     ///
     /// # Errors
     /// If the job fails or takes too long.

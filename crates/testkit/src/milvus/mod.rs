@@ -1,20 +1,22 @@
-//! A client for a real Milvus 2.3. Never retries what was not answered, only what Milvus itself
-//! says to be possible later.
+//! A client for a real Milvus 2.3. Retries only what Milvus itself asks to try later, and never a
+//! call without an answer.
 //!
 //! In reading order: [`CollectionSpec`] says what a collection is to be, `definition` creates and
 //! describes databases, collections and partitions, `naming` changes what does not touch rows,
-//! `writing` and `querying` move rows, `serving` is indexes and loading, `access` users and roles.
+//! `writing` and `querying` move rows, `serving` is indexes and loading, `rbac` users and roles.
 
-mod access;
 mod definition;
 mod fault;
+mod key;
 mod naming;
 mod querying;
+mod rbac;
 mod serving;
 mod spec;
 mod writing;
 
 pub use fault::{Fault, Result};
+pub use key::Key;
 pub use querying::{PAGE_ROWS_MAX, Query, Reading};
 pub use spec::{CollectionSpec, FieldKind};
 pub use writing::Batch;
@@ -28,7 +30,7 @@ use tokio::time::{Instant, timeout};
 use tonic::metadata::MetadataValue;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-/// Above the 64 MiB that Milvus itself allows by default, for answers of any size.
+/// More than the 64 MiB that Milvus itself allows by default.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
 /// How long a call may take, unless said otherwise.
@@ -37,7 +39,7 @@ const CALL_WITHIN: Duration = Duration::from_secs(60);
 /// How long "later" is accepted as an answer.
 const LATER_WITHIN: Duration = Duration::from_secs(60);
 
-/// Between two attempts of a call that Milvus wants later.
+/// The pause between two attempts of a call that Milvus wants later.
 const LATER_PAUSE: Duration = Duration::from_millis(200);
 
 /// A connection to a Milvus, for one database. Cheap to clone.
@@ -123,7 +125,7 @@ impl Milvus {
         let deadline = Instant::now() + LATER_WITHIN;
         loop {
             let request = self.request(question.clone())?;
-            // The server is told the limit too, but a frozen one does not keep it.
+            // The server has the same limit, but a frozen server does not keep it.
             let status = match timeout(self.within, send(self.stub.clone(), request)).await {
                 Ok(Ok(answer)) => match judge(call, answer.get_ref().status()) {
                     Verdict::Success => return Ok(answer.into_inner()),

@@ -1,4 +1,4 @@
-//! What changes of a collection without touching its rows: its name, its aliases, its properties.
+//! Changes a collection's name, aliases and properties. Never touches its rows.
 
 use super::Milvus;
 use super::fault::Result;

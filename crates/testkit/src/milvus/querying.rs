@@ -16,8 +16,8 @@ pub const PAGE_ROWS_MAX: usize = 16_384;
 /// How fresh an answer must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// All that was acknowledged before the question. On a target it waits for ticks, and without
-    /// them for ever.
+    /// All that was acknowledged before the query. On a target it waits for ticks, and without them
+    /// for ever.
     Strong,
     /// At least all up to this timestamp: on a target, of the source's clock.
     AtLeast(Timestamp),
@@ -25,7 +25,7 @@ pub enum Reading {
     Now,
 }
 
-/// A question for rows.
+/// A query for rows.
 #[derive(Clone, Debug)]
 pub struct Query {
     /// The collection.

@@ -11,7 +11,8 @@ use milvus_wire::proto::milvus::{
     ReleasePartitionsRequest,
 };
 
-/// Milvus's answer when a collection has no index at all, which is no fault. Source: `merr`.
+/// Milvus's answer when a collection has no index at all, which is not a fault here. Source:
+/// `merr`.
 const INDEX_NOT_FOUND: i32 = 700;
 
 /// The same in the older enumeration.

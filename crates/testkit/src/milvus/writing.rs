@@ -2,7 +2,7 @@
 
 use super::Milvus;
 use super::fault::{Fault, Result};
-use crate::rows::Key;
+use super::key::Key;
 use crate::wait;
 use milvus_wire::proto::milvus::{
     DeleteRequest, FlushRequest, GetFlushStateRequest, InsertRequest, MutationResult,
@@ -24,7 +24,7 @@ pub struct Batch {
 }
 
 impl Milvus {
-    /// Inserts rows; the answer holds their keys and the timestamp.
+    /// Inserts rows; the answer contains their keys and the timestamp.
     ///
     /// # Errors
     /// As every call.
@@ -89,7 +89,7 @@ impl Milvus {
         self.delete(collection, "", &Key::any_of(field, keys)).await
     }
 
-    /// Extends the log of a target's physical channel, as the product does.
+    /// Appends to the log of a target's physical channel, as the product does.
     ///
     /// # Errors
     /// As every call; if the server is not a target.

@@ -1,6 +1,6 @@
-//! Reads the topics of a Kafka with librdkafka.
+//! Reads the topics of a Kafka with librdkafka. Never commits an offset.
 
-use super::{ANSWER_WITHIN, Clock, RawRead, RawResult, STALL};
+use super::reading::{ANSWER_WITHIN, Clock, RawRead, RawResult, STALL};
 use anyhow::{Context, Result, ensure};
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,7 +37,7 @@ pub(super) fn read(asked: &RawRead) -> Result<RawResult> {
         };
         let message = polled.context("read")?;
         let end = ends.get(message.topic()).copied().unwrap_or(0);
-        // What came after we began is not ours to count.
+        // Messages from after we began are not counted.
         if message.offset() < end {
             messages += 1;
             bytes += message.payload_len() as u64;

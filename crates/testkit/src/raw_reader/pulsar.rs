@@ -1,7 +1,7 @@
 //! Reads the topics of a Pulsar with the readers of the client library that the service takes its
-//! frames from. They leave no subscription behind.
+//! frames from. Never leaves a subscription behind.
 
-use super::{ANSWER_WITHIN, Clock, RawRead, RawResult, STALL};
+use super::reading::{ANSWER_WITHIN, Clock, RawRead, RawResult, STALL};
 use anyhow::{Context, Result};
 use futures::TryStreamExt;
 use futures::future::try_join_all;

@@ -1,7 +1,7 @@
 //! One number per row that changes with every bit of it, and the row in words for messages. Never
 //! depends on the order of the columns.
 
-use super::Key;
+use crate::milvus::Key;
 use anyhow::{Context, Result, bail, ensure};
 use milvus_wire::proto::schema::field_data::Field;
 use milvus_wire::proto::schema::scalar_field::Data;
@@ -9,7 +9,8 @@ use milvus_wire::proto::schema::vector_field;
 use milvus_wire::proto::schema::{FieldData, ScalarField, VectorField};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Equal rows have equal digests; others do not, save for one chance in 2^64.
+/// Equal rows have equal digests; different rows have different ones, except with a chance of one
+/// in 2^64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(u64);
 

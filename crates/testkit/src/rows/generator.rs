@@ -1,6 +1,7 @@
 //! Makes rows: the same schema, seed, key and version always give the same row. Never keeps any.
 
-use super::{Key, Random};
+use super::random::Random;
+use crate::milvus::Key;
 use crate::milvus::{Batch, FieldKind, Result};
 use milvus_wire::proto::schema::field_data::Field;
 use milvus_wire::proto::schema::scalar_field::Data;
@@ -11,7 +12,7 @@ use milvus_wire::proto::schema::{
 };
 use serde_json::json;
 
-/// The field that holds what the schema does not name.
+/// The field with what the schema does not name.
 pub const META_FIELD: &str = "$meta";
 
 /// An int64 field of this name holds the version of its row, for whoever looks at it.

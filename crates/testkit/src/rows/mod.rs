@@ -3,10 +3,8 @@
 
 mod digest;
 mod generator;
-mod key;
 mod random;
 
 pub use digest::{Columns, Digest};
 pub use generator::{META_FIELD, RowGenerator, RowId};
-pub use key::Key;
 pub use random::Random;

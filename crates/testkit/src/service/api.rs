@@ -1,5 +1,5 @@
-//! The HTTP API of a milvus-cdc as a script uses it. Never hides an answer: what is not a success
-//! is an error with all that was said.
+//! The HTTP API of a milvus-cdc as a script uses it. Never hides an answer: anything but a success
+//! is an error with the whole answer.
 
 use crate::wait;
 use anyhow::{Context, Result, anyhow, ensure};
@@ -159,11 +159,11 @@ impl Api {
         }
     }
 
-    /// Waits until a new task has its place in the source: what is done there from now on is
-    /// replicated, indexes and loading included.
+    /// Waits until a new task has its positions in the source: all later changes there are
+    /// replicated, including indexes and loading.
     ///
     /// # Errors
-    /// If it does not come to that `within` the time given.
+    /// If that does not happen `within` the time given.
     pub async fn wait_begun(&self, task: &str, within: Duration) -> Result<()> {
         self.wait_state(task, "Running", within).await?;
         wait::until(format!("task {task} to begin"), within, || async {

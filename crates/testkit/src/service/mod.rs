@@ -1,5 +1,5 @@
-//! The product's binary as a child process, configured and talked to as a user would. Never links
-//! the product, so that what is tested is what is shipped.
+//! The product's binary as a child process, configured and used as by a user. Never links the
+//! product, so that the shipped binary is tested.
 
 mod api;
 mod config;
@@ -20,7 +20,7 @@ const PROGRAM: &str = "milvus-cdc";
 /// Names another binary than the one that Cargo has built.
 const PROGRAM_VARIABLE: &str = "TESTKIT_SERVICE_BIN";
 
-/// It listens before it does anything else.
+/// How long it may take until it listens, which it does first.
 const LISTENS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Finishing a window on a slow target takes a few seconds at most.
@@ -39,8 +39,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts the binary that Cargo has built, or the one that `TESTKIT_SERVICE_BIN` names, and waits
-    /// until it listens.
+    /// Starts the binary that Cargo has built, or the one that `TESTKIT_SERVICE_BIN` names, and
+    /// waits until it listens.
     ///
     /// # Errors
     /// If it is not built, does not start, or ends at once.
@@ -87,7 +87,7 @@ impl Service {
         self.folder.path()
     }
 
-    /// All that it has said, over all starts.
+    /// Its log over all starts.
     pub fn log_file(&self) -> PathBuf {
         self.folder().join("milvus-cdc.log")
     }

@@ -65,11 +65,11 @@ impl Churn {
         source: &Milvus,
         target: &Milvus,
     ) -> Result<(Duration, Option<Duration>)> {
-        // As many names as collections are alive, were they to take turns strictly.
+        // There are as many names as collections are alive at a time.
         let number = if self.same_names { at % self.alive.max(1) } else { at };
         let name = format!("{}_{number}", self.spec.name());
         if self.same_names {
-            // Its predecessor may be alive, for turns are not taken strictly.
+            // The previous collection of this name may still be alive.
             wait::until(format!("the turn of {name}"), self.within, || async {
                 Ok((!source.collections().await?.contains(&name)).then_some(()))
             })

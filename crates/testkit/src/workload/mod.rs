@@ -1,62 +1,27 @@
 //! Writes to a source without pause, in the background: inserts at a rate, upserts and deletes of
-//! earlier rows. Never claims to know what the source holds: what was not acknowledged may have
-//! happened. Read the source for the truth, and compare the target with that.
+//! earlier rows. Never claims to know the rows of the source: a call that was not acknowledged may
+//! have happened. Read the source for the truth, and compare the target with that.
 //!
-//! `writer` is the loop of one collection, `churn` creates and drops whole collections.
+//! `mix` says what is written and `stats` what was, `writer` is the loop of one collection, `churn`
+//! creates and drops whole collections.
 
 mod churn;
+mod mix;
+mod stats;
 mod writer;
 
 pub use churn::{Churn, ChurnStats};
+pub use mix::Workload;
+pub use stats::Stats;
 
-use crate::milvus::{CollectionSpec, Milvus};
-use crate::rows::Key;
+use crate::milvus::Milvus;
 use anyhow::{Result, anyhow};
-use milvus_wire::timestamp::Timestamp;
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What is written.
-#[derive(Clone, Debug)]
-pub struct Workload {
-    /// The collections, which exist already; each has a writer of its own.
-    pub collections: Vec<CollectionSpec>,
-    /// The partitions that rows are spread over; none means the default one, or that a partition
-    /// key decides.
-    pub partitions: Vec<String>,
-    /// Rows inserted per second and collection, as far as the source takes them.
-    pub rows_per_second: u64,
-    /// Rows per call.
-    pub rows_per_call: u64,
-    /// Of a hundred calls, how many are upserts of earlier rows; 2.3 has none where it makes up the
-    /// keys.
-    pub upserts_percent: u64,
-    /// Of a hundred calls, how many are deletes of earlier rows.
-    pub deletes_percent: u64,
-    /// The same seed writes the same, as long as the source takes it all.
-    pub seed: u64,
-    /// The first key.
-    pub first_key: u64,
-}
-
 impl Workload {
-    /// A moderate mix: 500 rows a second in calls of 50, with upserts and deletes.
-    pub fn mixed(collections: Vec<CollectionSpec>, seed: u64) -> Self {
-        Self {
-            collections,
-            partitions: vec![],
-            rows_per_second: 500,
-            rows_per_call: 50,
-            upserts_percent: 15,
-            deletes_percent: 15,
-            seed,
-            first_key: 0,
-        }
-    }
-
     /// Starts to write.
     ///
     /// # Errors
@@ -71,34 +36,6 @@ impl Workload {
             writers.spawn(writer.run(stopped.clone()));
         }
         Ok(Running { stop, writers, stats })
-    }
-}
-
-/// What was written so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// Rows of acknowledged inserts.
-    pub inserted: u64,
-    /// Rows of acknowledged upserts.
-    pub upserted: u64,
-    /// Keys of acknowledged deletes.
-    pub deleted: u64,
-    /// Rows and keys of calls that were refused or not answered: nobody knows.
-    pub uncertain: u64,
-    /// The keys of these, with their collection, where they were not for Milvus to make up.
-    pub uncertain_keys: BTreeSet<(String, Key)>,
-    /// Calls that failed.
-    pub failed_calls: u64,
-    /// How the last one failed.
-    pub last_failure: Option<String>,
-    /// The timestamp of the newest acknowledged write.
-    pub newest: Timestamp,
-}
-
-impl Stats {
-    /// Acknowledged rows and keys of all kinds.
-    pub fn acknowledged(&self) -> u64 {
-        self.inserted + self.upserted + self.deleted
     }
 }
 
@@ -119,7 +56,7 @@ impl Running {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Ends writing, waits for the calls that are under way, and tells what was written.
+    /// Ends writing, waits for the calls that are under way, and returns what was written.
     ///
     /// # Errors
     /// If a writer has failed in a way that is not the source's, or does not end.

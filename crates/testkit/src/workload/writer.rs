@@ -1,9 +1,10 @@
-//! Writes to one collection until told to stop. Survives a source that goes away: waits and goes on
-//! with new keys, and never uses a key again whose fate it does not know.
+//! Writes to one collection until it is stopped. If the source is away, it waits and continues with
+//! new keys: it never reuses a key of an unanswered call.
 
-use super::{Stats, Workload};
-use crate::milvus::{Batch, CollectionSpec, Fault, Milvus};
-use crate::rows::{Key, Random, RowGenerator, RowId};
+use super::mix::Workload;
+use super::stats::Stats;
+use crate::milvus::{Batch, CollectionSpec, Fault, Key, Milvus};
+use crate::rows::{Random, RowGenerator, RowId};
 use anyhow::{Context, Result};
 use milvus_wire::proto::milvus::MutationResult;
 use milvus_wire::timestamp::Timestamp;
@@ -79,7 +80,7 @@ impl Writer {
         let inserts_percent = 100_u64.saturating_sub(extra).max(1);
         let period = Duration::from_micros(rows * 10_000 * inserts_percent / rate);
         let mut beat = interval(period.max(Duration::from_micros(1)));
-        // After a stay of the source the rate is kept, not caught up.
+        // After a pause of the source the rate stays the same: nothing is caught up.
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
@@ -132,7 +133,7 @@ impl Writer {
                 stats.failed_calls += 1;
                 stats.last_failure = Some(fault.to_string());
                 let keys = keys.into_iter().map(|key| (self.collection.clone(), key));
-                // A made-up key that was not told cannot be named.
+                // A key that Milvus made up is not known without an answer.
                 stats.uncertain_keys.extend(keys.filter(|_| !self.auto_id));
                 Err(())
             }

@@ -1,11 +1,12 @@
-//! The comparison finds every way in which two sides can differ: it is shown one of each.
+//! Tests that the comparison finds every kind of difference between two sides. Never replicates:
+//! both sides are written here.
 
 use std::time::Duration;
 
 use milvus_wire::proto::common::ConsistencyLevel;
 use testkit::compare::{Comparison, Metadata, RowReport, metadata_differences};
-use testkit::milvus::{Batch, CollectionSpec, Milvus};
-use testkit::rows::{Key, RowGenerator, RowId};
+use testkit::milvus::{Batch, CollectionSpec, Key, Milvus};
+use testkit::rows::{RowGenerator, RowId};
 
 use crate::every_type::{batch, fresh, rows};
 use crate::server;

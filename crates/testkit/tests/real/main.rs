@@ -1,5 +1,5 @@
-//! The test kit itself against a real Milvus: a client that lies or a comparison that cannot fail
-//! would make every other test worthless.
+//! Tests of the test kit itself on a real Milvus: a client that is wrong or a comparison that
+//! cannot fail would make every other test worthless. Never tests the product.
 
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 

@@ -1,4 +1,4 @@
-//! One Milvus for all tests of this binary; it ends with the process.
+//! One Milvus for all tests of this program. It never outlives the process.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -1,4 +1,5 @@
-//! Writers write what they say, and churn leaves nothing behind.
+//! Tests that writers write what they report, and that churn leaves nothing behind. Never
+//! replicates.
 
 use std::time::Duration;
 

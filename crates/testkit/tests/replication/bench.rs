@@ -1,5 +1,5 @@
-//! What a test works with: the pair, which it has for itself, and a milvus-cdc of its own. Never
-//! leaves a server dead or frozen to the next test.
+//! The bench of a test: the pair of servers, which no other test uses meanwhile, and a milvus-cdc
+//! of its own. Never leaves a server dead or frozen to the next test.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,8 +10,8 @@ use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions, READY_WITHIN};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::compare::{Comparison, Metadata, RowReport, metadata_differences};
-use testkit::milvus::{Batch, CollectionSpec, Milvus};
-use testkit::rows::{Key, RowGenerator, RowId};
+use testkit::milvus::{Batch, CollectionSpec, Key, Milvus};
+use testkit::rows::{RowGenerator, RowId};
 use testkit::service::{Service, ServiceConfig};
 use testkit::wait;
 use tokio::sync::{Mutex, MutexGuard};

@@ -1,5 +1,5 @@
-//! A source and a target with other numbers of physical channels: the target places its collections
-//! as it likes, and what shared a channel on one side does not on the other.
+//! Tests a source and a target with different numbers of physical channels: collections that share
+//! a channel on one side may not share one on the other. Never relies on where a side places them.
 
 use std::collections::BTreeSet;
 

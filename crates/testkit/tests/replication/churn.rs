@@ -1,4 +1,5 @@
-//! Many collections that come and go, and what a promoted target needs to be able to do.
+//! Tests many collections that come and go, and what a promoted target must be able to do. Never
+//! while a server fails: see `faults`.
 
 use testkit::milvus::{CollectionSpec, Milvus, Reading};
 use testkit::wait;

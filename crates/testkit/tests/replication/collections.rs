@@ -1,7 +1,7 @@
-//! Collections and their rows: every type, every kind of key, inserts, upserts, deletes, drops.
+//! Tests collections and their rows: every type, every kind of key, inserts, upserts, deletes,
+//! drops. Never while a server fails: see `faults`.
 
-use testkit::milvus::{CollectionSpec, FieldKind};
-use testkit::rows::Key;
+use testkit::milvus::{CollectionSpec, FieldKind, Key};
 
 use super::bench::{Bench, batch, keys};
 

@@ -1,5 +1,5 @@
-//! Every part fails while rows are inserted, upserted and deleted: at the end both sides are equal,
-//! no row is missing, none is there twice.
+//! Tests that every part may fail while rows are inserted, upserted and deleted: at the end both
+//! sides are equal. Never is a row missing, and never is one there twice.
 
 use std::time::Duration;
 
@@ -46,8 +46,8 @@ async fn milvus_cdc_is_killed_twenty_times() {
     bench.finish().await;
 }
 
-/// Waits until a broker has noticed that milvus-cdc is dead, and keeps nothing for it. A Kafka knows
-/// only of readers that commit.
+/// Waits until a broker has noticed that milvus-cdc is dead, and keeps nothing for it. A Kafka
+/// knows only of readers that commit.
 async fn nothing_is_left_at(queue: &Broker) {
     let Broker::Pulsar(pulsar) = queue else { return };
     let topics = pulsar.admin("GET", "persistent/public/default", "").unwrap();

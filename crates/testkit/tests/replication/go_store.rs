@@ -1,5 +1,5 @@
-//! The store of a Go Milvus-CDC, with what it would have left there, and the import from it. Never made
-//! by the Go tool itself, so its form is that of records that one has really left
+//! The store of a Go Milvus-CDC with the records that it would have left, and the import from it.
+//! Never made by the Go tool itself: the form is that of records that one really left
 //! (`crates/server/tests/takeover/go-records.json`).
 
 use std::collections::BTreeMap;
@@ -47,9 +47,9 @@ impl GoStore {
         Self::Mysql(mariadb)
     }
 
-    /// What the Go tool would have left of a task that selects this: the task itself, the positions of
-    /// its collections, by their ids on the source, those of the op channel if it had carried out a
-    /// request, and a placeholder.
+    /// What the Go tool would have left of a task that selects this: the task itself, the positions
+    /// of its collections, by their ids on the source, those of the op channel if it had carried
+    /// out a request, and a placeholder.
     pub(crate) fn leave(
         &self,
         bench: &Bench,

@@ -1,5 +1,5 @@
-//! Tasks that write to a Kafka: what its readers make of the topics is what the source holds, through
-//! kills of milvus-cdc and of that Kafka. It is another Kafka than the one a source may be on.
+//! Tests tasks that write to a Kafka: its consumers see the rows of the source, also after
+//! milvus-cdc or that Kafka was killed. It is never the Kafka of the source.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::compare::Table as Compared;
 use testkit::flink::{Flink, Table};
-use testkit::milvus::{CollectionSpec, FieldKind, Query, Reading};
+use testkit::milvus::{CollectionSpec, FieldKind, Key, Query, Reading};
 use testkit::replicate_log::ReplicateLog;
-use testkit::rows::{Digest, Key};
+use testkit::rows::Digest;
 use testkit::topic::{self, Record};
 use testkit::wait;
 use testkit::workload::{Running, Workload};

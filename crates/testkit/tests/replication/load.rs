@@ -1,4 +1,5 @@
-//! Writers that go on throughout a fault, and the judgement after it. Never judges while they write.
+//! Writers that go on throughout a fault, and the judgement after it. Never judges while they
+//! write.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! milvus-cdc as a whole, from a real Milvus into a real Milvus. As it stands the source is on Kafka;
-//! `replication_on_pulsar` is the same on Pulsar. Both sides are compared row
-//! by row and count for count; no test trusts what the service says of itself.
+//! milvus-cdc as a whole, from a real Milvus into a real Milvus. The source is on Kafka here, and
+//! on Pulsar in `replication_on_pulsar`. Both sides are compared row by row and count for count: a
+//! test never trusts what the service says of itself.
 //!
 //! All tests share one pair of servers and take turns; each has a milvus-cdc, a task and names of
 //! its own. See `bench` for how a test begins.

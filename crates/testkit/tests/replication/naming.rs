@@ -1,4 +1,5 @@
-//! What the source's log does not tell of a collection: new names, aliases, changed properties.
+//! Tests what the source's log does not contain: new names of collections, aliases, changed
+//! properties. Never changes rows by these.
 use serde_json::json;
 use testkit::milvus::{CollectionSpec, Milvus};
 use testkit::wait;
@@ -105,8 +106,8 @@ async fn properties_follow() {
     bench.source.create_ready(&spec).await.unwrap();
     bench.task_for_all().await;
     bench.same_metadata("props").await;
-    // Milvus 2.3.5 writes down the properties of before a change with it, and the new ones with the next
-    // change only (`Catalog.alterModifyCollection`).
+    // Milvus 2.3.5 writes down the properties of before a change with it, and the new ones with the
+    // next change only (`Catalog.alterModifyCollection`).
     let change = async |properties: &[(&str, &str)]| {
         for _ in 0..2 {
             bench.source.alter_properties("props", properties).await.unwrap();
@@ -205,8 +206,7 @@ async fn renames_across_databases_follow_as_names_are_mapped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collection_that_is_renamed_into_the_selection_of_a_task_joins_unless_another_task_has_it()
- {
+async fn a_collection_renamed_into_the_selection_of_a_task_joins_unless_another_task_has_it() {
     let mut bench = Bench::new().await;
     bench.task(json!({"collection_infos": [{"name": "of_one"}]})).await;
     bench.task(json!({"collection_infos": [{"name": "of_two"}]})).await;

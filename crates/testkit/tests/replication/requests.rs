@@ -1,5 +1,5 @@
-//! Requests that the source of these tests can't write itself: those of a later Milvus, put into its
-//! log by hand, and bulk imports, which need an object store. And roles, which it does not log at all.
+//! Tests requests that the source of these tests can't log itself: those of a later Milvus and bulk
+//! imports, which are appended to its log, and roles, which it never logs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,8 +9,8 @@ use milvus_wire::proto::msg::ImportMsg;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message;
 use serde_json::{Value, json};
-use testkit::log;
 use testkit::milvus::CollectionSpec;
+use testkit::source_log;
 use testkit::wait;
 
 use super::bench::{Bench, EQUAL_WITHIN, batch};
@@ -26,7 +26,7 @@ fn base(kind: MsgType) -> Option<MsgBase> {
 
 async fn op(bench: &Bench, message: impl Message) {
     let topic = format!("{}-replicate-msg", bench.pair.source.options.name);
-    log::append(&bench.pair.queue.address(), &topic, &message).await.unwrap();
+    source_log::append(&bench.pair.queue.address(), &topic, &message).await.unwrap();
 }
 
 fn user(name: &str) -> pb::CreateCredentialRequest {
@@ -104,8 +104,8 @@ async fn users_roles_and_grants_follow() {
     use pb::{OperatePrivilegeType as Privilege, OperateUserRoleType as Role};
     let mut bench = Bench::new().await;
     let task = task_with_roles(&mut bench, json!({"acl_from": "acl_to"})).await;
-    // A later Milvus does what it logs. Each comes twice, as after a crash between the request and the
-    // note that it was done.
+    // A later Milvus does what it logs. Each comes twice, as after a crash between the request and
+    // the note that it was done.
     let source = bench.source.clone();
     source.create_user("acl_reader", PASSWORDS[0]).await.unwrap();
     source.create_role("acl_role").await.unwrap();
@@ -289,7 +289,7 @@ async fn a_bulk_import_stops_the_task_or_is_counted_as_the_policy_has_it() {
         ..Default::default()
     };
     let topic = &described.physical_channel_names[0];
-    log::append(&bench.pair.queue.address(), topic, &import).await.unwrap();
+    source_log::append(&bench.pair.queue.address(), topic, &import).await.unwrap();
     let api = bench.service.api();
     let paused = wait::until("the task to be paused", EQUAL_WITHIN, || async {
         let seen = api.task(&task).await?;

@@ -1,4 +1,5 @@
-//! Two milvus-cdc on one store: one works, the other waits and takes over when the first is gone.
+//! Tests two milvus-cdc on one store: one works, the other waits and takes over when the first is
+//! gone. Never do both work at a time.
 
 use lab::{Etcd, EtcdOptions, READY_WITHIN, Server};
 use serde_json::json;

@@ -1,4 +1,5 @@
-//! Databases, partitions, indexes, loading, flush, names: all that is not rows.
+//! Tests databases, partitions, indexes, loading, flush and names. Never looks at rows except to
+//! compare both sides.
 use milvus_wire::proto::common::LoadState;
 use serde_json::json;
 use testkit::milvus::{CollectionSpec, Reading};

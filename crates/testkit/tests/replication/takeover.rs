@@ -1,8 +1,9 @@
-//! Tasks of a Go Milvus-CDC are taken over from its store: its records say less than it had sent, the
-//! source has gone on since, and in the end both sides are equal, each row once.
+//! Tests taking over tasks of a Go Milvus-CDC from its store: its records lag behind what it has
+//! sent, and the source has continued since. In the end both sides are equal, and no row is ever
+//! there twice.
 //!
-//! An earlier milvus-cdc with a store that the later one does not know stands in for the Go tool: it
-//! leaves rows on the target, and its positions, put into Go's form, are older than these rows.
+//! An earlier milvus-cdc with a store that the later one does not know stands in for the Go tool:
+//! it leaves rows on the target, and its positions, put into Go's form, are older than these rows.
 
 use std::collections::BTreeMap;
 
@@ -102,9 +103,9 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.finish().await;
 }
 
-/// Collections, a task for them, and that one of them whose shards have the same order of names on both
-/// sides: the stand-in would pair others otherwise than a Go tool. Of those made one after the other only one
-/// in eight crosses on either side.
+/// Collections, a task for them, and that one of them whose shards have the same order of names on
+/// both sides: the stand-in would pair others otherwise than a Go tool. Of those made one after the
+/// other only one in eight crosses on either side.
 async fn one_that_does_not_cross(
     bench: &mut Bench,
     names: &[String; 3],
@@ -124,8 +125,8 @@ async fn one_that_does_not_cross(
     panic!("all cross");
 }
 
-/// A task on one collection and on a database, and one on a Kafka without a topic, which is not taken
-/// over. The one of the MySQL had carried out no request.
+/// A task on one collection and on a database, and one on a Kafka without a topic, which is not
+/// taken over. The one of the MySQL had carried out no request.
 fn leave_records(
     store: &GoStore,
     bench: &Bench,
@@ -250,8 +251,8 @@ async fn change_much(source: &Milvus, [parts, again, named]: [&CollectionSpec; 3
     source.drop_database("ended").await.unwrap();
 }
 
-/// A Go tool pairs channels in the order of their names, in which 10 comes before 9. An import that finds
-/// the collection on the target stands in for it.
+/// A Go tool pairs channels in the order of their names, in which 10 comes before 9. An import that
+/// finds the collection on the target stands in for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_that_the_go_tool_has_crossed_stay_so() {
     let folder = TempDir::new().unwrap();
@@ -306,8 +307,8 @@ async fn shards_that_the_go_tool_has_crossed_stay_so() {
     bench.finish().await;
 }
 
-/// Creates collections until one has its two shards in another order of names on the target than on the
-/// source.
+/// Creates collections until one has its two shards in another order of names on the target than on
+/// the source.
 async fn one_that_crosses(bench: &Bench, here: &Milvus, there: &Milvus) -> CollectionSpec {
     for number in 0..18 {
         if number % 9 == 0 {

@@ -1,4 +1,5 @@
-//! A target that speaks TLS and asks its clients for a certificate, as a task names the files.
+//! Tests a target with TLS that requires a certificate of its clients, whose files a task names.
+//! Never without TLS: all other tests do that.
 
 use lab::{MilvusTls, PairOptions};
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! `demo`: a source, a target and a milvus-cdc between them, for somebody to watch. Never says that
-//! the sides are equal without having compared them row by row.
+//! `demo`: a source, a target and a milvus-cdc between them, to watch. Never says that the sides
+//! are equal without having compared them row by row.
 
 mod show;
 mod stage;

@@ -1,4 +1,5 @@
-//! The servers, the service and what is done with them. Never prints progress itself: see `show`.
+//! The servers, the service, and what the demo does with them. Never prints progress itself: see
+//! `show`.
 
 use crate::show::Moment;
 use anyhow::{Result, ensure};

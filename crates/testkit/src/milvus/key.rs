@@ -1,4 +1,5 @@
-//! A primary key: a number or text. Writes itself as Milvus's expressions want it.
+//! A primary key: a number or text, and its form in Milvus's expressions. Never makes one up: see
+//! [`crate::rows`].
 
 use anyhow::{Result, bail};
 use milvus_wire::proto::schema::field_data::Field;

@@ -1,4 +1,4 @@
-//! Users, roles and grants.
+//! Reads and changes users, roles and grants. Never logs in as one of these users.
 
 use super::{Milvus, Result};
 use milvus_wire::proto::milvus::{
@@ -10,7 +10,7 @@ use milvus_wire::proto::milvus::{
 use std::collections::BTreeMap;
 use tonic::metadata::MetadataValue;
 
-/// `root:Milvus`: who grants has to say who he is, even to one that checks nobody.
+/// `root:Milvus`: a request for a grant needs a login, even if the server does not check it.
 const ROOT: &str = "cm9vdDpNaWx2dXM=";
 
 impl Milvus {
@@ -46,7 +46,8 @@ impl Milvus {
         Ok(named.collect())
     }
 
-    /// What a role may do in this database: `<privilege> on <object type> <database>.<object>`, sorted.
+    /// What a role may do in this database: `<privilege> on <object type> <database>.<object>`,
+    /// sorted.
     ///
     /// # Errors
     /// As every call.

@@ -1,5 +1,5 @@
-//! Writes into the log of a source what a Milvus newer than the one at hand would write, or what it
-//! writes only with servers that are not here. Never writes rows.
+//! Appends messages to the log of a source that only a newer Milvus, or one with further servers,
+//! would write. Never writes rows.
 
 use anyhow::{Context as _, Result};
 use prost::Message;
@@ -11,8 +11,8 @@ use std::time::Duration;
 /// A broker that is up answers at once.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
 
-/// Appends one message to a topic of a queue, a Pulsar if it begins with `pulsar`, else a Kafka, and
-/// waits until it is there.
+/// Appends one message to a topic of a queue, a Pulsar if it begins with `pulsar`, else a Kafka,
+/// and waits until it is there.
 ///
 /// # Errors
 /// If the broker does not take it.

@@ -1,6 +1,6 @@
-//! The lab folder: each part is a subfolder that is complete or absent, and only one installer of this
-//! machine makes it. Never leaves a half-finished part under its final name, and never keeps anyone
-//! waiting who needs another part.
+//! The lab folder. Each part is a subfolder that is complete or absent, and only one installer of
+//! this machine makes it. Never leaves a half-finished part under its final name, and never waits
+//! for the installation of another part.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use crate::error::{Result, While};
 use crate::wait;
 
-/// A first install on a slow line; another installer may be doing it.
+/// The variable that names another lab folder, such as one shared by several builds.
+const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";
+
+/// How long another installer is waited for: a first install on a slow line.
 const TURN_WITHIN: std::time::Duration = std::time::Duration::from_secs(1200);
 
-/// Lies in a finished part and names what made it; another version makes the part anew.
+/// A file in each finished part with its version; for another version the part is made anew.
 const STAMP: &str = ".complete";
 
 /// A subfolder of the lab folder.
@@ -82,11 +85,34 @@ impl Folder {
         remove(&folder)?;
         fs::create_dir(&unfinished).while_doing(|| format!("create {}", unfinished.display()))?;
         make(&unfinished)?;
-        super::write(&unfinished.join(STAMP), version)?;
+        write(&unfinished.join(STAMP), version)?;
         fs::rename(&unfinished, &folder).while_doing(|| format!("finish {}", folder.display()))?;
         println!("lab: {name} {version}: done");
         Ok(folder)
     }
+}
+
+/// The folder of all installations: `MILVUS_CDC_LAB_DIR`, or `lab` in the build folder.
+pub fn lab_folder() -> PathBuf {
+    if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
+        return PathBuf::from(folder);
+    }
+    std::env::current_exe()
+        .ok()
+        .and_then(|program| build_folder(&program))
+        .unwrap_or_else(|| PathBuf::from("target"))
+        .join("lab")
+}
+
+/// Cargo marks its build folder, wherever it is configured to be.
+fn build_folder(program: &Path) -> Option<PathBuf> {
+    let marked = |folder: &&Path| folder.join("CACHEDIR.TAG").exists();
+    program.ancestors().skip(1).find(marked).map(Path::to_owned)
+}
+
+/// Writes a file.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).while_doing(|| format!("write {}", path.display()))
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -130,5 +156,13 @@ mod tests {
         assert!(!made.join("half").exists(), "the failed attempt left something");
         folder.install(&FIRST, |_| panic!("made twice")).unwrap();
         assert!(folder.install(&SECOND, |_| Err(Error::new("made anew"))).is_err());
+    }
+
+    #[test]
+    fn the_build_folder_is_the_marked_one_above_the_program() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("CACHEDIR.TAG"), "").unwrap();
+        let program = root.path().join("debug/deps/some-test");
+        assert_eq!(build_folder(&program).unwrap(), root.path());
     }
 }
