@@ -1,9 +1,7 @@
 //! What happens on the way of a row, as events: one per occurrence, for metrics and status.
 //! Never decides anything; whoever listens can't slow the path down.
 
-use crate::route::Routed;
 use milvus_wire::ids::CollectionId;
-use milvus_wire::message::{Message, RowKind};
 use milvus_wire::timestamp::Timestamp;
 
 /// Something happened in a task.
@@ -78,22 +76,6 @@ pub enum Event<'a> {
 pub trait Observer: Send + Sync {
     /// Called on the path itself: must return at once.
     fn event(&self, event: Event<'_>);
-}
-
-/// Tells of rows that the target has acknowledged.
-pub(crate) fn report_written(observer: &dyn Observer, messages: &[Routed]) {
-    for routed in messages {
-        if let Message::Row(row) = &routed.read.entry.message {
-            observer.event(Event::Written {
-                channel: &routed.read.channel,
-                collection_id: row.collection_id,
-                collection: &row.collection,
-                kind: if row.kind == RowKind::Insert { "insert" } else { "delete" },
-                rows: row.rows,
-                bytes: row.raw.len() as u64,
-            });
-        }
-    }
 }
 
 /// Listens to nothing.

@@ -2,16 +2,17 @@
 //! is a call into the file of that name, and nothing calls back.
 //! Never holds a client: it sees the outside through [`crate::ports`].
 
-use crate::cover::{Cover, next_event};
-use crate::delivery::Delivery;
+use crate::collections::cover::Cover;
+use crate::destination::delivery::Delivery;
 use crate::error::{Error, Result};
-use crate::merge::{Step, Then, merge, with_pending};
-use crate::missed::take_out;
-use crate::ops::Progress;
+use crate::message::Entry;
+use crate::message::Routed;
+use crate::ports::next_event;
 use crate::ports::{CatalogEvent, Transaction};
-use crate::route::Routed;
+use crate::progress::Progress;
+use crate::rows::merge::{Step, Then, merge, with_pending};
 use crate::stop::Stop;
-use crate::window::Entry;
+use crate::unsupported::take_out;
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! scripted ones.
 
 use crate::error::Result;
-use crate::route::Routed;
+use crate::message::Routed;
 use async_trait::async_trait;
 use bytes::Bytes;
 use milvus_wire::catalog::{Collection, Database, Partition};
@@ -18,6 +18,8 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::broadcast;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 /// One entry of a queue.
 #[derive(Clone, Debug)]
@@ -72,6 +74,16 @@ pub enum CatalogEvent {
     Access,
     /// Events may have been missed: list again.
     Resync,
+}
+
+/// Waits for the catalog to announce something.
+pub async fn next_event(changes: &mut Receiver<CatalogEvent>) -> CatalogEvent {
+    match changes.recv().await {
+        Ok(event) => event,
+        Err(RecvError::Lagged(_)) => CatalogEvent::Resync,
+        // The catalog is gone with its connector; the task is about to be told.
+        Err(RecvError::Closed) => std::future::pending().await,
+    }
 }
 
 /// All that exists at one moment.

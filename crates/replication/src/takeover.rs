@@ -3,13 +3,15 @@
 //! present end is fenced: what is on the target already is replaced there, not doubled.
 //! Never touches the target; the task finds these records when it starts, as if it had left them.
 
-use crate::checkpoint::{Checkpoint, Covered, OpPosition, Stage, fence, fence_key};
-use crate::cover::{covered, starts};
+use crate::context::Ports;
 use crate::error::Result;
-use crate::life::Ports;
+use crate::message::timestamp;
 use crate::ports::{Source, Store, Transaction};
+use crate::records::checkpoint::{Checkpoint, Covered, OpPosition, Stage, fence};
+use crate::records::checkpoint::{covered, starts};
+use crate::records::keys::fence_key;
+use crate::records::position::Position;
 use crate::task::Task;
-use crate::window::{Position, timestamp};
 use milvus_wire::catalog::Collection;
 use milvus_wire::message::decode;
 use milvus_wire::position::MessageId;

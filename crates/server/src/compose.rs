@@ -14,8 +14,8 @@ use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::pulsar::{Pulsar, PulsarOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
-use replication::lease::is_of_a_lease;
 use replication::ports::{Catalog, Source, Store, Transaction};
+use replication::records::keys::is_of_a_lease;
 use std::sync::Arc;
 use std::time::Duration;
 

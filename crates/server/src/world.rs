@@ -3,9 +3,10 @@
 
 use crate::tasks::TaskRecord;
 use async_trait::async_trait;
+use replication::context::Ports;
 use replication::error::{Error, Result};
-use replication::life::{self, Ports};
 use replication::ports::{Catalog, Sink, Source, Store, Target};
+use replication::run;
 use replication::task::Task;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +43,7 @@ pub enum Client {
 /// The way of a row.
 #[async_trait]
 pub trait DataPath: Send + Sync {
-    /// See [`replication::life::run`].
+    /// See [`replication::run::run`].
     async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error;
 }
 
@@ -52,6 +53,6 @@ pub struct RealPath;
 #[async_trait]
 impl DataPath for RealPath {
     async fn run(&self, task: Task, ports: Ports, stop: CancellationToken) -> Error {
-        life::run(task, ports, stop).await
+        run::run(task, ports, stop).await
     }
 }

@@ -15,9 +15,9 @@ use milvus_wire::proto::schema::{
 };
 use milvus_wire::timestamp::Timestamp;
 use prost::Message;
-use replication::merge::Read;
-use replication::route::{Place, Routed};
-use replication::window::Entry;
+use replication::message::Entry;
+use replication::message::Read;
+use replication::message::{Place, Routed};
 use std::sync::Arc;
 
 /// `1000 << 18`: one second after 1970.

@@ -6,13 +6,14 @@ use crate::milvus::Milvus;
 use crate::script::Script;
 use crate::store::Memory;
 use crate::topic::Topic;
+use replication::context::Ports;
 use replication::destination::Destination;
+use replication::destination::log::append::Log;
+use replication::destination::milvus::link::Link;
 use replication::error::Kind;
-use replication::life::{self, Ports};
-use replication::link::Link;
-use replication::log::Log;
 use replication::observer::{Event, Observer};
 use replication::ports::Store;
+use replication::run;
 use replication::selection::{Names, Selection, Selector};
 use replication::task::{Limits, Task, Unsupported};
 use std::sync::Arc;
@@ -292,7 +293,7 @@ impl Schedule {
         let task = task(&format!("task{n}"), selectors.collect());
         let (ports, stop) = (process.ports.clone(), CancellationToken::new());
         process.stop.push(stop.clone());
-        process.running.spawn(async move { (n, life::run(task, ports, stop).await) });
+        process.running.spawn(async move { (n, run::run(task, ports, stop).await) });
         process
     }
 

@@ -7,13 +7,14 @@ use crate::schedule::{limits, task};
 use crate::script::Script;
 use crate::store::Memory;
 use futures::future::join;
-use replication::checkpoint;
+use replication::context::Ports;
 use replication::destination::Destination;
+use replication::destination::milvus::link::Link;
 use replication::error::Kind;
-use replication::life::{self, Ports};
-use replication::link::Link;
 use replication::observer::{Event, Observer};
 use replication::ports::{Store as _, Transaction};
+use replication::records::keys;
+use replication::run;
 use replication::selection::Selector;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -72,8 +73,8 @@ async fn delete() -> Vec<String> {
     let mut services = vec![outside.service("one")];
     for act in 0..200 {
         if act == 100 {
-            let mut deletes = checkpoint::keys(&*outside.store, TASK).await.unwrap();
-            deletes.push(checkpoint::task_key(TASK));
+            let mut deletes = keys::of_task(&*outside.store, TASK).await.unwrap();
+            deletes.push(keys::task_key(TASK));
             let deletion = Transaction { deletes, ..Transaction::default() };
             outside.store.commit(deletion).await.unwrap();
         }
@@ -161,7 +162,7 @@ impl Outside {
             let runs = async {
                 while !destination.is_lost() {
                     let stop = CancellationToken::new();
-                    let error = life::run(task.clone(), ports.clone(), stop).await;
+                    let error = run::run(task.clone(), ports.clone(), stop).await;
                     tracing::info!(holder, ?error, "task ended");
                     if error.kind == Kind::Permanent {
                         self.verdict.violated(format!("permanent fault: {error:?}"));

@@ -2,9 +2,9 @@
 
 use crate::faults::{Fault, Faults};
 use async_trait::async_trait;
-use replication::checkpoint::task_key;
 use replication::error::{Error, Result};
 use replication::ports::{Committed, Store, Stored, Transaction, holds};
+use replication::records::keys::task_key;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

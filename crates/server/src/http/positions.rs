@@ -7,7 +7,7 @@ use crate::tasks::TaskRecord;
 use milvus_wire::ids::split_vchannel;
 use milvus_wire::position::{decode_position, encode_position};
 use milvus_wire::timestamp::Timestamp;
-use replication::positions::{ShownPosition, show};
+use replication::records::shown_positions::{ShownPosition, show};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -113,8 +113,8 @@ mod tests {
     use connectors::store::MemoryStore;
     use milvus_wire::ids::CollectionId;
     use milvus_wire::position::MessageId;
-    use replication::checkpoint::{Checkpoint, OpPosition};
     use replication::ports::{Store as _, Transaction};
+    use replication::records::checkpoint::{Checkpoint, OpPosition};
     use serde_json::Value;
     use std::collections::BTreeMap;
 

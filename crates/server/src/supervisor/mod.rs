@@ -20,9 +20,9 @@ use crate::observer::TaskObserver;
 use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
 use crate::world::World;
 use destinations::{Destinations, name};
+use replication::context::Ports;
 use replication::error::Result;
-use replication::life::Ports;
-use replication::positions;
+use replication::records::shown_positions;
 use replication::task::{Limits, Unsupported};
 use runner::Runner;
 use std::collections::{BTreeSet, HashMap};
@@ -235,7 +235,7 @@ impl Supervisor {
         if !new {
             return;
         }
-        match positions::show(self.world.store.as_ref(), &record.task_id).await {
+        match shown_positions::show(self.world.store.as_ref(), &record.task_id).await {
             Ok(shown) => task.with(|facts| {
                 for position in shown.positions {
                     let ticks = facts.channels.entry(position.channel).or_default();

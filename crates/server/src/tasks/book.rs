@@ -3,10 +3,11 @@
 
 use super::admission::{Objection, admit};
 use super::record::{State, TaskRecord, VERSION};
-use replication::checkpoint::{self, task_key};
 use replication::error::{Error, Result};
-use replication::lease;
 use replication::ports::{Committed, Store, Stored, Transaction};
+use replication::records::keys;
+use replication::records::keys::task_key;
+use replication::records::lease;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -140,7 +141,7 @@ impl Book {
             let mut transaction = begin.clone();
             let key = task_key(&record.task_id);
             transaction.conditions.extend([(ROSTER.into(), roster), (key.clone(), 0)]);
-            let left = checkpoint::keys(self.store.as_ref(), &record.task_id).await?;
+            let left = keys::of_task(self.store.as_ref(), &record.task_id).await?;
             transaction.deletes.extend(left);
             transaction.puts.extend([(key, encode(&record)?), roster_entry()]);
             if self.store.commit(transaction).await? == Committed::Yes {
@@ -217,7 +218,7 @@ impl Book {
             if record.state != State::Paused {
                 return Ok(Change::From(record.state));
             }
-            let mut deletes = checkpoint::keys(self.store.as_ref(), id).await?;
+            let mut deletes = keys::of_task(self.store.as_ref(), id).await?;
             deletes.push(task_key(id));
             let transaction = Transaction {
                 conditions: vec![(task_key(id), version)],

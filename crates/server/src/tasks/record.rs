@@ -5,7 +5,7 @@ use super::address::TargetAddress;
 use super::kafka_param::KafkaParam;
 use crate::secret::{self, Secret};
 use connectors::TlsFiles;
-use replication::log;
+use replication::records::keys;
 use replication::selection::{NameRule, named};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl TaskRecord {
 
     /// What the lease is on under which it is replicated.
     pub fn lease(&self) -> Result<String, String> {
-        if self.is_to_kafka() { Ok(log::address(&self.task_id)) } else { self.target() }
+        if self.is_to_kafka() { Ok(keys::log_address(&self.task_id)) } else { self.target() }
     }
 
     /// Its selectors as database and collection; either may be `*`.

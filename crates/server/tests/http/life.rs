@@ -99,7 +99,7 @@ async fn a_deletion_removes_all_that_is_stored_of_a_task() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     service.done("pause", json!({"task_id": "a"})).await;
-    let keys = replication::checkpoint::keys(service.store.as_ref(), "a").await.unwrap();
+    let keys = replication::records::keys::of_task(service.store.as_ref(), "a").await.unwrap();
     let puts = keys.iter().map(|k| (k.clone(), b"{}".to_vec())).collect();
     service.store.commit(Transaction { puts, ..Default::default() }).await.unwrap();
     service.done("delete", json!({"task_id": "a"})).await;

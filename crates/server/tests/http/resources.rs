@@ -4,10 +4,10 @@ use crate::support::{Act, Harness, collection, eventually, request};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::position::{MessageId, encode_position};
 use milvus_wire::timestamp::Timestamp;
-use replication::checkpoint::{Covered, Stage};
 use replication::error::Error;
-use replication::missed::Missed;
 use replication::ports::{Store, Transaction};
+use replication::records::checkpoint::{Covered, Stage};
+use replication::unsupported::Missed;
 use serde_json::{Value, json};
 
 fn new_task(id: &str, database: &str, collection: &str) -> Value {

@@ -2,9 +2,9 @@
 //! run, which decides nothing.
 
 use crate::support::{Act, Harness, NO_CLIENT, request};
-use replication::checkpoint;
 use replication::error::Error;
 use replication::ports::{Store, Transaction};
+use replication::records::keys;
 use serde_json::json;
 
 /// Lets another service have the lease on a target.
@@ -15,7 +15,7 @@ async fn give_away(service: &Harness, target: &str) {
 }
 
 async fn stored_state(service: &Harness, task: &str) -> serde_json::Value {
-    let stored = service.store.get(&checkpoint::task_key(task)).await.unwrap().unwrap();
+    let stored = service.store.get(&keys::task_key(task)).await.unwrap().unwrap();
     serde_json::from_slice::<serde_json::Value>(&stored.value).unwrap()["State"].take()
 }
 
@@ -71,7 +71,7 @@ async fn a_task_that_does_not_start_by_itself_goes_on_where_it_runs() {
 #[tokio::test]
 async fn what_a_task_has_left_behind_is_not_its_namesakes() {
     let service = Harness::start().await;
-    let keys = checkpoint::keys(service.store.as_ref(), "a").await.unwrap();
+    let keys = keys::of_task(service.store.as_ref(), "a").await.unwrap();
     let more = ["collection/a/1", "serving/a/1", "missed/a/1"].map(str::to_owned);
     let keys: Vec<String> = keys.into_iter().chain(more).collect();
     let puts = keys.iter().map(|k| (k.clone(), b"{}".to_vec())).collect();

@@ -7,8 +7,9 @@ use crate::http::state::ApiState;
 use crate::tasks::{TaskRecord, to_task};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
-use replication::checkpoint::{self, Covered, Stage};
-use replication::given;
+use replication::collections::given_positions;
+use replication::records::checkpoint;
+use replication::records::checkpoint::{Covered, Stage};
 use replication::selection::named;
 use replication::task::{Limits, Task, Unsupported};
 use serde::Serialize;
@@ -80,9 +81,9 @@ enum SourceState {
 pub(super) async fn of_new(api: &ApiState, record: &TaskRecord) -> Result<Collections, Refusal> {
     let task = task(api, record)?;
     if let Ok(snapshot) = health::within(api.catalog.snapshot()).await
-        && let Some(what) = given::misfit(&task.selection, &snapshot.collections)
+        && let Some(what) = given_positions::misfit(&task.selection, &snapshot.collections)
     {
-        return Err(Refusal::invalid("positions", what, given::REMEDY));
+        return Err(Refusal::invalid("positions", what, given_positions::REMEDY));
     }
     of(api, record).await
 }

@@ -16,7 +16,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use replication::missed::{self, Missed};
+use replication::unsupported;
+use replication::unsupported::Missed;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -239,7 +240,8 @@ pub(super) async fn task_events(State(api): Api, TaskId(id): TaskId) -> Answer<T
     responses((status = 200, description = "What it lacks.", body = TaskMissed)))]
 pub(super) async fn task_missed(State(api): Api, TaskId(id): TaskId) -> Answer<TaskMissed> {
     stored(&api, &id).await?;
-    let missed = missed::list(&**api.book.store(), &id).await.map_err(|e| Refusal::store(&e))?;
+    let missed =
+        unsupported::list(&**api.book.store(), &id).await.map_err(|e| Refusal::store(&e))?;
     let shown = |missed: Missed| MissedRequest {
         at_ms: missed.at.ms(),
         request: missed.request,

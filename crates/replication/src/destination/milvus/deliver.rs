@@ -1,0 +1,303 @@
+//! Step 5 of the way of a row, into a Milvus: brings one window of a task there, exactly once.
+//!
+//! A consumer of Milvus removes, between two ticks of a channel, every second message with the
+//! same `base.msgID`. So the protocol, per lane: store that a window is open; send its rows without
+//! a tick, as often as it takes; when every call is answered, store in one transaction that all of
+//! it is done, on every lane and in the task's checkpoint; then tick. `docs/exactly-once.md`
+//! derives it. Never ticks a lane whose window is not committed.
+
+use crate::destination::delivery::Delivery;
+use crate::destination::delivery::report_written;
+use crate::destination::milvus::lane::Held;
+use crate::destination::milvus::link::Link;
+use crate::destination::milvus::stamp::{Plan, plan};
+use crate::error::{Error, Kind, Result};
+use crate::message::Routed;
+use crate::observer::{Event, Observer};
+use crate::ports::{CallError, Transaction};
+use crate::records::codec::load_one;
+use crate::records::keys::fence_key;
+use crate::stop::{Backoff, Stop, retry};
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::timestamp::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows may carry stamps ahead of the target's clock by this much: it allots segments until two
+/// seconds ahead.
+const AHEAD_MS: u64 = 1000;
+
+/// How often a lane that belongs to another task's window is asked for again.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Delivers the windows of one task.
+pub(crate) struct IntoLanes {
+    task: String,
+    link: Arc<Link>,
+    observer: Arc<dyn Observer>,
+    stop: Stop,
+    /// Inserts up to this source timestamp are fenced.
+    fence: Timestamp,
+    /// The lanes of the window that an earlier life left open, until they are closed.
+    replaying: BTreeSet<Arc<str>>,
+}
+
+#[async_trait]
+impl Delivery for IntoLanes {
+    async fn left_open(&mut self) -> Result<Option<Timestamp>> {
+        self.replaying.clear();
+        let mut upto = None;
+        self.tick_due().await?;
+        for held in self.held_open().await {
+            if let Some(open) = held.state.open.as_ref().filter(|open| open.task == self.task) {
+                upto = upto.max(Some(open.upto));
+                self.replaying.insert(held.name.clone());
+                self.observer.event(Event::Counted("replayed_window", 1));
+            }
+        }
+        Ok(upto)
+    }
+
+    /// What is still open is closed first: a fence's
+    /// deletes must not meet a window in which the target drops the rows that follow them as
+    /// duplicates.
+    async fn raise_fence(&mut self, upto: Timestamp) -> Result<()> {
+        self.fence = upto;
+        self.replaying.clear();
+        let mut settled = false;
+        for mut held in self.held_open().await {
+            let Some(open) = held.state.open.clone().filter(|open| open.task == self.task) else {
+                continue;
+            };
+            if !settled {
+                self.link.settle(&self.stop, &*self.observer).await?;
+                settled = true;
+            }
+            self.fence = self.fence.max(open.upto);
+            self.link.take_over(&mut held, &self.stop).await?;
+        }
+        Ok(())
+    }
+
+    fn is_replaying(&self) -> bool {
+        !self.replaying.is_empty()
+    }
+
+    async fn deliver(
+        &mut self,
+        messages: &[Routed],
+        upto: Timestamp,
+        mut checkpoint: Transaction,
+    ) -> Result<()> {
+        let mut by_lane: BTreeMap<Arc<str>, Vec<&Routed>> = BTreeMap::new();
+        for routed in messages {
+            by_lane.entry(routed.lane().clone()).or_default().push(routed);
+        }
+        for lane in &self.replaying {
+            by_lane.entry(lane.clone()).or_default();
+        }
+        let names: Vec<_> = by_lane.keys().cloned().collect();
+        let mut lanes = self.hold(&names).await?;
+        self.check_replay(&lanes)?;
+        let replay = lanes.iter().any(Held::is_replay);
+        let close_at = self.retry(|| self.link.close_at(&self.task, upto)).await?;
+        let plans = self.plans(&lanes, &by_lane)?;
+        let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
+        self.wait_for_clock(plans.iter().map(|plan| plan.highest).max()).await?;
+
+        self.open(&mut lanes, &closing, upto).await?;
+        tracing::debug!(task = %self.task, %upto, replay, lanes = names.len(), "window opened");
+        let calls = plans.iter().map(|plan| self.send(&plan.calls));
+        let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
+        if replay || unanswered {
+            // A call without an answer is not over: the target may still be producing it.
+            self.link.settle(&self.stop, &*self.observer).await?;
+        }
+        for (lane, closing) in lanes.iter().zip(&closing) {
+            lane.commit(*closing, self.link.lane_key(&lane.name), &mut checkpoint);
+        }
+        if self.fence > Timestamp::ZERO && upto >= self.fence {
+            checkpoint.deletes.push(fence_key(&self.task));
+        }
+        self.link.lease.commit_of(&*self.link.store, &self.task, checkpoint).await?;
+        tracing::debug!(task = %self.task, %upto, "window committed");
+        let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
+        let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
+            lane.committed(*closing);
+            link.tick(lane, *closing, stop, observer).await
+        });
+        try_join_all(ticks).await?;
+        self.replaying.clear();
+        self.report(messages, &plans);
+        Ok(())
+    }
+
+    async fn end_round(&mut self, upto: Timestamp, _: &[Arc<str>]) -> Result<bool> {
+        self.retry(|| self.link.end_round(&self.task, upto, &*self.observer)).await
+    }
+}
+
+impl IntoLanes {
+    pub(crate) fn new(
+        task: &str,
+        link: Arc<Link>,
+        observer: Arc<dyn Observer>,
+        stop: Stop,
+    ) -> Self {
+        let (fence, replaying) = (Timestamp::ZERO, BTreeSet::new());
+        Self { task: task.to_owned(), link, observer, stop, fence, replaying }
+    }
+
+    /// Ticks what was committed and not ticked, be it that nobody knew of the commit: a drop that
+    /// waits for it must find its rows in place.
+    async fn tick_due(&self) -> Result<()> {
+        for lane in self.link.lanes() {
+            let mut held = lane.hold().await;
+            if held.is_replay() {
+                let key = self.link.lane_key(&held.name);
+                if let Some(record) = load_one(&*self.link.store, &key).await? {
+                    held.refresh(&record);
+                }
+            }
+            if held.state.tick_due && !held.is_replay() {
+                let tick = held.state.last_tick;
+                self.link.tick(&mut held, tick, &self.stop, &*self.observer).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn held_open(&self) -> Vec<Held> {
+        let mut open = Vec::new();
+        for lane in self.link.lanes() {
+            let held = lane.hold().await;
+            if held.is_replay() {
+                open.push(held);
+            }
+        }
+        open
+    }
+
+    /// Locks the lanes of a window, all or none, in one order for all tasks. A lane on which
+    /// another task has a window open is waited for; then it is taken.
+    async fn hold(&self, names: &[Arc<str>]) -> Result<Vec<Held>> {
+        'again: loop {
+            let mut lanes = Vec::with_capacity(names.len());
+            for name in names {
+                let mut held = self.stop.bounded(self.link.lane(name).hold()).await?;
+                let foreign = held.state.open.as_ref().is_some_and(|open| open.task != self.task);
+                if foreign && self.link.is_abandoned(&held) {
+                    self.link.settle(&self.stop, &*self.observer).await?;
+                    self.link.take_over(&mut held, &self.stop).await?;
+                } else if foreign {
+                    drop((held, lanes));
+                    self.stop.bounded(tokio::time::sleep(ASK_AGAIN)).await?;
+                    continue 'again;
+                }
+                lanes.push(held);
+            }
+            return Ok(lanes);
+        }
+    }
+
+    /// The lanes of a window left open must still be ours: one that was taken meanwhile has been
+    /// ticked, and its stretch needs the fence that a new start reads.
+    fn check_replay(&self, lanes: &[Held]) -> Result<()> {
+        let ours = |held: &Held| held.state.open.as_ref().is_some_and(|o| o.task == self.task);
+        match lanes.iter().find(|held| self.replaying.contains(&held.name) && !ours(held)) {
+            None => Ok(()),
+            Some(_) => Err(Error::transient("a lane was taken while its window was being re-read")),
+        }
+    }
+
+    fn plans(
+        &self,
+        lanes: &[Held],
+        by_lane: &BTreeMap<Arc<str>, Vec<&Routed>>,
+    ) -> Result<Vec<Plan>> {
+        let call_bytes = self.link.limits.call_bytes;
+        let each = lanes.iter().zip(by_lane.values());
+        each.map(|(held, messages)| {
+            plan(&held.name, messages, held.floor(), self.fence, call_bytes)
+        })
+        .collect()
+    }
+
+    /// Holds rows of a source whose clock is ahead of the target's.
+    async fn wait_for_clock(&self, highest: Option<Timestamp>) -> Result<()> {
+        let Some(highest) = highest else {
+            return Ok(());
+        };
+        loop {
+            let clock = self.retry(|| self.link.clock()).await?.plus_ms(AHEAD_MS);
+            if clock >= highest {
+                return Ok(());
+            }
+            let ahead = Duration::from_millis(highest.ms() - clock.ms() + 1);
+            self.observer.event(Event::Waiting(Some(
+                "the source's clock is ahead of the target's by more than a second: \
+                 synchronise the clocks",
+            )));
+            self.stop.bounded(tokio::time::sleep(ahead)).await?;
+            self.observer.event(Event::Waiting(None));
+        }
+    }
+
+    async fn open(&self, lanes: &mut [Held], closing: &[Timestamp], upto: Timestamp) -> Result<()> {
+        let mut open = Transaction::default();
+        for (lane, closing) in lanes.iter().zip(closing) {
+            let key = self.link.lane_key(&lane.name);
+            lane.open((&self.task, *closing, upto), key, &mut open);
+        }
+        self.link.lease.commit_of(&*self.link.store, &self.task, open).await?;
+        for (lane, closing) in lanes.iter_mut().zip(closing) {
+            lane.opened(&self.task, *closing, upto);
+        }
+        Ok(())
+    }
+
+    /// Sends the calls of a lane one after the other, each until it is answered: what has landed is
+    /// always a prefix. Returns whether a try was left without an answer.
+    async fn send(&self, calls: &[ReplicateCall]) -> Result<bool> {
+        let mut unanswered = false;
+        for call in calls {
+            let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
+            loop {
+                let error = match self.stop.bounded(self.link.call(call)).await? {
+                    Ok(()) => break,
+                    Err(CallError::Refused(e)) => e,
+                    Err(CallError::Unanswered(e)) => {
+                        unanswered = true;
+                        self.observer.event(Event::Counted("unanswered_call", 1));
+                        e
+                    }
+                };
+                if error.kind == Kind::Permanent {
+                    return Err(error);
+                }
+                tracing::warn!(lane = %call.pchannel, error = ?error, "replicate call failed");
+                self.stop.bounded(backoff.pause(&error)).await?;
+            }
+            self.observer.event(Event::Called("ReplicateMessage"));
+        }
+        Ok(unanswered)
+    }
+
+    async fn retry<T, F: Future<Output = Result<T>>>(&self, work: impl Fn() -> F) -> Result<T> {
+        retry(&self.stop, &*self.observer, self.link.limits.backoff_max, work).await
+    }
+
+    fn report(&self, messages: &[Routed], plans: &[Plan]) {
+        let (restamped, fenced) =
+            plans.iter().fold((0, 0), |(r, f), plan| (r + plan.restamped, f + plan.fenced));
+        for (name, count) in [("restamped", restamped), ("fenced", fenced)] {
+            if count > 0 {
+                self.observer.event(Event::Counted(name, count));
+            }
+        }
+        report_written(&*self.observer, messages);
+    }
+}

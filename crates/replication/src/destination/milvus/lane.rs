@@ -1,0 +1,213 @@
+//! A lane: one physical channel of the target, the only place where ticks are sent. Its record
+//! outlives the process, so that whoever comes next knows what may be in the target's log.
+//! Never knows a collection.
+
+use crate::ports::Transaction;
+use crate::records::codec::encode;
+use milvus_wire::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::time::Instant;
+
+/// How far beyond an idle tick the record is written ahead, so that not every tick costs a write.
+/// What a restart restamps for no other reason is at most this much.
+const RESERVE_MS: u64 = 2000;
+
+/// What is stored of a lane.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct LaneRecord {
+    /// The last closing tick: to be sent again after a restart, in case it was not.
+    committed: u64,
+    /// No tick above it was sent, no stamp above it handed out, save for those of `open`.
+    reserved: u64,
+    /// The window that was begun and not committed.
+    open: Option<OpenRecord>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OpenRecord {
+    task: String,
+    closing: u64,
+    upto: u64,
+}
+
+/// A window that was begun: rows of it may be in the target's log, without a tick behind them.
+#[derive(Clone, Debug)]
+pub(crate) struct Open {
+    /// Whose rows.
+    pub(crate) task: String,
+    /// At or above every stamp in it.
+    pub(crate) closing: Timestamp,
+    /// It holds the task's messages up to this source timestamp.
+    pub(crate) upto: Timestamp,
+    /// When this process first knew of it.
+    pub(crate) since: Instant,
+}
+
+/// The state of a lane in this process.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// The highest tick that may have been sent.
+    pub(crate) last_tick: Timestamp,
+    pub(crate) committed: Timestamp,
+    pub(crate) reserved: Timestamp,
+    pub(crate) open: Option<Open>,
+    /// When it was last ticked, or taken up.
+    pub(crate) ticked: Instant,
+    /// Whether the last tick is still to be sent, or to be sent again.
+    pub(crate) tick_due: bool,
+}
+
+/// A lane, locked by whoever sends to it.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    pub(crate) name: Arc<str>,
+    state: Arc<Mutex<State>>,
+}
+
+/// A locked lane.
+pub(crate) struct Held {
+    pub(crate) name: Arc<str>,
+    pub(crate) state: OwnedMutexGuard<State>,
+}
+
+impl Lane {
+    /// A lane without a record: every stamp will lie above `floor`.
+    pub(crate) fn new(name: Arc<str>, floor: Timestamp) -> Self {
+        let (last_tick, committed, reserved) = (floor, Timestamp::ZERO, floor);
+        let state = State {
+            last_tick,
+            committed,
+            reserved,
+            open: None,
+            ticked: Instant::now(),
+            tick_due: false,
+        };
+        Self { name, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// A lane as an earlier life left it.
+    pub(crate) fn stored(name: Arc<str>, record: &LaneRecord) -> Self {
+        let open = record.open.as_ref().map(|open| Open {
+            task: open.task.clone(),
+            closing: Timestamp(open.closing),
+            upto: Timestamp(open.upto),
+            since: Instant::now(),
+        });
+        let state = State {
+            last_tick: Timestamp(record.reserved.max(record.committed)),
+            committed: Timestamp(record.committed),
+            reserved: Timestamp(record.reserved.max(record.committed)),
+            open,
+            ticked: Instant::now(),
+            tick_due: false,
+        };
+        Self { name, state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(crate) async fn hold(&self) -> Held {
+        Held { name: self.name.clone(), state: self.state.clone().lock_owned().await }
+    }
+
+    /// The lane, if nobody sends to it now.
+    pub(crate) fn try_hold(&self) -> Option<Held> {
+        let state = self.state.clone().try_lock_owned().ok()?;
+        Some(Held { name: self.name.clone(), state })
+    }
+}
+
+impl Held {
+    /// Takes up what the store says: a commit whose outcome nobody knew may have happened.
+    pub(crate) fn refresh(&mut self, record: &LaneRecord) {
+        if record.open.is_none() {
+            self.committed(Timestamp(record.committed));
+        }
+    }
+
+    /// Every stamp of the next window has to lie above it. After a window of one's own was left
+    /// open, stamps go on above its closing tick, so that order holds whatever part of it landed.
+    pub(crate) fn floor(&self) -> Timestamp {
+        let closing = self.state.open.as_ref().map(|open| open.closing);
+        self.state.last_tick.max(closing.unwrap_or_default())
+    }
+
+    /// Whether rows of an unfinished window may be in the log.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.state.open.is_some()
+    }
+
+    /// Step 1 of the protocol: what has to be stored before the first row.
+    pub(crate) fn open(
+        &self,
+        (task, closing, upto): (&str, Timestamp, Timestamp),
+        key: String,
+        transaction: &mut Transaction,
+    ) {
+        let open = OpenRecord { task: task.to_owned(), closing: closing.0, upto: upto.0 };
+        self.put(key, Some(open), self.state.committed, transaction);
+    }
+
+    /// The window was opened: [`Held::open`] is durable.
+    pub(crate) fn opened(&mut self, task: &str, closing: Timestamp, upto: Timestamp) {
+        let since = Instant::now();
+        self.state.open = Some(Open { task: task.to_owned(), closing, upto, since });
+    }
+
+    /// Step 3 of the protocol: what is stored when every row is acknowledged.
+    pub(crate) fn commit(&self, closing: Timestamp, key: String, transaction: &mut Transaction) {
+        self.put(key, None, closing, transaction);
+    }
+
+    /// The window was committed: [`Held::commit`] is durable.
+    pub(crate) fn committed(&mut self, closing: Timestamp) {
+        self.state.open = None;
+        self.state.committed = closing;
+        self.state.reserved = self.state.reserved.max(closing);
+        self.state.last_tick = self.state.last_tick.max(closing);
+        self.state.tick_due = true;
+    }
+
+    /// Whether a tick of this height needs the record to be written first.
+    pub(crate) fn needs_reserve(&self, tick: Timestamp) -> bool {
+        tick > self.state.reserved
+    }
+
+    /// What is stored ahead of ticks that go with no rows.
+    pub(crate) fn reserve(&self, tick: Timestamp, key: String, transaction: &mut Transaction) {
+        let reserved = tick.plus_ms(RESERVE_MS).0;
+        let committed = self.state.committed.0;
+        let record = LaneRecord { committed, reserved, open: None };
+        transaction.puts.push((key, encode(&record)));
+    }
+
+    /// [`Held::reserve`] is durable.
+    pub(crate) fn reserved(&mut self, tick: Timestamp) {
+        self.state.reserved = self.state.reserved.max(tick.plus_ms(RESERVE_MS));
+    }
+
+    /// A tick was answered.
+    pub(crate) fn ticked(&mut self) {
+        self.state.ticked = Instant::now();
+        self.state.tick_due = false;
+    }
+
+    /// A tick is about to be sent: from now on it may be in the log, whatever becomes of the call,
+    /// so no stamp may lie below it.
+    pub(crate) fn ticking(&mut self, tick: Timestamp) {
+        self.state.last_tick = self.state.last_tick.max(tick);
+        self.state.tick_due = true;
+    }
+
+    fn put(
+        &self,
+        key: String,
+        open: Option<OpenRecord>,
+        committed: Timestamp,
+        transaction: &mut Transaction,
+    ) {
+        let reserved = self.state.reserved.max(committed).0;
+        let record = LaneRecord { committed: committed.0, reserved, open };
+        transaction.puts.push((key, encode(&record)));
+    }
+}

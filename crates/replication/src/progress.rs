@@ -1,0 +1,12 @@
+//! How far the rows of a task are, as its op channel sees it. Never moved but by the rows.
+
+use milvus_wire::timestamp::Timestamp;
+
+/// How far the rows of the task are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Everything up to it is on the target.
+    pub done: Timestamp,
+    /// No channel is read: there is nothing to wait for.
+    pub idle: bool,
+}

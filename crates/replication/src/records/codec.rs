@@ -1,0 +1,152 @@
+//! The stored form of what a task and its target keep: JSON, with ids as base64 and a number that
+//! tells a newer form. Never damages a record that it can't read: the task stops.
+
+use crate::error::{Error, Result};
+use crate::ports::Store;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The form of the records, written into each. One of a higher form is refused, not damaged; one
+/// without is of the first.
+const FORM: u32 = 1;
+
+/// A record as it is stored.
+pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Written<'a, T> {
+        form: u32,
+        #[serde(flatten)]
+        record: &'a T,
+    }
+    serde_json::to_vec(&Written { form: FORM, record })
+        .expect("a record of numbers, texts and maps has a JSON form")
+}
+
+/// The record that is stored under a key.
+pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Form {
+        form: Option<u32>,
+    }
+    let bad = |e| {
+        Error::permanent(format!(
+            "the stored record {key} can't be read; restore the task store from a backup"
+        ))
+        .because(e)
+    };
+    let form: Form = serde_json::from_slice(value).map_err(bad)?;
+    if form.form.is_some_and(|form| form > FORM) {
+        return Err(Error::permanent(format!(
+            "the stored record {key} was written by a newer milvus-cdc; run that version"
+        )));
+    }
+    serde_json::from_slice(value).map_err(bad)
+}
+
+/// The record under a key, if there is one.
+pub(crate) async fn load_one<T: DeserializeOwned>(
+    store: &dyn Store,
+    key: &str,
+) -> Result<Option<T>> {
+    store.get(key).await?.map(|stored| decode(key, &stored.value)).transpose()
+}
+
+/// For `#[serde(with)]`: base64.
+pub(crate) mod id {
+    use super::{Deserialize, Deserializer, Serializer};
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use milvus_wire::position::MessageId;
+
+    pub(crate) fn serialize<S: Serializer>(id: &MessageId, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&STANDARD.encode(&id.0))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<MessageId, D::Error> {
+        let text = String::deserialize(d)?;
+        let bytes = STANDARD.decode(text).map_err(serde::de::Error::custom)?;
+        Ok(MessageId(bytes.into()))
+    }
+}
+
+/// For `#[serde(with)]`: the number inside.
+macro_rules! number {
+    ($module:ident, $of:path, $number:ty) => {
+        pub(crate) mod $module {
+            use super::{Deserialize, Deserializer, Serialize, Serializer};
+            use $of as Number;
+
+            pub(crate) fn serialize<S: Serializer>(
+                value: &Number,
+                s: S,
+            ) -> Result<S::Ok, S::Error> {
+                value.0.serialize(s)
+            }
+
+            pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Number, D::Error> {
+                <$number>::deserialize(d).map(Number)
+            }
+        }
+    };
+}
+
+number!(timestamp, milvus_wire::timestamp::Timestamp, u64);
+number!(collection, milvus_wire::ids::CollectionId, i64);
+
+/// For `#[serde(with)]`: by channel.
+pub(crate) mod positions {
+    use super::{Deserialize, Deserializer, Serialize, Serializer};
+    use crate::records::position::Position;
+    use milvus_wire::position::MessageId;
+    use milvus_wire::timestamp::Timestamp;
+    use std::collections::BTreeMap;
+
+    #[derive(Serialize, Deserialize)]
+    struct Stored {
+        #[serde(with = "super::id")]
+        id: MessageId,
+        #[serde(with = "super::timestamp")]
+        tick: Timestamp,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        positions: &BTreeMap<String, Position>,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
+        s.collect_map(positions.iter().map(|(k, p)| (k, Stored { id: p.id.clone(), tick: p.tick })))
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<BTreeMap<String, Position>, D::Error> {
+        let stored = BTreeMap::<String, Stored>::deserialize(d)?;
+        Ok(stored.into_iter().map(|(k, p)| (k, Position { id: p.id, tick: p.tick })).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Record {
+        number: u64,
+    }
+
+    #[test]
+    fn a_record_says_its_form_and_one_without_is_read() {
+        let stored = encode(&Record { number: 7 });
+        assert_eq!(stored, br#"{"form":1,"number":7}"#);
+        for known in [stored.as_slice(), br#"{"number":7}"#] {
+            assert_eq!(decode::<Record>("k", known).unwrap(), Record { number: 7 });
+        }
+    }
+
+    #[test]
+    fn a_newer_form_is_refused_by_the_name_of_its_key() {
+        let newer = br#"{"form":2,"number":"seven"}"#;
+        let error = decode::<Record>("collection/t/1", newer).unwrap_err();
+        assert_eq!(error.kind, Kind::Permanent);
+        assert!(error.what.contains("collection/t/1 was written by a newer"), "{error}");
+    }
+}

@@ -1,0 +1,255 @@
+//! One milvus-cdc per target: a lease on the target's address in the store. Two that write to one
+//! target would close each other's windows. Once lost, a [`Lease`] stays lost: all that was built on
+//! it is thrown away, and a new one is taken.
+//! Never outlives its store: two stores know nothing of each other.
+
+use crate::error::{Error, Result};
+use crate::ports::{Committed, EXISTS, Store, Transaction};
+use crate::records::codec::{decode, encode, load_one};
+use crate::records::keys::{lease_keys, task_key};
+use crate::stop::Stop;
+use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A holder that shows no sign of life for this long has lost its lease.
+const LIFE: Duration = Duration::from_secs(15);
+
+/// How often the holder shows one.
+const BEAT: Duration = Duration::from_secs(5);
+
+/// A holder whose last sign of life is older than this sends nothing: what it sends has to arrive
+/// before another one may take the lease. One sign may fail to be given.
+const CONFIRMED_FOR: Duration = Duration::from_secs(12);
+
+#[derive(Serialize, Deserialize)]
+struct Holder {
+    holder: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
+struct Beat {
+    beat: u64,
+}
+
+/// The lease of one target.
+pub(crate) struct Lease {
+    key: String,
+    alive: String,
+    held: Mutex<Held>,
+    lost: CancellationToken,
+}
+
+#[derive(Default)]
+struct Held {
+    term: Option<Term>,
+    /// Another holder's last sign of life, and since when there was no newer one.
+    seen: Option<(u64, Instant)>,
+}
+
+/// The time in which it is ours.
+#[derive(Clone, Copy)]
+struct Term {
+    /// The version of the holder's record.
+    version: u64,
+    beat: u64,
+    /// Before the last sign of life was given.
+    confirmed: Instant,
+}
+
+impl Lease {
+    pub(crate) fn new(address: &str) -> Self {
+        let [key, alive] = lease_keys(address);
+        Self { key, alive, held: Mutex::default(), lost: CancellationToken::new() }
+    }
+
+    /// Takes the lease if it is free, ours, or abandoned; a transient error if it is not.
+    pub(crate) async fn acquire(&self, store: &dyn Store) -> Result<()> {
+        match self.term() {
+            Err(e) if self.is_lost() => return Err(e),
+            Err(_) => {}
+            Ok(_) => return Ok(()),
+        }
+        let confirmed = Instant::now();
+        let stored = store.get(&self.key).await?;
+        let last = load_one(store, &self.alive).await?.map_or(0, |alive: Beat| alive.beat);
+        if let Some(stored) = &stored {
+            let now: Holder = decode(&self.key, &stored.value)?;
+            if now.holder != store.holder() && !self.is_abandoned(last) {
+                return Err(Error::transient(format!(
+                    "another milvus-cdc ({}) writes to this target; stop it, or give one of them \
+                     another target",
+                    now.holder
+                )));
+            }
+        }
+        let holder = Holder { holder: store.holder().to_owned() };
+        // Its first sign of life: others that wait have seen the last one of the holder before.
+        let beat = last + 1;
+        let transaction = Transaction {
+            conditions: vec![(self.key.clone(), stored.map_or(0, |s| s.version))],
+            puts: vec![
+                (self.key.clone(), encode(&holder)),
+                (self.alive.clone(), encode(&Beat { beat })),
+            ],
+            deletes: Vec::new(),
+        };
+        let taken = store.commit(transaction).await? == Committed::Yes;
+        let ours = store.get(&self.key).await?.filter(|_| taken);
+        let ours = ours.map(|s| Ok((s.version, decode::<Holder>(&self.key, &s.value)?.holder)));
+        match ours.transpose()? {
+            Some((version, holder)) if holder == store.holder() => {
+                self.lock().term = Some(Term { version, beat, confirmed });
+                Ok(())
+            }
+            _ => Err(Error::transient("the lease on the target is contended")),
+        }
+    }
+
+    fn is_abandoned(&self, beat: u64) -> bool {
+        let mut held = self.lock();
+        match held.seen {
+            Some((seen, since)) if seen == beat => since.elapsed() > LIFE,
+            _ => {
+                held.seen = Some((beat, Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// Shows signs of life until `stop` or until the lease is lost, then gives it back. Whatever
+    /// else its holder does goes beside it.
+    pub(crate) async fn keep(&self, store: &dyn Store, stop: &Stop, beside: impl Future) {
+        let beats = async {
+            while stop.until(tokio::time::sleep(BEAT)).await.is_ok() && !self.is_lost() {
+                if let Err(e) = self.beat(store).await {
+                    tracing::debug!(error = ?e, "the lease on a target shows no sign of life");
+                }
+            }
+        };
+        tokio::select! {
+            () = beats => {}
+            () = self.lost() => {}
+            _ = beside => {}
+        }
+        let given = tokio::time::timeout(BEAT, self.give_back(store)).await;
+        if !matches!(given, Ok(Ok(()))) {
+            tracing::debug!(?given, "the lease on a target is not given back, it runs out");
+        }
+    }
+
+    async fn beat(&self, store: &dyn Store) -> Result<()> {
+        let confirmed = Instant::now();
+        let Ok(Term { beat, .. }) = self.term() else { return Ok(()) };
+        let beat = beat + 1;
+        let puts = vec![(self.alive.clone(), encode(&Beat { beat }))];
+        self.commit(store, Transaction { puts, ..Transaction::default() }).await?;
+        if let Some(term) = &mut self.lock().term {
+            (term.beat, term.confirmed) = (beat, confirmed);
+        }
+        Ok(())
+    }
+
+    async fn give_back(&self, store: &dyn Store) -> Result<()> {
+        if self.term().is_err() {
+            return Ok(());
+        }
+        let deletes = vec![self.key.clone()];
+        let given = self.commit(store, Transaction { deletes, ..Transaction::default() }).await;
+        self.lost.cancel();
+        given
+    }
+
+    /// Commits a transaction of a task, unless the lease is lost or the task has been deleted: what
+    /// it stored after that would be found by a namesake.
+    pub(crate) async fn commit_of(
+        &self,
+        store: &dyn Store,
+        task: &str,
+        transaction: Transaction,
+    ) -> Result<()> {
+        match self.try_commit_of(store, task, transaction).await? {
+            Committed::Yes => Ok(()),
+            Committed::Conflict => Err(Error::transient(format!("the task {task} was deleted"))),
+        }
+    }
+
+    /// The same, with conditions of its own.
+    pub(crate) async fn try_commit_of(
+        &self,
+        store: &dyn Store,
+        task: &str,
+        mut transaction: Transaction,
+    ) -> Result<Committed> {
+        transaction.conditions.push((task_key(task), EXISTS));
+        self.try_commit(store, transaction).await
+    }
+
+    /// Commits a transaction unless the lease is lost.
+    pub(crate) async fn commit(&self, store: &dyn Store, transaction: Transaction) -> Result<()> {
+        match self.try_commit(store, transaction).await? {
+            Committed::Yes => Ok(()),
+            Committed::Conflict => Err(Error::transient("somebody else has written to the store")),
+        }
+    }
+
+    async fn try_commit(
+        &self,
+        store: &dyn Store,
+        mut transaction: Transaction,
+    ) -> Result<Committed> {
+        let Term { version, .. } = self.term()?;
+        transaction.conditions.push((self.key.clone(), version));
+        if store.commit(transaction).await? == Committed::Yes {
+            return Ok(Committed::Yes);
+        }
+        if store.get(&self.key).await?.map(|s| s.version) == Some(version) {
+            return Ok(Committed::Conflict);
+        }
+        self.lost.cancel();
+        Err(lost())
+    }
+
+    /// Whether something may be sent to the target: another one can't have taken the lease yet. That
+    /// is told by a clock that goes on while the process is stopped.
+    pub(crate) fn confirmed(&self) -> Result<()> {
+        match self.term()?.confirmed.elapsed() <= CONFIRMED_FOR {
+            true => Ok(()),
+            false => Err(Error::transient(
+                "the lease on the target could not be renewed in time: nothing is sent until it is",
+            )),
+        }
+    }
+
+    /// Whether another one has taken it. It never comes back.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
+    /// Resolves when another one has taken it.
+    pub(crate) async fn lost(&self) {
+        self.lost.cancelled().await;
+    }
+
+    fn term(&self) -> Result<Term> {
+        self.lock().term.filter(|_| !self.is_lost()).ok_or_else(lost)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The condition under which no other milvus-cdc writes to a target; `None`: one does.
+pub async fn is_no_others(store: &dyn Store, address: &str) -> Result<Option<(String, u64)>> {
+    let [key, _] = lease_keys(address);
+    let Some(stored) = store.get(&key).await? else { return Ok(Some((key, 0))) };
+    let now: Holder = decode(&key, &stored.value)?;
+    Ok((now.holder == store.holder()).then_some((key, stored.version)))
+}
+
+pub(crate) fn lost() -> Error {
+    Error::transient("another milvus-cdc has taken over this target")
+}

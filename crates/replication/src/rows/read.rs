@@ -1,0 +1,382 @@
+//! Step 1 of the way of a row: reads the source's channels of a task, always the one that is
+//! furthest behind, until a tick covers them all.
+//! Decodes headers only; never decides what becomes of a message.
+
+use crate::error::{Error, Result};
+use crate::message::Read;
+use crate::message::{Entry, size, timestamp};
+use crate::observer::{Event, Observer};
+use crate::ports::{ChannelReader, Record, Source};
+use crate::records::position::Position;
+use crate::rows::reorder::Window;
+use crate::rows::roster::Roster;
+use milvus_wire::message::{Message, RowKind, decode};
+use milvus_wire::position::MessageId;
+use milvus_wire::timestamp::Timestamp;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// The open channels of a task.
+pub struct Channels {
+    source: Arc<dyn Source>,
+    observer: Arc<dyn Observer>,
+    open: BTreeMap<Arc<str>, Channel>,
+    /// A round closes once it is that large.
+    round_bytes: usize,
+    held_bytes_max: usize,
+    held_bytes: usize,
+    /// How many bytes of all channels the tick covers that covers them all; `None` when that has
+    /// to be counted again.
+    covered: Option<(Timestamp, usize)>,
+    done: Timestamp,
+    behind: bool,
+}
+
+/// How long a task that is behind waits for more before it closes a small round: a window costs two
+/// writes to the store, however small it is.
+const LINGER: Duration = Duration::from_millis(20);
+
+/// How long it waits at a time for one channel while the others may have something.
+const BRIEFLY: Duration = Duration::from_millis(2);
+
+/// How many rounds are held before the others are left to the client.
+const AHEAD_ROUNDS: usize = 2;
+
+struct Channel {
+    reader: Box<dyn ChannelReader>,
+    window: Window,
+    /// Up to which all is acknowledged, and where to resume.
+    position: Position,
+    /// The newest message read.
+    read: Option<MessageId>,
+    read_bytes: [u64; 3],
+}
+
+impl Channels {
+    /// No channel yet. A round closes above `round_bytes`; more than `held_bytes_max` is a fault.
+    pub fn new(
+        source: Arc<dyn Source>,
+        observer: Arc<dyn Observer>,
+        round_bytes: usize,
+        held_bytes_max: usize,
+    ) -> Self {
+        Self {
+            source,
+            observer,
+            open: BTreeMap::new(),
+            round_bytes,
+            held_bytes_max,
+            held_bytes: 0,
+            covered: None,
+            done: Timestamp::ZERO,
+            behind: false,
+        }
+    }
+
+    /// Opens a channel at a position, or opens it again there.
+    pub async fn open(&mut self, channel: &str, position: Position) -> Result<()> {
+        self.covered = None;
+        if let Some(old) = self.open.remove(channel) {
+            self.held_bytes -= old.window.held_bytes();
+        }
+        let reader = self.source.open(channel, &position.id).await?;
+        let window = Window::new(position.tick);
+        let read_bytes = [0; 3];
+        let state = Channel { reader, window, position, read: None, read_bytes };
+        self.open.insert(channel.into(), state);
+        self.observer.event(Event::Joined(channel));
+        Ok(())
+    }
+
+    /// Stops reading a channel; what is held of it is forgotten.
+    pub fn close(&mut self, channel: &str) {
+        self.covered = None;
+        if let Some(old) = self.open.remove(channel) {
+            self.held_bytes -= old.window.held_bytes();
+            self.observer.event(Event::Left(channel));
+        }
+    }
+
+    /// The position of a channel, if it is open.
+    pub fn position(&self, channel: &str) -> Option<&Position> {
+        self.open.get(channel).map(|c| &c.position)
+    }
+
+    /// The positions of all channels.
+    pub fn positions(&self) -> BTreeMap<String, Position> {
+        self.open.iter().map(|(name, c)| (name.to_string(), c.position.clone())).collect()
+    }
+
+    /// Whether a message of an open channel has been read already.
+    pub fn has_passed(&self, channel: &str, id: &MessageId) -> bool {
+        let Some(channel) = self.open.get(channel) else {
+            return false;
+        };
+        let read = channel.read.as_ref();
+        let at_or_behind = |read| self.source.compare(id, read) != Ordering::Greater;
+        self.source.compare(id, &channel.position.id) == Ordering::Less
+            || read.is_some_and(at_or_behind)
+    }
+
+    /// Reads until all channels are covered by a tick above the last round's, and returns it. If
+    /// more is at hand the round grows to its limit in bytes. With `exactly` the round ends there
+    /// and nowhere else. Without channels it waits for ever. Safe to cancel.
+    pub async fn round(
+        &mut self,
+        roster: &Roster,
+        exactly: Option<Timestamp>,
+    ) -> Result<Timestamp> {
+        let mut waits: Option<Instant> = None;
+        loop {
+            let is_large = self.is_large();
+            let Some((name, channel)) = furthest_behind(&mut self.open) else {
+                return std::future::pending().await;
+            };
+            let covered = channel.window.last_tick();
+            match exactly {
+                Some(exactly) if covered >= exactly => return Ok(exactly),
+                None if is_large => return Ok(covered),
+                _ => {}
+            }
+            if let Some(record) = channel.reader.try_next()? {
+                waits = None;
+                self.accept(&name, record, roster)?;
+                continue;
+            }
+            let lingers = self.behind && waits.get_or_insert_with(Instant::now).elapsed() < LINGER;
+            if exactly.is_none() && covered > self.done && !lingers {
+                return Ok(covered);
+            }
+            self.wait(roster, lingers).await?;
+        }
+    }
+
+    /// Waits for the channel that is furthest behind, `briefly` or until it has something. What the
+    /// others have at hand is taken in meanwhile: a client whose queues are full does not fetch.
+    async fn wait(&mut self, roster: &Roster, briefly: bool) -> Result<()> {
+        if briefly && self.take_in_others(roster)? {
+            return Ok(());
+        }
+        let Some((name, channel)) = furthest_behind(&mut self.open) else {
+            return std::future::pending().await;
+        };
+        let record = match briefly {
+            true => timeout(BRIEFLY, channel.reader.next()).await.ok().transpose()?,
+            false => Some(channel.reader.next().await?),
+        };
+        record.map_or(Ok(()), |record| self.accept(&name, record, roster))
+    }
+
+    fn take_in_others(&mut self, roster: &Roster) -> Result<bool> {
+        let mut is_any = false;
+        for name in self.names() {
+            if self.held_bytes >= AHEAD_ROUNDS * self.round_bytes {
+                break;
+            }
+            let record = self.open.get_mut(&name).map(|c| c.reader.try_next()).transpose()?;
+            if let Some(record) = record.flatten() {
+                self.accept(&name, record, roster)?;
+                is_any = true;
+            }
+        }
+        Ok(is_any)
+    }
+
+    /// Does `work`, and meanwhile reads what makes the next round. What fails in reading is told
+    /// when the work is done.
+    pub async fn read_during<T>(
+        &mut self,
+        roster: &Roster,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            read = self.read_ahead(roster) => {
+                let done = work.await?;
+                read.map(|()| done)
+            }
+        }
+    }
+
+    async fn read_ahead(&mut self, roster: &Roster) -> Result<()> {
+        while !self.is_large() {
+            let Some((name, channel)) = furthest_behind(&mut self.open) else {
+                break;
+            };
+            match channel.reader.try_next()? {
+                Some(record) => self.accept(&name, record, roster)?,
+                None => self.wait(roster, self.behind).await?,
+            }
+            // Records that are at hand must not keep the work from going on.
+            tokio::task::consume_budget().await;
+        }
+        Ok(())
+    }
+
+    /// Whether what a tick covers on all channels is a round of its own. Nothing at or below such a
+    /// tick comes any more, so it is counted once.
+    fn is_large(&mut self) -> bool {
+        let covered = self.open.values().map(|c| c.window.last_tick()).min();
+        let Some(covered) = covered.filter(|covered| *covered > self.done) else {
+            return false;
+        };
+        let bytes = match self.covered {
+            Some((at, bytes)) if at == covered => bytes,
+            _ => self.open.values().map(|c| c.window.bytes_upto(covered)).sum(),
+        };
+        self.covered = Some((covered, bytes));
+        bytes >= self.round_bytes
+    }
+
+    fn accept(&mut self, name: &str, record: Record, roster: &Roster) -> Result<()> {
+        let Some(channel) = self.open.get_mut(name) else {
+            return Ok(());
+        };
+        self.held_bytes += channel.accept(name, record, roster, &*self.source)?;
+        if self.held_bytes > self.held_bytes_max {
+            return Err(Error::permanent(format!(
+                "more than {} MiB were read without a tick that covers {name}; raise \
+                 packer.memoryLimit, or see why the source's time tick is stuck",
+                self.held_bytes_max >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    /// What a round up to `upto` holds.
+    pub fn held(&self, upto: Timestamp) -> impl Iterator<Item = &Message> {
+        let held = self.open.values().flat_map(|c| c.window.held());
+        held.filter(move |e| e.order <= upto).map(|e| &e.message)
+    }
+
+    /// Takes everything out that a round up to `upto` holds.
+    pub fn take(&mut self, upto: Timestamp) -> Vec<Read> {
+        let mut round = Vec::new();
+        self.covered = None;
+        for (name, channel) in &mut self.open {
+            round.extend(
+                channel
+                    .window
+                    .take(upto)
+                    .into_iter()
+                    .map(|entry| Read { channel: name.clone(), entry }),
+            );
+            for (kind, bytes) in KINDS.iter().zip(&mut channel.read_bytes) {
+                let bytes = std::mem::take(bytes);
+                if bytes > 0 {
+                    let event = Event::Read { channel: name, tick: upto, kind, bytes };
+                    self.observer.event(event);
+                }
+            }
+        }
+        self.held_bytes = self.open.values().map(|c| c.window.held_bytes()).sum();
+        for read in &round {
+            if let Message::Row(row) = &read.entry.message {
+                self.observer.event(Event::RowsRead {
+                    collection_id: row.collection_id,
+                    collection: &row.collection,
+                    kind: KINDS[usize::from(row.kind == RowKind::Delete)],
+                    rows: row.rows,
+                });
+                if read.entry.order > row.timestamp {
+                    self.observer.event(Event::Counted("late", 1));
+                }
+            }
+        }
+        round
+    }
+
+    /// Moves all positions: everything up to `upto` is done, save for `pending`, the first message
+    /// of each channel that was taken and is still to be done.
+    pub fn advance(&mut self, upto: Timestamp, pending: &BTreeMap<Arc<str>, Entry>) {
+        self.done = self.done.max(upto);
+        for (name, channel) in &mut self.open {
+            if upto > channel.position.tick
+                && let Some(position) = channel.window.position(upto, pending.get(name))
+            {
+                channel.position = position;
+            }
+        }
+    }
+
+    /// Says that the target has everything up to `upto`, ticked.
+    pub fn acknowledge(&self, upto: Timestamp) {
+        for name in self.open.keys() {
+            self.observer.event(Event::Acknowledged { channel: name, tick: upto });
+        }
+    }
+
+    /// Whether the task is catching up: then rounds are made large rather than soon.
+    pub fn set_behind(&mut self, behind: bool) {
+        self.behind = behind;
+    }
+
+    /// Up to where all channels are done.
+    pub fn done(&self) -> Timestamp {
+        self.done
+    }
+
+    /// Whether any channel is read.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// The names of the open channels.
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.open.keys().cloned().collect()
+    }
+}
+
+fn furthest_behind(open: &mut BTreeMap<Arc<str>, Channel>) -> Option<(Arc<str>, &mut Channel)> {
+    let behind = open.iter_mut().min_by_key(|(_, c)| c.window.last_tick());
+    behind.map(|(name, channel)| (name.clone(), channel))
+}
+
+const KINDS: [&str; 3] = ["insert", "delete", "timetick"];
+
+impl Channel {
+    /// Takes a record in; returns how many bytes are held more.
+    fn accept(
+        &mut self,
+        name: &str,
+        record: Record,
+        roster: &Roster,
+        source: &dyn Source,
+    ) -> Result<usize> {
+        let Record { id, payload } = record;
+        let bytes = payload.len();
+        self.read = Some(id.clone());
+        let message = decode(payload).map_err(|e| {
+            Error::permanent(format!(
+                "a message of {name} at position {id:?} can't be read; nothing after it was \
+                 replicated, so nothing is lost: report it with this position"
+            ))
+            .because(e)
+        })?;
+        let kind = match &message {
+            Message::Row(row) if row.kind == RowKind::Insert => 0,
+            Message::Row(_) => 1,
+            _ => 2,
+        };
+        self.read_bytes[kind] += bytes as u64;
+        if let Message::Tick(at) = message {
+            self.window.tick(id, at);
+            return Ok(0);
+        }
+        let Some(order) = self.window.order(timestamp(&message)) else {
+            return Ok(0);
+        };
+        if !roster.admits(&message, name, &id, order, source) {
+            return Ok(0);
+        }
+        let held = size(&message);
+        self.window.hold(id, order, held, message);
+        Ok(held)
+    }
+}
