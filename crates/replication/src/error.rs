@@ -11,7 +11,7 @@ pub enum Kind {
     Transient,
     /// Somebody has to do something first; the message says what.
     Permanent,
-    /// The task was told to stop.
+    /// The task was stopped.
     Stopped,
 }
 
@@ -39,7 +39,7 @@ impl Error {
         Self { kind: Kind::Permanent, what: what.into(), source: None }
     }
 
-    /// The answer of everything that was told to stop.
+    /// The error of everything that was stopped.
     pub fn stopped() -> Self {
         Self { kind: Kind::Stopped, what: "stopped".into(), source: None }
     }

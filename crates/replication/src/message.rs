@@ -1,7 +1,7 @@
-//! What a message of the source is on each stretch of its way: held ([`Entry`]), read ([`Read`]), routed
-//! ([`Routed`]). Never decides anything.
+//! What a message of the source is on each stretch of its way: held ([`Entry`]), read ([`Read`]),
+//! routed ([`Routed`]). Never decides anything.
 
-use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::ids::{CollectionId, CollectionName, PartitionId};
 use milvus_wire::message::Message;
 use milvus_wire::position::MessageId;
 use milvus_wire::splice::Patch;
@@ -34,10 +34,8 @@ pub struct Read {
 /// Where a source collection lives on the target.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// The target's database.
-    pub database: String,
-    /// The target's collection name.
-    pub name: String,
+    /// The target's name of it.
+    pub name: CollectionName,
     /// The target's collection id.
     pub id: CollectionId,
     /// The target's virtual channels, in the order of the source's shards.
@@ -73,36 +71,11 @@ impl Routed {
     pub fn patch(&self, stamp: Option<Timestamp>) -> Patch<'_> {
         Patch {
             vchannel: &self.place.vchannels[self.shard],
-            database: &self.place.database,
-            collection: &self.place.name,
+            database: &self.place.name.database,
+            collection: &self.place.name.name,
             collection_id: self.place.id,
             partition_id: self.partition,
             stamp,
         }
-    }
-}
-
-/// Bytes of a message as the queue has it.
-pub fn size(message: &Message) -> usize {
-    match message {
-        Message::Row(row) => row.raw.len(),
-        Message::CreateCollection(ddl)
-        | Message::DropCollection(ddl)
-        | Message::CreatePartition(ddl)
-        | Message::DropPartition(ddl) => ddl.raw.len(),
-        Message::Tick(_) | Message::Import { .. } | Message::Other(..) => 0,
-    }
-}
-
-/// The timestamp a message carries.
-pub fn timestamp(message: &Message) -> Timestamp {
-    match message {
-        Message::Tick(at) | Message::Other(_, at) => *at,
-        Message::Row(row) => row.timestamp,
-        Message::CreateCollection(ddl)
-        | Message::DropCollection(ddl)
-        | Message::CreatePartition(ddl)
-        | Message::DropPartition(ddl) => ddl.timestamp,
-        Message::Import { timestamp, .. } => *timestamp,
     }
 }

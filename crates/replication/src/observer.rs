@@ -3,6 +3,7 @@
 
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
+use std::borrow::Cow;
 
 /// Something happened in a task.
 #[derive(Clone, Debug)]
@@ -60,16 +61,94 @@ pub enum Event<'a> {
         /// Its timestamp.
         tick: Timestamp,
     },
-    /// Something noteworthy was counted, by name: `restamped`, `late`, `fenced`, `skipped`,
-    /// `missed_<type>`, `replayed_window`, `unanswered_call`, `retried`, `op_skipped`,
-    /// `op_refused`, `serving_refused`, `serving_unreadable`, `of_another_task`.
-    Counted(&'a str, u64),
+    /// Something noteworthy happened so many times.
+    Counted(Noted<'a>, u64),
     /// The task waits for something that should heal by itself; `None`: it goes on.
     Waiting(Option<&'a str>),
     /// A source channel is read from now on.
     Joined(&'a str),
     /// A source channel is no longer read: no collection of the task lives on it.
     Left(&'a str),
+}
+
+/// What is counted by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted<'a> {
+    /// A message did not keep the source's timestamp.
+    Restamped,
+    /// A message came after a tick that covers it.
+    Late,
+    /// An insert got a delete of its key before it.
+    Fenced,
+    /// A message of a collection or partition that is gone already was left out.
+    Skipped,
+    /// A window that an earlier run had left open was delivered again.
+    ReplayedWindow,
+    /// A call to the target got no answer.
+    UnansweredCall,
+    /// Something that failed was tried again.
+    Retried,
+    /// A request of the op channel did not concern the task, or came too late.
+    OpSkipped,
+    /// The target refused a request of the op channel.
+    OpRefused,
+    /// The target refused a request that follows from the source's catalog.
+    ServingRefused,
+    /// The source's catalog could not be read.
+    ServingUnreadable,
+    /// A collection was left to another task.
+    OfAnotherTask,
+    /// The target lacks a user who has a role on the source.
+    UserAwaited,
+    /// A Go tool had crossed the shards of a collection.
+    CrossedShards,
+    /// A Go tool had created a collection with another number of partitions.
+    OtherPartitionCount,
+    /// A request of this name can't be replicated.
+    Missed(&'a str),
+}
+
+impl<'a> Noted<'a> {
+    /// All but [`Noted::Missed`].
+    pub const NAMED: [Noted<'static>; 15] = [
+        Noted::Restamped,
+        Noted::Late,
+        Noted::Fenced,
+        Noted::Skipped,
+        Noted::ReplayedWindow,
+        Noted::UnansweredCall,
+        Noted::Retried,
+        Noted::OpSkipped,
+        Noted::OpRefused,
+        Noted::ServingRefused,
+        Noted::ServingUnreadable,
+        Noted::OfAnotherTask,
+        Noted::UserAwaited,
+        Noted::CrossedShards,
+        Noted::OtherPartitionCount,
+    ];
+
+    /// The name under which it is counted: a label of the metrics, so it never changes.
+    pub fn name(&self) -> Cow<'a, str> {
+        Cow::Borrowed(match self {
+            Self::Restamped => "restamped",
+            Self::Late => "late",
+            Self::Fenced => "fenced",
+            Self::Skipped => "skipped",
+            Self::ReplayedWindow => "replayed_window",
+            Self::UnansweredCall => "unanswered_call",
+            Self::Retried => "retried",
+            Self::OpSkipped => "op_skipped",
+            Self::OpRefused => "op_refused",
+            Self::ServingRefused => "serving_refused",
+            Self::ServingUnreadable => "serving_unreadable",
+            Self::OfAnotherTask => "of_another_task",
+            Self::UserAwaited => "user_awaited",
+            Self::CrossedShards => "crossed_shards",
+            Self::OtherPartitionCount => "other_partition_count",
+            Self::Missed(request) => return Cow::Owned(format!("missed_{request}")),
+        })
+    }
 }
 
 /// Listens.

@@ -7,7 +7,7 @@ use crate::message::Routed;
 use async_trait::async_trait;
 use bytes::Bytes;
 use milvus_wire::catalog::{Collection, Database, Partition};
-use milvus_wire::ids::{CollectionId, PartitionId};
+use milvus_wire::ids::{CollectionId, CollectionName, PartitionId};
 use milvus_wire::op::OpRequest;
 use milvus_wire::position::MessageId;
 use milvus_wire::replicate::ReplicateCall;
@@ -153,37 +153,26 @@ pub enum CallError {
 pub enum Ddl {
     /// Create a database.
     CreateDatabase(String),
-    /// Create a collection as the source has it, under this database and name.
+    /// Create a collection as the source has it, under this name.
     CreateCollection {
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        name: String,
+        /// The target's name of it.
+        name: CollectionName,
         /// Schema, shard count, consistency level and properties as the source has them.
         collection: Box<Collection>,
     },
     /// Drop a collection.
-    DropCollection {
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        name: String,
-    },
+    DropCollection(CollectionName),
     /// Create a partition.
     CreatePartition {
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        collection: String,
+        /// The target's name of its collection.
+        collection: CollectionName,
         /// The partition's name.
         partition: String,
     },
     /// Drop a partition; one that is loaded is released first.
     DropPartition {
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        collection: String,
+        /// The target's name of its collection.
+        collection: CollectionName,
         /// The partition's name.
         partition: String,
     },
@@ -191,21 +180,15 @@ pub enum Ddl {
     RenameCollection {
         /// Its id on the source.
         id: CollectionId,
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        name: String,
-        /// The target's database from now on, which it has.
-        to_database: String,
-        /// The target's collection name from now on.
-        to_name: String,
+        /// The target's name of it.
+        from: CollectionName,
+        /// The target's name from now on, in a database that the target has.
+        to: CollectionName,
     },
     /// Set properties of a collection and remove others; all else stays as it is.
     AlterCollection {
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        name: String,
+        /// The target's name of it.
+        name: CollectionName,
         /// To be set.
         set: Vec<(String, String)>,
         /// To be removed.
@@ -213,10 +196,8 @@ pub enum Ddl {
     },
     /// Give an alias to a collection, and take it from whoever has it.
     GiveAlias {
-        /// The target's database.
-        database: String,
-        /// The target's collection name.
-        collection: String,
+        /// The target's name of the collection.
+        collection: CollectionName,
         /// The alias.
         alias: String,
     },
@@ -237,7 +218,7 @@ impl Ddl {
         match self {
             Self::CreateDatabase(_) => "CreateDatabase",
             Self::CreateCollection { .. } => "CreateCollection",
-            Self::DropCollection { .. } => "DropCollection",
+            Self::DropCollection(_) => "DropCollection",
             Self::CreatePartition { .. } => "CreatePartition",
             Self::DropPartition { .. } => "DropPartition",
             Self::RenameCollection { .. } => "RenameCollection",
@@ -249,15 +230,15 @@ impl Ddl {
         }
     }
 
-    /// The name of what it concerns; of a request of the op channel its collection or database, its user
-    /// or role.
+    /// The name of what it concerns; of a request of the op channel its collection or database, its
+    /// user or role.
     pub fn what(&self) -> &str {
         match self {
-            Self::CreateDatabase(name)
-            | Self::CreateCollection { name, .. }
-            | Self::DropCollection { name, .. }
-            | Self::RenameCollection { name, .. }
-            | Self::AlterCollection { name, .. } => name,
+            Self::CreateDatabase(name) => name,
+            Self::CreateCollection { name, .. }
+            | Self::DropCollection(name)
+            | Self::RenameCollection { from: name, .. }
+            | Self::AlterCollection { name, .. } => &name.name,
             Self::GiveAlias { alias, .. } | Self::DropAlias { alias, .. } => alias,
             Self::CreatePartition { partition, .. } | Self::DropPartition { partition, .. } => {
                 partition
@@ -284,7 +265,7 @@ pub struct TargetPartition {
 pub trait Target: Send + Sync {
     /// Describes a collection; `None` if the collection or its database does not exist. An alias is
     /// not a collection.
-    async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>>;
+    async fn describe(&self, name: &CollectionName) -> Result<Option<TargetCollection>>;
 
     /// The collection that has an alias; `None` if there is no such alias.
     async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>>;
@@ -292,16 +273,12 @@ pub trait Target: Send + Sync {
     /// The users.
     async fn users(&self) -> Result<BTreeSet<String>>;
 
-    /// A role, with its grants in these databases (`*` is one of them) at least; `None` if there is no
-    /// such role.
+    /// A role, with its grants in these databases (`*` is one of them) at least; `None` if there is
+    /// no such role.
     async fn role(&self, name: &str, databases: &BTreeSet<&str>) -> Result<Option<Role>>;
 
     /// The partitions of a collection, by name.
-    async fn partitions(
-        &self,
-        database: &str,
-        name: &str,
-    ) -> Result<BTreeMap<String, TargetPartition>>;
+    async fn partitions(&self, name: &CollectionName) -> Result<BTreeMap<String, TargetPartition>>;
 
     /// The databases.
     async fn databases(&self) -> Result<Vec<String>>;
@@ -337,8 +314,8 @@ pub enum Change<'a> {
     },
 }
 
-/// A log of changes for readers that are no Milvus, such as the topics of a Kafka. A task has one of
-/// its own.
+/// A log of changes for readers that are no Milvus, such as the topics of a Kafka. A task has one
+/// of its own.
 #[async_trait]
 pub trait Sink: Send + Sync {
     /// Reaches it, shuts out whoever appended for this task before, so that nothing of theirs
@@ -367,7 +344,8 @@ pub trait Sink: Send + Sync {
 pub const MARKS: usize = 16;
 
 /// The largest value of a record. What a task keeps is far below: a position of some hundred bytes
-/// for each of its channels, and each collection in a record of its own. etcd takes 1.5 MiB at a time.
+/// for each of its channels, and each collection in a record of its own. etcd takes 1.5 MiB at a
+/// time.
 pub const VALUE_BYTES_MAX: usize = 1 << 20;
 
 /// A stored value and its version, which changes with every write.

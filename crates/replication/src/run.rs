@@ -1,17 +1,18 @@
-//! The life of a task: it begins, or takes up what an earlier life left, and goes on until it is told
-//! to stop or meets a fault. Its rows and its op channel go side by side.
-//! Never touches a row: that is the way in `path`.
+//! One run of a task: it begins, or resumes what an earlier run left, and goes on until it is
+//! stopped or meets a fault. Its rows and its op channel run side by side. Never touches a row:
+//! `path` does.
 
-use crate::collections::cover::Cover;
-use crate::context::Ports;
+use crate::collections::replicated::Collections;
+use crate::context::{Context, Ports};
 use crate::error::{Error, Result};
 use crate::metadata::op_channel;
 use crate::path::Path;
 use crate::ports::CatalogEvent;
 use crate::progress::Progress;
-use crate::records::checkpoint;
 use crate::records::checkpoint::Checkpoint;
 use crate::records::lease;
+use crate::replay::Replay;
+use crate::rows::read::Channels;
 use crate::stop::Stop;
 use crate::takeover;
 use crate::task::Task;
@@ -19,19 +20,21 @@ use futures::FutureExt;
 use futures::future::{Either, select};
 use std::sync::Arc;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Replicates until `stop` (then the error's kind is `Stopped`, and an open window has been
-/// finished if that was possible in time) or until a fault. A transient fault means: call again
-/// after a pause, it resumes from its checkpoint; but if the destination is lost, with one that was
-/// opened anew. A permanent one means: pause the task with this reason.
+/// Replicates until `stop` or until a fault. After `stop` the error's kind is `Stopped`, and an
+/// open window was finished if that was possible in time. After a transient fault call again after
+/// a pause: the task resumes from its checkpoint. If the destination was lost, open a new one
+/// first. After a permanent fault pause the task with this reason.
 pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
     let task = Arc::new(task);
     let stop = Stop { token: stop, finish_max: task.limits.finish_max };
     let (progress, seen) = watch::channel(Progress::default());
     let inner = Stop { token: stop.token.child_token(), ..stop.clone() };
-    let rows = replicate(task.clone(), ports.clone(), inner.clone(), progress).boxed();
-    let ops = op_channel::replicate(task.clone(), ports.clone(), inner.clone(), seen).boxed();
+    let context = Context { task, ports };
+    let rows = replicate(context.clone(), inner.clone(), progress).boxed();
+    let ops = op_channel::replicate(context.clone(), inner.clone(), seen).boxed();
     let both = async {
         match select(rows, ops).await {
             Either::Left((result, _)) => result,
@@ -46,48 +49,74 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
     let result = tokio::select! {
         biased;
         // Whoever has the target now finds the window as after a crash.
-        () = ports.destination.lease().lost() => Err(lease::lost()),
+        () = context.ports.destination.records().lease_lost() => Err(lease::lost()),
         result = both => result,
     };
-    ports.destination.leave(&task.id);
+    context.ports.destination.leave(&context.task.id);
     result.err().unwrap_or_else(Error::stopped)
 }
 
-async fn replicate(
-    task: Arc<Task>,
-    ports: Ports,
-    stop: Stop,
-    progress: watch::Sender<Progress>,
-) -> Result<()> {
+async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progress>) -> Result<()> {
+    let ports = context.ports.clone();
     // Before anything is listed: what changes from here on is not missed.
     let changes = ports.catalog.changes();
     stop.until(ports.destination.ready()).await??;
-    let mut delivery = ports.destination.delivery(&task.id, ports.observer.clone(), stop.clone());
+    let mut delivery =
+        ports.destination.delivery(&context.task.id, ports.observer.clone(), stop.clone());
     // In this order: a lane that is taken in between has left its fence when the records are read.
-    let mut exactly = delivery.left_open().await?;
-    let loaded = stop.until(checkpoint::load(&*ports.store, &task.id)).await??;
+    let mut left_open = delivery.left_open().await?;
+    let loaded = stop.until(context.records().load_all()).await??;
     let mut fence = loaded.fence;
-    if let Some(begun) = loaded.checkpoint.as_ref().filter(|c| c.taken_over) {
-        let end = stop.until(takeover::fence_at_start(&task, &ports, begun)).await??;
+    if let Some(stored) = loaded.checkpoint.as_ref().filter(|c| c.taken_over) {
+        let end = stop.until(takeover::fence_at_start(&context, stored)).await??;
         fence = fence.max(Some(end));
     }
     if let Some(fence) = fence {
         delivery.raise_fence(fence).await?;
-        exactly = exactly.filter(|_| delivery.is_replaying());
+        left_open = left_open.filter(|_| delivery.is_replaying());
     }
-    let mut cover = Cover::new(task, ports, loaded.collections);
-    take_up(&mut cover, loaded.checkpoint, &stop).await?;
-    Path::new(cover, delivery, stop, exactly).go(changes, progress).await
+    let limits = &context.task.limits;
+    let (source, observer) = (ports.source, ports.observer);
+    let channels = Channels::new(source, observer, limits.round_bytes, limits.held_bytes_max);
+    let collections = Collections::new(context.clone(), loaded.collections);
+    let (replay, saved) = (Replay::until(left_open), Instant::now());
+    let mut path = Path { context, collections, channels, delivery, replay, stop, saved };
+    match loaded.checkpoint {
+        None => begin(&mut path).await?,
+        Some(checkpoint) => resume(&mut path, checkpoint).await?,
+    }
+    path.go(changes, progress).await
 }
 
-/// Begins, or takes up what an earlier life left.
-async fn take_up(cover: &mut Cover, stored: Option<Checkpoint>, stop: &Stop) -> Result<()> {
-    let Some(checkpoint) = stored else {
-        return stop.until(cover.begin()).await?;
+/// Begins a task. It is stored before the target is touched.
+async fn begin(path: &mut Path) -> Result<()> {
+    let stop = path.stop.clone();
+    let begun = async {
+        let change = path.collections.begin().await?;
+        path.carry(change).await?;
+        let created = path.collections.create_existing().await?;
+        path.carry(created).await
     };
-    stop.until(cover.resume(&checkpoint)).await??;
-    if let Some(pending) = checkpoint.pending {
-        stop.bounded(cover.drop(&pending)).await??;
-    }
-    stop.until(cover.look(CatalogEvent::Resync)).await?
+    stop.until(begun).await?
+}
+
+/// Takes up what an earlier run left.
+async fn resume(path: &mut Path, checkpoint: Checkpoint) -> Result<()> {
+    let stop = path.stop.clone();
+    let resumed = async {
+        path.collections.resume(&checkpoint).await?;
+        for (channel, position) in &checkpoint.channels {
+            path.channels.open(channel, position.clone()).await?;
+        }
+        Ok(())
+    };
+    stop.until::<Result<()>>(resumed).await??;
+    // Before anything else is stored, which would clear it.
+    stop.bounded(path.carry_out(checkpoint.pending, None)).await??;
+    let looked = async {
+        let created = path.collections.create_existing().await?;
+        path.carry(created).await?;
+        path.look(CatalogEvent::Resync).await
+    };
+    stop.until(looked).await?
 }

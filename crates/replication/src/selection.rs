@@ -1,7 +1,7 @@
 //! Which collections a task covers, where each begins, and what they are called on the target.
 //! Never asks anybody: names in, answers out.
 
-use milvus_wire::ids::DEFAULT_DATABASE;
+use milvus_wire::ids::{CollectionName, DEFAULT_DATABASE};
 use milvus_wire::position::MessageId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -91,16 +91,16 @@ impl Names {
             .map_or(database, |r| named(&r.target_db))
     }
 
-    /// The target's database and collection of a source collection.
-    pub fn collection<'a>(&'a self, database: &'a str, collection: &'a str) -> (&'a str, &'a str) {
+    /// The target's name of a source collection.
+    pub fn collection(&self, database: &str, collection: &str) -> CollectionName {
         let database = named(database);
         let rules = || self.rules.iter().filter(move |r| named(&r.source_db) == database);
         let exact = rules().find_map(|r| Some((r, r.collection_mapping.get(collection)?)));
         if let Some((rule, name)) = exact {
-            return (named(&rule.target_db), name);
+            return CollectionName::new(named(&rule.target_db), name);
         }
         let whole = rules().find(|r| r.collection_mapping.is_empty());
-        (whole.map_or(database, |r| named(&r.target_db)), collection)
+        CollectionName::new(whole.map_or(database, |r| named(&r.target_db)), collection)
     }
 }
 
@@ -144,10 +144,10 @@ mod tests {
         let names = Names {
             rules: vec![rule("a", "b", &[("x", "y")]), rule("c", "d", &[]), rule("", "e", &[])],
         };
-        assert_eq!(names.collection("a", "x"), ("b", "y"));
-        assert_eq!(names.collection("a", "z"), ("a", "z"));
-        assert_eq!(names.collection("c", "z"), ("d", "z"));
-        assert_eq!(names.collection("default", "z"), ("e", "z"));
+        assert_eq!(names.collection("a", "x"), CollectionName::new("b", "y"));
+        assert_eq!(names.collection("a", "z"), CollectionName::new("a", "z"));
+        assert_eq!(names.collection("c", "z"), CollectionName::new("d", "z"));
+        assert_eq!(names.collection("default", "z"), CollectionName::new("e", "z"));
         assert_eq!(names.database(""), "e");
         assert_eq!(names.database("q"), "q");
     }

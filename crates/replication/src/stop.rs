@@ -2,7 +2,7 @@
 //! Never aborts anything by itself.
 
 use crate::error::{Error, Kind, Result};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Noted, Observer};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,11 @@ pub struct Stop {
 }
 
 impl Stop {
+    /// A stop that leaves no time for finishing.
+    pub fn at_once(token: CancellationToken) -> Self {
+        Self { token, finish_max: Duration::ZERO }
+    }
+
     /// Runs something of an open window: it goes on after the signal, but not for ever.
     pub async fn bounded<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         let overdue = async {
@@ -58,7 +63,7 @@ impl<'a> Backoff<'a> {
     /// One pause.
     pub async fn pause(&mut self, why: &Error) {
         self.observer.event(Event::Waiting(Some(&why.what)));
-        self.observer.event(Event::Counted("retried", 1));
+        self.observer.event(Event::Counted(Noted::Retried, 1));
         let jitter = 0.5 + fastrand::f64() / 2.0;
         tokio::time::sleep(self.next.mul_f64(jitter)).await;
         self.next = (self.next * 2).min(self.max);

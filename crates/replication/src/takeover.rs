@@ -1,36 +1,34 @@
-//! The first records of a task that goes on where another tool stopped. It begins at message ids that
-//! the other one saved, which may lie behind what it had sent; so everything up to the source's
-//! present end is fenced: what is on the target already is replaced there, not doubled.
-//! Never touches the target; the task finds these records when it starts, as if it had left them.
+//! The first records of a task that goes on where another tool stopped. The task starts at the
+//! message ids that the other tool saved. The other tool may have sent more than that, so
+//! everything up to the source's present end is fenced: rows that are on the target already are
+//! replaced there. Never touches the target. The task finds these records at its start as if it had
+//! written them.
 
-use crate::context::Ports;
+use crate::context::Context;
 use crate::error::Result;
-use crate::message::timestamp;
 use crate::ports::{Source, Store, Transaction};
-use crate::records::checkpoint::{Checkpoint, Covered, OpPosition, Stage, fence};
-use crate::records::checkpoint::{covered, starts};
+use crate::records::checkpoint::{Checkpoint, OpPosition, ReplicatedCollection, Stage, fence};
 use crate::records::keys::fence_key;
 use crate::records::position::Position;
-use crate::task::Task;
 use milvus_wire::catalog::Collection;
 use milvus_wire::message::decode;
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;
 
-/// Among so many of the newest entries of a channel is a tick, or a row above it. Ticks it is that count: the
-/// other tool sends nothing that no tick covers.
+/// The newest 32 entries of a channel contain a tick, or a row above one. Only ticks matter,
+/// because the other tool sends nothing that no tick covers.
 const NEWEST: usize = 32;
 
-/// A collection, and where it goes on by physical channel; on a channel that is not named it begins
-/// with its first message.
+/// A collection, and where it goes on, by physical channel. On a channel that is not named the
+/// collection starts with its first message.
 #[derive(Clone, Debug)]
 pub struct Taken<'a> {
     /// As the source's catalog has it.
     pub collection: &'a Collection,
     /// The first message to read; what lies before it is done.
     pub from: BTreeMap<String, MessageId>,
-    /// What it was called when that was saved, and so is called on the target; the source may have renamed
+    /// Its name when that was saved, which is its name on the target. The source may have renamed
     /// it since.
     pub called: Option<String>,
 }
@@ -42,12 +40,12 @@ pub struct Takeover<'a> {
     pub collections: Vec<Taken<'a>>,
     /// The first message of the op channel.
     pub op: MessageId,
-    /// What has a source timestamp at or below it may be on the target already.
+    /// Messages with a source timestamp at or below it may be on the target already.
     pub fence: Timestamp,
 }
 
 impl Takeover<'_> {
-    /// Where each channel is to be read from: at the first message that any collection needs.
+    /// Where to start reading each channel: at the first message that any collection needs.
     pub fn channels(&self, source: &dyn Source) -> BTreeMap<String, MessageId> {
         let mut channels: BTreeMap<String, MessageId> = BTreeMap::new();
         for taken in &self.collections {
@@ -70,18 +68,19 @@ impl Takeover<'_> {
     ) -> Result<Transaction> {
         let mut stored = Transaction::default();
         for taken in &self.collections {
-            let mut from = starts(taken.collection);
-            for (channel, from) in &mut from {
+            let mut start = ReplicatedCollection::starts_of(taken.collection);
+            for (channel, start) in &mut start {
                 if let Some(id) = taken.from.get(channel) {
-                    from.id = id.clone();
+                    start.id = id.clone();
                 }
             }
-            // The target may lack it, as one that exists when its task begins. One of which nothing was
-            // saved is met in the log, where a namesake that the target still has is dropped before.
+            // The target may lack a collection that existed when the other tool began. A collection
+            // of which nothing was saved is created when the log announces it; a namesake that the
+            // target still has is dropped by the log before.
             let stage = if taken.from.is_empty() { Stage::Awaited } else { Stage::Existing };
-            let covered = covered(taken.collection, from, stage)?;
-            let name = taken.called.clone().unwrap_or_else(|| covered.name.clone());
-            Covered { name, by_name: true, ..covered }.put(task, &mut stored);
+            let new = ReplicatedCollection::new(taken.collection, start, stage)?;
+            let name = taken.called.clone().unwrap_or_else(|| new.name.clone());
+            ReplicatedCollection { name, by_name: true, ..new }.put(task, &mut stored);
         }
         let position = |id| Position { id, tick: Timestamp::ZERO };
         let channels = self.channels(source).into_iter().map(|(name, id)| (name, position(id)));
@@ -102,18 +101,13 @@ fn begins(taken: &Taken<'_>) -> BTreeMap<String, MessageId> {
         .collect()
 }
 
-/// How far the fence of a task reaches that starts for the first time, which may be long after its import:
-/// the other tool may have gone on since. Stored before anything is sent.
-pub(crate) async fn fence_at_start(
-    task: &Task,
-    ports: &Ports,
-    begun: &Checkpoint,
-) -> Result<Timestamp> {
-    let store = &*ports.store;
-    let end = present_end(&*ports.source, begun.channels.keys()).await?;
+/// How far the fence of a task reaches at its first start. The other tool may have gone on since
+/// the import, so the fence is moved up to the present end, and stored before anything is sent.
+pub(crate) async fn fence_at_start(context: &Context, begun: &Checkpoint) -> Result<Timestamp> {
+    let end = present_end(&*context.ports.source, begun.channels.keys()).await?;
     let mut stored = Transaction::default();
-    stored.puts.push((fence_key(&task.id), fence(store, &task.id, end).await?));
-    ports.destination.lease().commit_of(store, &task.id, stored).await?;
+    stored.puts.push(context.records().fence(end).await?);
+    context.records().commit(stored).await?;
     Ok(end)
 }
 
@@ -127,7 +121,7 @@ pub async fn present_end(
     for channel in channels {
         let newest = source.newest(channel, NEWEST).await?;
         let times = newest.into_iter().filter_map(|record| decode(record.payload).ok());
-        end = times.map(|message| timestamp(&message)).max().unwrap_or_default().max(end);
+        end = times.map(|message| message.timestamp()).max().unwrap_or_default().max(end);
     }
     Ok(end)
 }

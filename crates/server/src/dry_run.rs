@@ -4,6 +4,7 @@
 use crate::tasks::TaskRecord;
 use crate::world::{Client, Targets};
 use async_trait::async_trait;
+use milvus_wire::ids::CollectionName;
 use milvus_wire::message::Message;
 use replication::error::Result;
 use replication::ports::{Change, Ddl, Sink};
@@ -48,7 +49,7 @@ impl Sink for Saying {
             match change {
                 Change::Message(routed) => {
                     if let Message::Row(row) = &routed.read.entry.message {
-                        let place = (&*routed.place.database, &*routed.place.name, row.kind);
+                        let place = (&routed.place.name, row.kind);
                         *rows.entry(place).or_default() += row.rows;
                     }
                 }
@@ -56,7 +57,7 @@ impl Sink for Saying {
                 Change::Tick { .. } => {}
             }
         }
-        for ((database, collection, kind), rows) in rows {
+        for ((CollectionName { database, name: collection }, kind), rows) in rows {
             tracing::info!(task = self.task, database, collection, ?kind, rows, "dry run: rows");
         }
         Ok(())

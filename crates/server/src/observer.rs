@@ -168,8 +168,8 @@ impl Observer for TaskObserver {
                 }
                 s.lanes[pchannel].set(tick.ms() as i64);
             }),
-            Event::Counted(name, number) => {
-                let labels = [self.task.as_str(), name];
+            Event::Counted(noted, number) => {
+                let labels = [self.task.as_str(), &*noted.name()];
                 self.metrics.replicate_events_total.with_label_values(&labels).inc_by(number);
             }
             Event::Waiting(reason) => self.waiting(reason),

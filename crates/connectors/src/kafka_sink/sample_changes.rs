@@ -1,7 +1,7 @@
 //! Sample changes for the tests of the formats. Never used outside of tests.
 
 use bytes::Bytes;
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::message::decode;
 use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::{MsgBase, MsgType};
@@ -103,8 +103,7 @@ pub(super) fn routed(message: &impl Message, seq: u64) -> Routed {
 
 pub(super) fn routed_raw(raw: Bytes, seq: u64) -> Routed {
     let place = Place {
-        database: "shop".into(),
-        name: "titles".into(),
+        name: CollectionName::new("shop", "titles"),
         id: CollectionId(7),
         vchannels: vec!["dml_2_7v0".into(), "dml_3_7v1".into()],
         lanes: vec!["dml_2".into(), "dml_3".into()],

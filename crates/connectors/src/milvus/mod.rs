@@ -48,8 +48,8 @@ impl Milvus {
 
 #[async_trait]
 impl Target for Milvus {
-    async fn describe(&self, database: &str, name: &str) -> Result<Option<TargetCollection>> {
-        describe::collection(&self.client, &CollectionName::new(database, name)).await
+    async fn describe(&self, name: &CollectionName) -> Result<Option<TargetCollection>> {
+        describe::collection(&self.client, name).await
     }
 
     async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>> {
@@ -64,12 +64,8 @@ impl Target for Milvus {
         roles::role(&self.client, name, databases).await
     }
 
-    async fn partitions(
-        &self,
-        database: &str,
-        name: &str,
-    ) -> Result<BTreeMap<String, TargetPartition>> {
-        describe::partitions(&self.client, &CollectionName::new(database, name)).await
+    async fn partitions(&self, name: &CollectionName) -> Result<BTreeMap<String, TargetPartition>> {
+        describe::partitions(&self.client, name).await
     }
 
     async fn databases(&self) -> Result<Vec<String>> {

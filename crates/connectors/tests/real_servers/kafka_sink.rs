@@ -5,7 +5,7 @@ use crate::support::{client_files, make_certificates, own_kafka, secured, shared
 use connectors::kafka_sink::{Format, KafkaSink, KafkaSinkOptions};
 use connectors::{KafkaLogin, Secret};
 use lab::{Listener, Server};
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::message::decode;
 use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::{MsgBase, MsgType};
@@ -79,8 +79,7 @@ fn delete(keys: &[i64], at: u64) -> Routed {
 
 fn place() -> Place {
     Place {
-        database: "shop".into(),
-        name: "books".into(),
+        name: CollectionName::new("shop", "books"),
         id: CollectionId(7),
         vchannels: vec!["dml_3_7v0".into()],
         lanes: vec!["dml_3".into()],
@@ -338,8 +337,7 @@ async fn a_request_keeps_its_place_among_the_rows_of_all_partitions() {
     clocked_topic(&broker, requests, 1).await;
     clocked_topic(&broker, "placed.replicate", 3).await;
     let request = |partition: &str| Ddl::DropPartition {
-        database: "shop".into(),
-        collection: "books".into(),
+        collection: CollectionName::new("shop", "books"),
         partition: partition.into(),
     };
     let (large, small) = (request(&"p".repeat(FULL)), request("p"));

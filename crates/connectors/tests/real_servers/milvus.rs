@@ -5,7 +5,7 @@ use crate::support::{User, keyed_schema, make_certificates, schema, shared_pair,
 use connectors::TlsFiles;
 use connectors::milvus::{Milvus, MilvusOptions};
 use milvus_wire::catalog::{Collection, State};
-use milvus_wire::ids::{CollectionId, DatabaseId};
+use milvus_wire::ids::{CollectionId, CollectionName, DatabaseId};
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::proto::schema::CollectionSchema;
@@ -42,8 +42,7 @@ fn collection(schema: CollectionSchema, shards: usize) -> Collection {
 
 fn create(name: &str, collection: Collection) -> Ddl {
     Ddl::CreateCollection {
-        database: "default".into(),
-        name: name.into(),
+        name: CollectionName::new("default", name),
         collection: Box::new(collection),
     }
 }
@@ -69,12 +68,15 @@ async fn make(target: &Milvus, ddl: &Ddl, at: Timestamp) {
 async fn collections_and_partitions_come_and_go_idempotently() {
     let target = target();
     let at = soon(target.clock()).await.unwrap();
-    let place = || ("default".to_owned(), "made".to_owned());
-    assert_eq!(soon(target.describe("default", "made")).await.unwrap(), None);
-    assert_eq!(soon(target.describe("no_such_db", "made")).await.unwrap(), None);
+    let name = CollectionName::new("default", "made");
+    assert_eq!(soon(target.describe(&name)).await.unwrap(), None);
+    assert_eq!(
+        soon(target.describe(&CollectionName::new("no_such_db", "made"))).await.unwrap(),
+        None
+    );
     make(&target, &create("made", collection(schema("other_name"), 2)), at).await;
 
-    let made = soon(target.describe("default", "made")).await.unwrap().unwrap();
+    let made = soon(target.describe(&name)).await.unwrap().unwrap();
     assert_eq!(made.created, at, "the creation time is the source's");
     assert_eq!(made.vchannels.len(), 2);
     assert!(made.vchannels[0].ends_with("v0") && made.vchannels[1].ends_with("v1"));
@@ -84,21 +86,18 @@ async fn collections_and_partitions_come_and_go_idempotently() {
     let pchannels = soon(target.pchannels()).await.unwrap();
     assert!(pchannels.is_sorted() && pchannels.len() >= 2, "{pchannels:?}");
 
-    let (database, name) = place();
     let partition = "p1".to_owned();
-    let ddl = Ddl::CreatePartition { database, collection: name, partition: partition.clone() };
+    let ddl = Ddl::CreatePartition { collection: name.clone(), partition: partition.clone() };
     apply(&target, &ddl, at.next()).await;
-    let partitions = soon(target.partitions("default", "made")).await.unwrap();
+    let partitions = soon(target.partitions(&name)).await.unwrap();
     assert_eq!(partitions.keys().collect::<Vec<_>>(), ["_default", "p1"]);
-    let (database, name) = place();
-    let ddl = Ddl::DropPartition { database, collection: name, partition };
+    let ddl = Ddl::DropPartition { collection: name.clone(), partition };
     apply(&target, &ddl, at.plus_ms(1)).await;
-    let partitions = soon(target.partitions("default", "made")).await.unwrap();
+    let partitions = soon(target.partitions(&name)).await.unwrap();
     assert_eq!(partitions.keys().collect::<Vec<_>>(), ["_default"]);
 
-    let (database, name) = place();
-    apply(&target, &Ddl::DropCollection { database, name }, at.plus_ms(2)).await;
-    assert_eq!(soon(target.describe("default", "made")).await.unwrap(), None);
+    apply(&target, &Ddl::DropCollection(name.clone()), at.plus_ms(2)).await;
+    assert_eq!(soon(target.describe(&name)).await.unwrap(), None);
     // A partition of what is gone is gone.
     apply(&target, &ddl, at.plus_ms(3)).await;
 }
@@ -120,7 +119,10 @@ async fn a_partition_key_collection_gets_as_many_partitions_as_the_source_has() 
     let target = target();
     let at = keyed.created;
     make(&target, &create("keyed", keyed), at).await;
-    assert_eq!(soon(target.partitions("default", "keyed")).await.unwrap().len(), 5);
+    assert_eq!(
+        soon(target.partitions(&CollectionName::new("default", "keyed"))).await.unwrap().len(),
+        5
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,8 +132,7 @@ async fn databases_and_requests_of_the_op_channel_are_carried_out() {
     apply(&target, &Ddl::CreateDatabase("op_db".into()), at).await;
     assert!(soon(target.databases()).await.unwrap().contains(&"op_db".to_owned()));
     let ddl = Ddl::CreateCollection {
-        database: "op_db".into(),
-        name: "op".into(),
+        name: CollectionName::new("op_db", "op"),
         collection: Box::new(collection(schema("op"), 1)),
     };
     make(&target, &ddl, at).await;
@@ -174,7 +175,7 @@ async fn databases_and_requests_of_the_op_channel_are_carried_out() {
         op(OpRequest::DropDatabase(pb::DropDatabaseRequest { db_name, ..Default::default() }));
     let error = soon(target.apply(&drop_database, at)).await.unwrap_err();
     assert_eq!(error.kind, Kind::Transient, "a collection is still in it: {error:?}");
-    let ddl = Ddl::DropCollection { database: "op_db".into(), name: "op".into() };
+    let ddl = Ddl::DropCollection(CollectionName::new("op_db", "op"));
     apply(&target, &ddl, at).await;
     apply(&target, &drop_database, at).await;
     assert!(!soon(target.databases()).await.unwrap().contains(&"op_db".to_owned()));
@@ -189,7 +190,8 @@ async fn a_tick_is_replicated_and_a_loaded_partition_can_be_dropped() {
     let target = target();
     let at = soon(target.clock()).await.unwrap();
     make(&target, &create("ticked", collection(schema("ticked"), 1)), at).await;
-    let ticked = soon(target.describe("default", "ticked")).await.unwrap().unwrap();
+    let ticked =
+        soon(target.describe(&CollectionName::new("default", "ticked"))).await.unwrap().unwrap();
     let (pchannel, _) = ticked.vchannels[0].rsplit_once('_').unwrap();
     for _ in 0..3 {
         let at = soon(target.clock()).await.unwrap();
@@ -197,10 +199,8 @@ async fn a_tick_is_replicated_and_a_loaded_partition_can_be_dropped() {
     }
 
     let op = |request| Ddl::Op(Box::new(request));
-    let partition =
-        |partition: &str| ("default".to_owned(), "ticked".to_owned(), partition.to_owned());
-    let (database, collection, name) = partition("loaded");
-    let ddl = Ddl::CreatePartition { database, collection, partition: name };
+    let (collection, partition) = (CollectionName::new("default", "ticked"), "loaded".to_owned());
+    let ddl = Ddl::CreatePartition { collection: collection.clone(), partition: partition.clone() };
     apply(&target, &ddl, at).await;
     let create_index = op(OpRequest::CreateIndex(pb::CreateIndexRequest {
         collection_name: "ticked".into(),
@@ -218,10 +218,9 @@ async fn a_tick_is_replicated_and_a_loaded_partition_can_be_dropped() {
         ..Default::default()
     };
     apply(&target, &op(OpRequest::LoadCollection(load)), at).await;
-    let (database, collection, name) = partition("loaded");
-    let ddl = Ddl::DropPartition { database, collection, partition: name };
+    let ddl = Ddl::DropPartition { collection: collection.clone(), partition };
     apply(&target, &ddl, at.plus_ms(1)).await;
-    assert_eq!(soon(target.partitions("default", "ticked")).await.unwrap().len(), 1);
+    assert_eq!(soon(target.partitions(&collection)).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

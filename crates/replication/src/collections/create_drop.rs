@@ -1,170 +1,128 @@
-//! What a task asks the target for: databases, collections and partitions created and dropped, each
-//! as often as it takes with the same outcome.
-//! Never touches rows; when to ask is decided in `path` and `cover`.
+//! Asks the target to create and drop databases, collections and partitions. Every request may be
+//! made again with the same outcome. Never touches rows. When to ask is decided in `path` and
+//! `replicated`.
 
-use crate::collections::cover::Cover;
-use crate::destination::Destination;
+use crate::collections::partitions::Partitions;
+use crate::collections::place::find_place;
+use crate::collections::rename::take_back_alias;
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::message::Entry;
-use crate::message::Read;
-use crate::observer::{Event, Observer};
 use crate::ports::{Ddl, Snapshot, TargetCollection, Transaction};
-use crate::records::checkpoint::{Covered, Pending, Stage, pending_partition};
-use crate::records::keys::{collection_key, serving_key};
+use crate::records::checkpoint::{PendingDrop, Stage, pending_partition};
 use crate::rows::merge::Then;
+use crate::rows::roster::Roster;
+use crate::rows::route::Router;
 use milvus_wire::catalog::{Collection, field_texts};
-use milvus_wire::ids::CollectionId;
-use milvus_wire::message::Message;
-use milvus_wire::position::MessageId;
-use milvus_wire::timestamp::Timestamp;
+use milvus_wire::ids::{CollectionId, CollectionName};
 
-impl Cover {
-    /// What a drop leaves to be done once its messages are acknowledged; `None` if it concerns
-    /// nothing that the target has.
-    pub fn pending(&self, then: &Then) -> Option<Pending> {
-        let (ddl, partition) = match then {
-            Then::Create(..) => return None,
-            Then::DropCollection(ddl) => (ddl, None),
-            Then::DropPartition(ddl) => (ddl, Some((ddl.partition_id.0, ddl.partition.clone()))),
-        };
-        self.router.place(ddl.collection_id)?;
-        if partition.is_some() && !self.roster.has_partition(ddl) {
-            return None;
-        }
-        Some(Pending { collection: ddl.collection_id, partition, at: ddl.timestamp })
-    }
+/// What creating and dropping changes.
+pub(super) struct Requests<'a> {
+    pub(super) context: &'a Context,
+    pub(super) roster: &'a mut Roster,
+    pub(super) router: &'a mut Router,
+}
 
-    /// Carries out a drop whose messages are in the target's log: with those the target's nodes
-    /// clean up, with the request its coordinator does.
-    pub async fn drop(&mut self, pending: &Pending) -> Result<()> {
-        let id = pending.collection;
-        let Some(covered) = self.roster.get(id) else {
-            return Ok(());
-        };
-        let (database, name) = covered.on_target(self.router.names());
-        let mut stored = Transaction::default();
-        if let Some((partition, partition_name)) = pending_partition(pending) {
-            let partition_name = partition_name.to_owned();
-            let (collection, dropped) = (name, partition_name.clone());
-            let ddl = Ddl::DropPartition { database, collection, partition: dropped };
-            self.apply(ddl, pending.at).await?;
-            self.router.forget_partition(id, partition);
-            if let Some(covered) = self.roster.get_mut(id) {
-                covered.partitions.remove(&partition_name);
-                covered.put(&self.task.id, &mut stored);
-            }
-            self.save(stored).await?;
-            // A namesake created since was hidden behind the one just dropped.
-            self.learn_partitions(id).await
-        } else {
-            self.apply(Ddl::DropCollection { database, name }, pending.at).await?;
-            self.router.forget(id);
-            self.renamed.remove(&id);
-            stored.deletes.push(collection_key(&self.task.id, id));
-            stored.deletes.push(serving_key(&self.task.id, id));
-            if let Some(gone) = self.roster.remove(id) {
-                self.leave_channels(&gone);
-            }
-            self.save(stored).await?;
-            // Its name is free.
-            self.follow_names().await
-        }
-    }
-
-    pub(crate) async fn create_databases(&self, snapshot: &Snapshot) -> Result<()> {
+impl Requests<'_> {
+    /// Creates the databases of which the task selects anything.
+    pub(super) async fn create_databases(&self, snapshot: &Snapshot) -> Result<()> {
         for database in &snapshot.databases {
             if self.roster.selection().covers_database(&database.name) {
                 let name = self.router.names().database(&database.name).to_owned();
-                self.apply(Ddl::CreateDatabase(name), database.created).await?;
+                self.context.ask(&Ddl::CreateDatabase(name), database.created).await?;
             }
         }
         Ok(())
     }
 
     /// Creates a collection of the roster on the target, with its partitions.
-    pub(crate) async fn create(&mut self, collection: &Collection) -> Result<()> {
-        let Some(covered) = self.roster.get(collection.id) else { return Ok(()) };
-        // As it was called when it joined: what has changed since is followed next.
-        let (database, name) = covered.on_target(self.router.names());
-        let destination = &self.ports.destination;
-        let there = destination.describe(covered, (&database, &name)).await?;
+    pub(super) async fn create(&mut self, collection: &Collection) -> Result<()> {
+        let Some(known) = self.roster.get(collection.id) else { return Ok(()) };
+        // Under the name that it joined with: a later name is followed next.
+        let name = known.on_target(self.router.names());
+        let there = self.context.ports.destination.describe(known, &name).await?;
         let is_its = |there: &TargetCollection| {
-            // A Go tool creates it with a later time; what has an earlier one is an older namesake.
-            let by_go = covered.by_name && there.created > collection.created;
+            // A Go tool creates it with a later time; an earlier time is that of an older namesake.
+            let by_go = known.by_name && there.created > collection.created;
             by_go || there.created == collection.created
         };
-        let awaited = covered.stage == Stage::Awaited;
-        if there.as_ref().is_some_and(|there| awaited && !is_its(there)) {
+        let is_awaited = known.stage == Stage::Awaited;
+        if there.as_ref().is_some_and(|there| is_awaited && !is_its(there)) {
             return Err(Error::permanent(format!(
-                "the source created the collection {database}.{name}, and the target has one of \
-                 that name that is not from this task; drop or rename it there, then resume"
+                "the source created the collection {name}, and the target has one of that name \
+                 that is not from this task; drop or rename it there, then resume"
             )));
         }
-        if let Some(there) = &there {
-            check_fields(&format!("{database}.{name}"), collection, there)?;
-        } else {
-            self.is_ours(collection.id).await?;
-            self.apply(Ddl::CreateDatabase(database.clone()), collection.created).await?;
-            self.take_back_alias((&database, &name), collection.created).await?;
-            let collection = Box::new(collection.clone());
-            let created = collection.created;
-            self.apply(Ddl::CreateCollection { database, name, collection }, created).await?;
+        match &there {
+            Some(there) => check_fields(&name, collection, there)?,
+            None => self.create_absent(name, collection).await?,
         }
-        if !self.find_place(collection.id).await? {
+        if !find_place(self.context, self.roster, self.router, collection.id).await? {
             return Err(Error::transient(format!(
                 "the collection {} was created on the target and is not there yet",
                 collection.name()
             )));
         }
-        self.learn_partitions(collection.id).await
+        let Self { context, roster, router } = self;
+        Partitions { context, roster, router }.learn(collection.id).await
     }
 
-    /// Nobody else has sent rows of a collection that the target lacks. Stored before it is created.
-    async fn is_ours(&mut self, id: CollectionId) -> Result<()> {
+    async fn create_absent(&mut self, name: CollectionName, collection: &Collection) -> Result<()> {
+        let at = collection.created;
+        self.forget_the_go_tool(collection.id).await?;
+        self.context.ask(&Ddl::CreateDatabase(name.database.clone()), at).await?;
+        take_back_alias(self.context, &name, at).await?;
+        let collection = Box::new(collection.clone());
+        self.context.ask(&Ddl::CreateCollection { name, collection }, at).await
+    }
+
+    /// Nobody else has sent rows of a collection that the target lacks. Stored before the
+    /// collection is created.
+    async fn forget_the_go_tool(&mut self, id: CollectionId) -> Result<()> {
         let mut stored = Transaction::default();
-        if let Some(covered) = self.roster.get_mut(id).filter(|covered| covered.by_name) {
-            covered.by_name = false;
-            covered.put(&self.task.id, &mut stored);
-            self.keep(stored).await?;
+        if let Some(collection) = self.roster.get_mut(id).filter(|collection| collection.by_name) {
+            collection.by_name = false;
+            collection.put(&self.context.task.id, &mut stored);
+            self.context.records().commit(stored).await?;
         }
         Ok(())
     }
 
-    /// Looks a collection of the roster up on the target.
-    pub(crate) async fn find_place(&mut self, id: CollectionId) -> Result<bool> {
-        let Some(covered) = self.roster.get(id) else {
-            return Ok(false);
-        };
-        let (database, name) = covered.on_target(self.router.names());
-        let there = self.ports.destination.describe(covered, (&database, &name)).await?;
-        let Some(there) = there else { return Ok(false) };
-        self.router.settle(&self.roster, id, there)?;
-        if let (Some(place), Destination::Milvus(link)) =
-            (self.router.place(id), &self.ports.destination)
-        {
-            for lane in &place.lanes {
-                link.lane(lane);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Asks the target for something, if it is for that target.
-    pub async fn apply(&self, ddl: Ddl, at: Timestamp) -> Result<()> {
-        if !self.ports.destination.takes(&ddl) {
+    /// Drops a collection or a partition of the roster.
+    pub(super) async fn drop(&mut self, pending: &PendingDrop) -> Result<()> {
+        let id = pending.collection;
+        let Some(collection) = self.roster.get_mut(id) else { return Ok(()) };
+        let name = collection.on_target(self.router.names());
+        let Some((partition, partition_name)) = pending_partition(pending) else {
+            self.context.ask(&Ddl::DropCollection(name), pending.at).await?;
+            self.router.forget(id);
             return Ok(());
-        }
-        self.ports.destination.apply(&ddl, at).await?;
-        let observer: &dyn Observer = &*self.ports.observer;
-        let (request, name) = (ddl.name(), ddl.what());
-        observer.event(Event::Called(request));
-        tracing::info!(task = %self.task.id, request, name, %at, "target changed");
+        };
+        let dropped = partition_name.to_owned();
+        let request = Ddl::DropPartition { collection: name, partition: dropped };
+        self.context.ask(&request, pending.at).await?;
+        self.router.forget_partition(id, partition);
+        collection.partitions.remove(partition_name);
         Ok(())
     }
 }
 
+/// What a DDL of the log leaves to be asked for when its messages are acknowledged. `None`: it
+/// concerns nothing that the target has.
+pub(super) fn pending_drop(then: &Then, roster: &Roster, router: &Router) -> Option<PendingDrop> {
+    let (ddl, partition) = match then {
+        Then::Create(..) => return None,
+        Then::DropCollection(ddl) => (ddl, None),
+        Then::DropPartition(ddl) => (ddl, Some((ddl.partition_id.0, ddl.partition.clone()))),
+    };
+    router.place(ddl.collection_id)?;
+    if partition.is_some() && !roster.has_partition(ddl) {
+        return None;
+    }
+    Some(PendingDrop { collection: ddl.collection_id, partition, at: ddl.timestamp })
+}
+
 /// Rows of the source must fit a collection that the target has already.
-fn check_fields(name: &str, here: &Collection, there: &TargetCollection) -> Result<()> {
+fn check_fields(name: &CollectionName, here: &Collection, there: &TargetCollection) -> Result<()> {
     let here = field_texts(&here.schema);
     let only = |a: &[String], b: &[String]| -> String {
         let only: Vec<_> = a.iter().filter(|field| !b.contains(field)).cloned().collect();
@@ -174,18 +132,9 @@ fn check_fields(name: &str, here: &Collection, there: &TargetCollection) -> Resu
         return Ok(());
     };
     Err(Error::permanent(format!(
-        "the target has a collection {name} with other fields than the source's (only on the source: \
-         {}; only on the target: {}); drop it on the target, or map it to another name",
+        "the target has a collection {name} with other fields than the source's (only on the \
+         source: {}; only on the target: {}); drop it on the target, or map it to another name",
         only(&here, there),
         only(there, &here)
     )))
-}
-
-/// A made-up message as it would have been read, once per shard. It stands behind all that was read.
-pub(crate) fn on_every_shard(covered: &Covered, at: Timestamp, message: &Message) -> Vec<Read> {
-    let read = |channel: &str| {
-        let (id, message) = (MessageId::default(), message.clone());
-        Read { channel: channel.into(), entry: Entry { seq: u64::MAX, id, order: at, message } }
-    };
-    covered.pchannels().map(read).collect()
 }

@@ -1,16 +1,16 @@
-//! Whether the positions that a task was given are those of what it selects. One that fits nothing would
-//! be left unused, and its collection would begin with the next row instead. Never asks the queue
-//! whether it still holds them; opening them tells.
+//! Checks that the positions given to a task belong to the collections that it selects. A position
+//! that fits nothing would not be used, and its collection would begin with the next row instead.
+//! Never asks the queue whether it still has these positions; opening them shows that.
 
 use crate::selection::{Selection, Selector, named};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::{CollectionId, split_vchannel};
 
 /// What to do about positions that do not fit.
-pub const REMEDY: &str = "give one position for each channel of a collection that is there, or none, \
-                          to a new task";
+pub const REMEDY: &str = "give one position for each channel of a collection that is there, or \
+                          none, to a new task";
 
-/// What is wrong with the positions of a task, if something is; `collections`: all of the source.
+/// What is wrong with the positions of a task; `None`: nothing. `collections`: all of the source.
 pub fn misfit(selection: &Selection, collections: &[Collection]) -> Option<String> {
     let given = selection.selectors.iter().filter(|s| !s.positions.is_empty());
     given.map(|selector| fits(selector, selection, collections)).find_map(Result::err)

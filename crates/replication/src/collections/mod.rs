@@ -1,8 +1,10 @@
-//! What a task replicates: its collections, their partitions and their names.
-//! Never holds code itself.
+//! What a task replicates: its collections, their partitions and their names, at the pace of its
+//! rows. Contains no code of its own.
 
-pub mod cover;
-pub mod create_drop;
+pub(crate) mod channel_change;
+mod create_drop;
 pub mod given_positions;
-pub mod partitions;
-pub mod rename;
+mod partitions;
+mod place;
+mod rename;
+pub(crate) mod replicated;

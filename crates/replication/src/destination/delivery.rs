@@ -1,5 +1,5 @@
-//! Step 5 of the way of a row: brings the windows of one task to where its changes go. There are
-//! two ways: `into_lanes` for a Milvus, `into_log` for a log. Never decides what belongs to a window.
+//! Step 6 of the way of a row: delivers the windows of one task. `milvus/deliver.rs` does so for a
+//! Milvus, `log/deliver.rs` for a log. Never decides what belongs to a window.
 
 use crate::error::Result;
 use crate::message::Routed;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 /// Delivers the windows of one task, one after the other.
 #[async_trait]
 pub(crate) trait Delivery: Send {
-    /// Up to which source timestamp the window reaches that an earlier life left open: the next
-    /// window has to end exactly there, so that it holds the same rows.
+    /// The source timestamp up to which the window reaches that an earlier run left open. The next
+    /// window has to end exactly there, so that it contains the same rows.
     async fn left_open(&mut self) -> Result<Option<Timestamp>>;
 
     /// Fences everything up to a source timestamp: it may be at the target already.
@@ -25,9 +25,9 @@ pub(crate) trait Delivery: Send {
     /// Whether a window that was left open still has to be delivered.
     fn is_replaying(&self) -> bool;
 
-    /// Delivers the messages of one window, which holds the task's messages up to `upto`, and
-    /// stores `checkpoint` with it. On success the target has all of it, visible. A failure leaves
-    /// the window open; the same messages have to be delivered again.
+    /// Delivers one window, which contains the task's messages up to `upto`, and stores
+    /// `checkpoint` with it. On success the target has all of it, visible. A failure leaves the
+    /// window open; the same messages have to be delivered again.
     async fn deliver(
         &mut self,
         messages: &[Routed],
@@ -40,7 +40,7 @@ pub(crate) trait Delivery: Send {
     async fn end_round(&mut self, upto: Timestamp, channels: &[Arc<str>]) -> Result<bool>;
 }
 
-/// Tells of rows that the target has acknowledged.
+/// Reports rows that the target has acknowledged.
 pub(crate) fn report_written(observer: &dyn Observer, messages: &[Routed]) {
     for routed in messages {
         if let Message::Row(row) = &routed.read.entry.message {

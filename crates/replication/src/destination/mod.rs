@@ -1,6 +1,6 @@
-//! Where the changes of a task go: to a Milvus, whose link all tasks on it share, or to a log of its
-//! own. Here is what both are asked for; how rows get there is in `delivery`.
-//! Never holds rows.
+//! Where the changes of a task go: to a Milvus, whose link all tasks on it share, or to a log of
+//! the task's own. This file has what both are asked for; `delivery` has the way of rows. Never
+//! contains rows.
 
 pub(crate) mod delivery;
 pub mod log;
@@ -13,11 +13,11 @@ use crate::destination::milvus::deliver::IntoLanes;
 use crate::destination::milvus::link::Link;
 use crate::error::Result;
 use crate::observer::Observer;
-use crate::ports::{Ddl, TargetCollection};
-use crate::records::checkpoint::Covered;
-use crate::records::lease::Lease;
+use crate::ports::{Ddl, TargetCollection, TargetPartition};
+use crate::records::checkpoint::ReplicatedCollection;
+use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Reaches it and takes the right to write to it, unless that is done.
+    /// Reaches the destination and takes the right to write to it, unless that is done.
     pub async fn ready(&self) -> Result<()> {
         match self {
             Self::Milvus(link) => link.ready().await,
@@ -41,13 +41,13 @@ impl Destination {
         }
     }
 
-    /// Whether another milvus-cdc has taken that right. Then what is known here of the destination is
-    /// no longer so: a new one has to be opened.
+    /// Whether another milvus-cdc has taken that right. Then a new destination has to be opened,
+    /// because this one no longer knows what is on the target.
     pub fn is_lost(&self) -> bool {
-        self.lease().is_lost()
+        self.records().lease_is_lost()
     }
 
-    /// Keeps that right, and a Milvus ticking, until `stop` or until the right is lost; run it beside
+    /// Keeps that right, and a Milvus ticking, until `stop` or until the right is lost. Runs beside
     /// the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         match self {
@@ -56,25 +56,26 @@ impl Destination {
         }
     }
 
-    /// Last ticks by channel of a Milvus, for showing. Those in use right now are left out.
-    pub fn ticks(&self) -> Vec<(String, Timestamp)> {
+    /// The records of the destination and of the tasks on it.
+    pub(crate) fn records(&self) -> &TargetRecords {
         match self {
-            Self::Milvus(link) => link.ticks(),
-            Self::Log(_) => Vec::new(),
+            Self::Milvus(link) => link.records(),
+            Self::Log(log) => log.records(),
         }
     }
 
-    pub(crate) fn lease(&self) -> &Lease {
+    /// The Milvus, for what only a Milvus can do; `None`: it is a log.
+    pub(crate) fn milvus(&self) -> Option<&Arc<Link>> {
         match self {
-            Self::Milvus(link) => &link.lease,
-            Self::Log(log) => &log.lease,
+            Self::Milvus(link) => Some(link),
+            Self::Log(_) => None,
         }
     }
 
     /// A task has ended.
     pub(crate) fn leave(&self, task: &str) {
         if let Self::Milvus(link) = self {
-            link.leave(task);
+            link.ticker.leave(task);
         }
     }
 
@@ -91,28 +92,67 @@ impl Destination {
         }
     }
 
-    /// A collection of the task there; `None` if it does not have it. A log has those that it was
-    /// told of, as they are on the source.
+    /// A collection of the task there, under this name; `None`: it does not have it. A log has the
+    /// collections that it was told of, as they are on the source.
     pub(crate) async fn describe(
         &self,
-        covered: &Covered,
-        (database, name): (&str, &str),
+        collection: &ReplicatedCollection,
+        name: &CollectionName,
     ) -> Result<Option<TargetCollection>> {
         let log = match self {
-            Self::Milvus(link) => return link.target.describe(database, name).await,
+            Self::Milvus(link) => return link.target.describe(name).await,
             Self::Log(log) => log,
         };
-        let (id, created) = (covered.id, covered.created);
-        let has = covered.is_live() || log.has_creation(id, created);
-        let vchannels = covered.vchannels.clone();
+        let (id, created) = (collection.id, collection.created);
+        let has = collection.is_live() || log.has_creation(id, created);
+        let vchannels = collection.vchannels.clone();
         let properties = BTreeMap::new();
         Ok(has.then_some(TargetCollection { id, created, vchannels, fields: None, properties }))
     }
 
-    /// Whether a collection may be the task's there; no other task writes to its log.
+    /// The partitions of a collection there; `None`: a log, which has those that it was told of.
+    pub(crate) async fn partitions(
+        &self,
+        name: &CollectionName,
+    ) -> Result<Option<BTreeMap<String, TargetPartition>>> {
+        match self {
+            Self::Milvus(link) => link.target.partitions(name).await.map(Some),
+            Self::Log(_) => Ok(None),
+        }
+    }
+
+    /// The collection that a Milvus has under this name. A log has no names that could be taken.
+    pub(crate) async fn holder_of(&self, name: &CollectionName) -> Result<Option<CollectionId>> {
+        match self {
+            Self::Milvus(link) => Ok(link.target.describe(name).await?.map(|there| there.id)),
+            Self::Log(_) => Ok(None),
+        }
+    }
+
+    /// Whether a Milvus has an alias of this name.
+    pub(crate) async fn has_alias(&self, name: &CollectionName) -> Result<bool> {
+        match self {
+            Self::Milvus(link) => {
+                Ok(link.target.alias(&name.database, &name.name).await?.is_some())
+            }
+            Self::Log(_) => Ok(false),
+        }
+    }
+
+    /// Rows will go to these lanes of a Milvus.
+    pub(crate) fn add_lanes(&self, lanes: &[Arc<str>]) {
+        if let Self::Milvus(link) = self {
+            for lane in lanes {
+                link.lanes.get(lane);
+            }
+        }
+    }
+
+    /// Claims a collection for a task. Returns whether it is the task's now. No other task writes
+    /// to the log of a task.
     pub(crate) async fn claim(&self, task: &str, id: CollectionId) -> Result<bool> {
         match self {
-            Self::Milvus(link) => link.claim(task, id).await,
+            Self::Milvus(link) => link.claims.take(task, id).await,
             Self::Log(_) => Ok(true),
         }
     }
@@ -120,7 +160,7 @@ impl Destination {
     /// Whether another task has a collection there.
     pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
         match self {
-            Self::Milvus(link) => link.is_anothers(task, id).await,
+            Self::Milvus(link) => link.claims.is_anothers(task, id).await,
             Self::Log(_) => Ok(false),
         }
     }
@@ -128,12 +168,13 @@ impl Destination {
     /// What names a target that tasks share; empty for a log.
     pub(crate) fn address(&self) -> &str {
         match self {
-            Self::Milvus(link) => link.address(),
+            Self::Milvus(link) => link.lanes.address(),
             Self::Log(_) => "",
         }
     }
 
-    /// Whether a request is for it: that a database exists is told to a log by the op channel alone.
+    /// Whether it takes requests of this kind. Only the op channel tells a log that a database
+    /// exists.
     pub(crate) fn takes(&self, ddl: &Ddl) -> bool {
         match self {
             Self::Milvus(_) => true,
@@ -145,21 +186,15 @@ impl Destination {
     pub(crate) async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
         match self {
             Self::Milvus(link) => {
-                link.lease.confirmed()?;
+                link.records().lease_is_confirmed()?;
                 link.target.apply(ddl, at).await
             }
             Self::Log(log) => log.apply(ddl, at).await,
         }
     }
 
-    /// Whether it may have been told what it does not know of: a drop makes sure of the contrary.
+    /// Whether it may have been told of something without knowing that: then a drop makes sure.
     pub(crate) fn forgets(&self) -> bool {
         matches!(self, Self::Log(log) if !log.is_exact())
-    }
-
-    /// Whether it has a state of its own that has to follow the source's catalog: a log only tells
-    /// what was asked for.
-    pub(crate) fn follows(&self) -> bool {
-        matches!(self, Self::Milvus(_))
     }
 }

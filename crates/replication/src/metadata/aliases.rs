@@ -8,24 +8,23 @@ use std::collections::BTreeSet;
 /// The aliases of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Aliases {
-    /// Those that the target has been given; of the source, those that it has.
+pub(super) struct Aliases {
+    /// Given to the target by the task; for the source, the aliases that it has.
     pub given: BTreeSet<String>,
-    /// Those that it may have been given: stored before it is asked.
+    /// About to be given, so the target may have them or not. Stored before it is asked.
     pub giving: BTreeSet<String>,
-    /// Those that it can't be given, because it has the name for something else. They are not tried
-    /// again.
+    /// Refused, because the target has the name for something else. They are not tried again.
     pub refused: BTreeSet<String>,
 }
 
 impl Aliases {
-    /// Those that a collection has on the source.
-    pub fn of(all: &[Alias], id: CollectionId) -> Self {
+    /// The aliases of a collection on the source.
+    pub(super) fn of(all: &[Alias], id: CollectionId) -> Self {
         let its = all.iter().filter(|alias| alias.collection == id);
         Self { given: its.map(|alias| alias.name.clone()).collect(), ..Self::default() }
     }
 
-    /// What is to be stored before the target is asked for those of `now`; `None` if there is nothing
+    /// What to store before the target is asked for the aliases of `now`; `None`: there is nothing
     /// new to ask for.
     pub(crate) fn before_giving(&self, now: &Self) -> Option<Self> {
         let giving: BTreeSet<_> = self.new_in(now).chain(&self.giving).cloned().collect();

@@ -1,153 +1,159 @@
-//! The aliases of a task's collections, which the target is given as the source has them. An alias has
-//! one place, so those that look at one collection must not spoil what belongs to another: it is taken
-//! only from where it is, and one that has moved is moved, whichever of the two is looked at first.
-//! Never touches an alias on the target that the task has not given.
+//! Lets a target follow in the aliases of one collection. An alias belongs to one collection, so
+//! following one collection must not undo another's: an alias is taken only from where it is, and
+//! one that has moved is moved, whichever of the two collections is looked at first. Never touches
+//! an alias on the target that the task has not given.
 
-use crate::destination::Destination;
+use crate::context::Context;
 use crate::error::Result;
 use crate::metadata::aliases::Aliases;
-use crate::metadata::follower::Follower;
-use crate::metadata::serving_state::Served;
-use crate::ports::{Ddl, Store};
-use crate::records::checkpoint::Covered;
-use crate::records::codec::{decode, load_one};
-use crate::records::keys::{collection_key, serving_key};
-use crate::task::Task;
-use milvus_wire::ids::CollectionId;
+use crate::metadata::asking::Asking;
+use crate::metadata::serving_state::ServingState;
+use crate::ports::Ddl;
+use crate::records::checkpoint::ReplicatedCollection;
+use crate::records::keys::serving_key;
+use milvus_wire::ids::{CollectionId, CollectionName};
 
 /// What has come of an alias that a collection was to be given.
-enum Come {
-    Given,
-    /// The target has the name for a collection of the task, still.
+enum Given {
+    Yes,
+    /// The target still has the name for a collection of the task.
     Waits,
     Refused,
 }
 
-impl Follower {
-    /// Lets the target follow from `before` to `now`, and makes `now` what has come of it. Returns
-    /// whether that is all.
-    pub(crate) async fn follow_aliases(
-        &self,
-        covered: &Covered,
-        before: &Aliases,
-        now: &mut Aliases,
-    ) -> Result<bool> {
-        let new: Vec<_> = before.new_in(now).cloned().collect();
-        let had = before.given.union(&before.giving);
-        let lost: Vec<_> = had.filter(|alias| !now.given.contains(*alias)).cloned().collect();
-        now.refused = before.refused.intersection(&now.given).cloned().collect();
-        now.given.retain(|alias| !now.refused.contains(alias));
-        let Destination::Milvus(link) = &self.ports.destination else { return Ok(true) };
-        if new.is_empty() && lost.is_empty() {
-            return Ok(true);
-        }
-        let (database, collection) = covered.on_target(&self.task.names);
-        let Some(here) = link.target.describe(&database, &collection).await? else {
-            // The rows have moved on; it is looked at again.
-            now.clone_from(before);
-            return Ok(false);
-        };
-        let mut is_all = true;
-        for alias in new {
-            let has = link.target.alias(&database, &alias).await?;
-            let come = match has {
-                Some(has) if has == here.id => Come::Given,
-                _ => self.give(covered, &alias, has.is_some()).await?,
-            };
-            match come {
-                Come::Given => continue,
-                Come::Waits => is_all = false,
-                Come::Refused => {
-                    now.refused.insert(alias.clone());
-                }
-            }
-            now.given.remove(&alias);
-        }
-        for alias in lost {
-            if link.target.alias(&database, &alias).await? != Some(here.id) {
-                continue;
-            }
-            let database = database.clone();
-            match self.moved_to(covered, &alias).await? {
-                // The other one may have had it before, and so have nothing to ask for.
-                Some(other) if other.is_live() && other.naming.next.is_none() => {
-                    let (_, collection) = other.on_target(&self.task.names);
-                    self.ask(Ddl::GiveAlias { database, collection, alias }).await?;
-                }
-                Some(_) => {
-                    now.given.insert(alias);
-                    is_all = false;
-                }
-                None => {
-                    self.ask(Ddl::DropAlias { database, alias }).await?;
-                }
+/// Lets the target follow from `before` to `now`, and makes `now` what has come of it. Returns
+/// whether that is all.
+pub(super) async fn follow_aliases(
+    asking: &Asking,
+    collection: &ReplicatedCollection,
+    before: &Aliases,
+    now: &mut Aliases,
+) -> Result<bool> {
+    let new: Vec<_> = before.new_in(now).cloned().collect();
+    let had = before.given.union(&before.giving);
+    let lost: Vec<_> = had.filter(|alias| !now.given.contains(*alias)).cloned().collect();
+    now.refused = before.refused.intersection(&now.given).cloned().collect();
+    now.given.retain(|alias| !now.refused.contains(alias));
+    if new.is_empty() && lost.is_empty() {
+        return Ok(true);
+    }
+    let name = collection.on_target(&asking.context.task.names);
+    let Some(here) = asking.target().describe(&name).await? else {
+        // The rows have moved on; it is looked at again.
+        now.clone_from(before);
+        return Ok(false);
+    };
+    let mut is_all = true;
+    for alias in new {
+        match give(asking, collection, here.id, &alias).await? {
+            Given::Yes => continue,
+            Given::Waits => is_all = false,
+            Given::Refused => {
+                now.refused.insert(alias.clone());
             }
         }
-        Ok(is_all)
+        now.given.remove(&alias);
     }
-
-    /// Gives an alias that the collection does not have on the target.
-    async fn give(&self, covered: &Covered, alias: &str, another_has_it: bool) -> Result<Come> {
-        let (database, collection) = covered.on_target(&self.task.names);
-        if another_has_it && !self.was_given(covered.id, &database, alias).await? {
-            self.refused("AlterAlias", alias, &"another collection has it, not from this task");
-            return Ok(Come::Refused);
+    for alias in lost {
+        if asking.target().alias(&name.database, &alias).await? == Some(here.id)
+            && !take(asking, collection, &alias).await?
+        {
+            now.given.insert(alias);
+            is_all = false;
         }
-        if !another_has_it && self.is_called(&database, alias).await? {
-            // The source has renamed or dropped what the target calls so, which comes with the rows.
-            return Ok(Come::Waits);
+    }
+    Ok(is_all)
+}
+
+/// Gives an alias to a collection, which the target has under this id.
+async fn give(
+    asking: &Asking,
+    collection: &ReplicatedCollection,
+    here: CollectionId,
+    alias: &str,
+) -> Result<Given> {
+    let context = &asking.context;
+    let name = collection.on_target(&context.task.names);
+    let alias_name = CollectionName::new(&*name.database, alias);
+    let holder = asking.target().alias(&name.database, alias).await?;
+    if holder == Some(here) {
+        return Ok(Given::Yes);
+    }
+    if holder.is_some() {
+        let by = given_by(context, &alias_name).await?;
+        if !by.into_iter().any(|given| given != collection.id) {
+            let why = "another collection has it, not from this task";
+            asking.refused("AlterAlias", alias, &why);
+            return Ok(Given::Refused);
         }
-        let given = self.ask(Ddl::GiveAlias { database, collection, alias: alias.to_owned() });
-        Ok(if given.await? { Come::Given } else { Come::Refused })
+    } else if is_name_of_a_collection(context, &alias_name).await? {
+        // The source has renamed or dropped that collection, which comes with the rows.
+        return Ok(Given::Waits);
     }
+    let request = Ddl::GiveAlias { collection: name, alias: alias.to_owned() };
+    Ok(if asking.ask(request).await? { Given::Yes } else { Given::Refused })
+}
 
-    /// Another collection of the task that has an alias on the source by now.
-    async fn moved_to(&self, covered: &Covered, alias: &str) -> Result<Option<Covered>> {
-        let aliases = self.ports.catalog.aliases().await?;
-        let named = aliases.iter().filter(|a| a.name == alias && a.collection != covered.id);
-        for other in named {
-            let key = collection_key(&self.task.id, other.collection);
-            let other: Option<Covered> = load_one(&*self.ports.store, &key).await?;
-            let other = other.filter(|other| other.database == covered.database);
-            if other.is_some() {
-                return Ok(other);
-            }
+/// Takes an alias from a collection: it is dropped, or moved to the collection that has it now.
+/// Returns whether that could be done.
+async fn take(asking: &Asking, collection: &ReplicatedCollection, alias: &str) -> Result<bool> {
+    let names = &asking.context.task.names;
+    let request = match moved_to(&asking.context, collection, alias).await? {
+        // The other collection may have had it before, and so have nothing to ask for.
+        Some(other) if other.is_live() && other.naming.next.is_none() => {
+            // In the database of the one that had it.
+            let database = collection.on_target(names).database;
+            let collection = CollectionName { database, ..other.on_target(names) };
+            Ddl::GiveAlias { collection, alias: alias.to_owned() }
         }
-        Ok(None)
-    }
+        Some(_) => return Ok(false),
+        None => {
+            let database = collection.on_target(names).database;
+            Ddl::DropAlias { database, alias: alias.to_owned() }
+        }
+    };
+    asking.ask(request).await?;
+    Ok(true)
+}
 
-    /// Whether the task has given an alias to another collection on the target.
-    async fn was_given(&self, id: CollectionId, database: &str, alias: &str) -> Result<bool> {
-        let by = given_by(&*self.ports.store, &self.task, (database, alias)).await?;
-        Ok(by.into_iter().any(|given| given != id))
+/// Another collection of the task that has an alias on the source now.
+async fn moved_to(
+    context: &Context,
+    collection: &ReplicatedCollection,
+    alias: &str,
+) -> Result<Option<ReplicatedCollection>> {
+    let aliases = context.ports.catalog.aliases().await?;
+    let others = aliases.iter().filter(|a| a.name == alias && a.collection != collection.id);
+    for other in others {
+        let other = context.records().collection(other.collection).await?;
+        let other = other.map(|(other, _)| other);
+        let other = other.filter(|other| other.database == collection.database);
+        if other.is_some() {
+            return Ok(other);
+        }
     }
+    Ok(None)
+}
 
-    /// Whether the target calls a collection of the task so.
-    async fn is_called(&self, database: &str, name: &str) -> Result<bool> {
-        let covered = covered(&*self.ports.store, &self.task).await?;
-        let called = |c: &Covered| c.on_target(&self.task.names);
-        Ok(covered.iter().any(|c| called(c) == (database.to_owned(), name.to_owned())))
-    }
+/// Whether the target calls a collection of the task so.
+async fn is_name_of_a_collection(context: &Context, name: &CollectionName) -> Result<bool> {
+    let collections = context.records().collections().await?;
+    Ok(collections.iter().any(|c| c.on_target(&context.task.names) == *name))
 }
 
 /// The collections to which the task may have given an alias on the target.
 pub(crate) async fn given_by(
-    store: &dyn Store,
-    task: &Task,
-    (database, alias): (&str, &str),
+    context: &Context,
+    alias: &CollectionName,
 ) -> Result<Vec<CollectionId>> {
     let mut given = Vec::new();
-    for covered in covered(store, task).await? {
-        let served: Option<Served> = load_one(store, &serving_key(&task.id, covered.id)).await?;
-        let has = served.is_some_and(|served| served.aliases.may_have(alias));
-        if has && covered.on_target(&task.names).0 == database {
-            given.push(covered.id);
+    for collection in context.records().collections().await? {
+        let key = serving_key(&context.task.id, collection.id);
+        let state: Option<ServingState> = context.records().load(&key).await?;
+        let has = state.is_some_and(|state| state.aliases.may_have(&alias.name));
+        if has && collection.on_target(&context.task.names).database == alias.database {
+            given.push(collection.id);
         }
     }
     Ok(given)
-}
-
-async fn covered(store: &dyn Store, task: &Task) -> Result<Vec<Covered>> {
-    let stored = store.list(&format!("collection/{}/", task.id)).await?;
-    stored.into_iter().map(|(key, stored)| decode(&key, &stored.value)).collect()
 }

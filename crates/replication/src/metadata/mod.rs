@@ -1,10 +1,13 @@
-//! What rows do not depend on: the op channel, indexes, load, properties, aliases, roles.
-//! Never holds code itself.
+//! What rows do not depend on: the op channel, and indexes, loads, properties, aliases and roles as
+//! the source's catalog has them. Contains no code of its own.
 
-pub mod aliases;
-pub mod follow_aliases;
-pub mod follow_roles;
-pub mod follower;
-pub mod op_channel;
-pub mod rights;
-pub mod serving_state;
+mod aliases;
+mod asking;
+pub(crate) mod follow_aliases;
+mod follow_roles;
+mod follow_serving;
+mod follower;
+pub(crate) mod op_channel;
+mod rights;
+mod schedule;
+mod serving_state;

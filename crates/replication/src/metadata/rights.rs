@@ -1,5 +1,5 @@
-//! What a target has of a role, as values: what it should have, what it was given, and whether a request
-//! agrees with the source. Never asks anybody.
+//! What a target has of a role, as values: what it should have, what it was given, and whether a
+//! request agrees with the source. Never asks anybody.
 
 use crate::ports::Ddl;
 use crate::selection::{Names, named};
@@ -10,12 +10,12 @@ use milvus_wire::roles::{Grant, Role, Roles};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every Milvus has them and drops none of them. Source: `util.DefaultRoles`.
+/// Roles that every Milvus has and that nobody can drop. Source: `util.DefaultRoles`.
 const BUILT_IN: [&str; 2] = ["admin", "public"];
 
 /// Something that a target has of a role, in the order in which it is given.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Right {
+pub(super) enum Right {
     /// The role itself.
     Role,
     /// It may do something.
@@ -36,23 +36,23 @@ pub enum Right {
 /// What the target has been given of a role, by the target's names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Given {
-    /// This. What the target had already is its own and not among it.
+pub(super) struct Given {
+    /// Given by the task. Rights that the target had before are not among them.
     pub given: BTreeSet<Right>,
-    /// This it may have or not: stored before it is asked to take it, or to give it back.
+    /// About to be given or taken, so the target may have them or not. Stored before it is asked.
     pub giving: BTreeSet<Right>,
-    /// This can't be given, for the target refuses it. It is not tried again.
+    /// Refused by the target. They are not tried again.
     pub refused: BTreeSet<Right>,
 }
 
 impl Given {
-    /// What is to be asked for so that the target has `wanted`.
+    /// What to give so that the target has `wanted`.
     pub(crate) fn new_in(&self, wanted: &BTreeSet<Right>) -> BTreeSet<Right> {
         let is_known = |right: &Right| self.given.contains(right) || self.refused.contains(right);
         wanted.iter().filter(|right| !is_known(right)).cloned().collect()
     }
 
-    /// What is to be taken from the target.
+    /// What to take from the target.
     pub(crate) fn lost(&self, wanted: &BTreeSet<Right>) -> BTreeSet<Right> {
         self.given.union(&self.giving).filter(|right| !wanted.contains(right)).cloned().collect()
     }
@@ -68,7 +68,7 @@ impl Right {
         Self::Grant { object_type, database, object, privilege }
     }
 
-    /// The request that gives it, or takes it.
+    /// The request that gives this right, or takes it.
     pub(crate) fn request(&self, role: &str, gives: bool) -> Ddl {
         let entity = pb::RoleEntity { name: role.to_owned(), ..Default::default() };
         let request = match self {
@@ -90,7 +90,7 @@ impl Right {
                         object: Some(pb::ObjectEntity { name: object_type.clone() }),
                         object_name: object.clone(),
                         db_name: database.clone(),
-                        // The target puts in who asks.
+                        // The target fills in who asks.
                         grantor: Some(pb::GrantorEntity { user: None, privilege: Some(privilege) }),
                     }),
                     ..Default::default()
@@ -117,8 +117,8 @@ pub(crate) fn rights(role: Role) -> BTreeSet<Right> {
     [Right::Role].into_iter().chain(grants).chain(members).collect()
 }
 
-/// What a target should have of the source's roles. Grants of groups of privileges are left to the op
-/// channel: the versions that have groups log them, and what is in a group comes from there too.
+/// What a target should have of the source's roles. Grants of groups of privileges are left to the
+/// op channel: the versions that have groups log them, and what is in a group comes from there too.
 pub(crate) fn wanted(roles: &Roles, names: &Names) -> BTreeMap<String, BTreeSet<Right>> {
     let of = |(name, role): (&String, &Role)| {
         let grants = role.grants.iter().filter(|grant| !grant.is_of_a_group());
@@ -135,13 +135,13 @@ pub(crate) fn wanted(roles: &Roles, names: &Names) -> BTreeMap<String, BTreeSet<
 /// The target's names of what a grant is about.
 pub(crate) fn on_target(names: &Names) -> impl Fn(&str, &str) -> (String, String) {
     |database, name| {
-        let (database, name) = names.collection(named(database), name);
-        (database.to_owned(), name.to_owned())
+        let mapped = names.collection(named(database), name);
+        (mapped.database, mapped.name)
     }
 }
 
-/// Whether a logged request, which comes late, agrees with what the source has by now. Users and groups
-/// of privileges are known from the log alone.
+/// Whether a logged request, which comes late, agrees with what the source has now. Only the log
+/// knows users and groups of privileges.
 pub(crate) fn agrees(roles: &Roles, request: &AccessRequest) -> bool {
     let role = |role: Option<&pb::RoleEntity>| roles.get(role.map_or("", |role| &role.name));
     match request {
@@ -175,7 +175,8 @@ pub(crate) fn agrees(roles: &Roles, request: &AccessRequest) -> bool {
     }
 }
 
-/// A global grant is kept for all objects, whatever its request names. Source: `Core.OperatePrivilege`.
+/// A global grant is kept for all objects, whatever its request names. Source:
+/// `Core.OperatePrivilege`.
 fn is_about(grant: &Grant, database: &str, object: &str) -> bool {
     let for_all = grant.object_type == GLOBAL && grant.object == ANY;
     grant.database == named(database) && (for_all || grant.object == object)

@@ -1,5 +1,5 @@
-//! How a collection is served (indexes, load, properties, aliases) as a value, and what has to be asked
-//! of a target so that it follows from one such value to another; of aliases, see `alias`.
+//! How a collection is served (indexes, load, properties, aliases) as a value, and what has to be
+//! asked of a target so that it follows from one such value to another; of aliases, see `alias`.
 //! Never asks anybody: values in, requests out.
 
 use crate::metadata::aliases::Aliases;
@@ -7,7 +7,7 @@ use crate::ports::{Ddl, Transaction};
 use crate::records::codec::encode;
 use crate::records::keys::serving_key;
 use milvus_wire::catalog::{Collection, Partition as Record, State};
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::common::KeyValuePair;
 use milvus_wire::proto::milvus as pb;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// How a collection is served on the source, with names instead of most ids. This is also the form
 /// in which it is stored.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Served {
+pub(super) struct ServingState {
     /// By id: a name that was used again is another index.
     pub indexes: BTreeMap<i64, Index>,
     /// `None`: nothing of it is loaded.
@@ -35,7 +35,7 @@ pub struct Served {
 
 /// An index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Index {
+pub(super) struct Index {
     /// Its name.
     pub name: String,
     /// The field's name; empty if the collection has no such field for users.
@@ -46,7 +46,7 @@ pub struct Index {
 
 /// How a collection is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Load {
+pub(super) struct Load {
     /// As a whole: partitions that are created later are loaded with it.
     pub whole: bool,
     /// How often.
@@ -55,7 +55,7 @@ pub struct Load {
 
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Partition {
+pub(super) struct Partition {
     /// Its name.
     pub name: String,
     /// Whether it is loaded.
@@ -64,7 +64,7 @@ pub struct Partition {
 
 /// Something to be asked of the target.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Change {
+pub(super) enum ServingChange {
     /// Release the collection.
     Release,
     /// Release these partitions.
@@ -81,9 +81,9 @@ pub enum Change {
     LoadPartitions(Vec<String>, i32),
 }
 
-impl Served {
+impl ServingState {
     /// From the records of the source.
-    pub fn new(
+    pub(super) fn new(
         collection: &Collection,
         partitions: &[Record],
         serving: &Serving,
@@ -120,21 +120,21 @@ impl Served {
 
     /// The same for a target that does not have the source's partitions.
     #[must_use]
-    pub fn without_partitions(mut self) -> Self {
+    pub(super) fn without_partitions(mut self) -> Self {
         self.partitions.clear();
         self.load = self.load.map(|load| Load { whole: true, ..load });
         self
     }
 
     /// Adds this record to a transaction.
-    pub fn put(&self, task: &str, id: CollectionId, transaction: &mut Transaction) {
+    pub(super) fn put(&self, task: &str, id: CollectionId, transaction: &mut Transaction) {
         transaction.puts.push((serving_key(task, id), encode(self)));
     }
 
     /// Whether a request of the op channel, which comes late, agrees with how the collection is
     /// served by now. One that does not has been overtaken by another one, of which the op channel
     /// may say nothing.
-    pub fn agrees_with(&self, request: &OpRequest) -> bool {
+    pub(super) fn agrees_with(&self, request: &OpRequest) -> bool {
         let named = |name: &str, field: &str| {
             self.indexes.values().any(|i| {
                 if name.is_empty() { field.is_empty() || i.field == field } else { i.name == name }
@@ -170,41 +170,42 @@ impl Served {
 ///
 /// Only the difference is asked for, so what somebody has changed at the target on purpose stays
 /// until the source changes it as well.
-pub fn changes(before: Option<&Served>, now: &Served) -> Vec<Change> {
-    let nothing = Served::default();
+pub(super) fn changes(before: Option<&ServingState>, now: &ServingState) -> Vec<ServingChange> {
+    let nothing = ServingState::default();
     let before = before.unwrap_or(&nothing);
-    let lacks = |there: &Served, here: &Served| {
+    let lacks = |there: &ServingState, here: &ServingState| {
         let lacking = here.indexes.iter().filter(|(id, _)| !there.indexes.contains_key(*id));
         lacking.map(|(_, index)| index.clone()).collect::<Vec<_>>()
     };
     let (dropped, created) = (lacks(now, before), lacks(before, now));
     let (set, removed) = properties(before, now);
-    // Milvus drops no index of a loaded collection (`dropIndexTask.PreExecute`), and from 2.4 on changes
-    // none of these properties (`alterCollectionTask.PreExecute`): the source has released it in between.
+    // Milvus drops no index of a loaded collection (`dropIndexTask.PreExecute`), and from 2.4 on
+    // changes none of these properties (`alterCollectionTask.PreExecute`): the source has released
+    // it in between.
     let needs_release = |key: &String| key == "mmap.enabled" || key == "lazyload.enabled";
     let altered = set.iter().map(|(key, _)| key).chain(&removed).any(needs_release);
     let load = Loads::new(before, now, !dropped.is_empty() || altered);
     let mut changes = Vec::new();
-    changes.extend(load.release.then_some(Change::Release));
+    changes.extend(load.release.then_some(ServingChange::Release));
     let (released, loaded) = load.partitions(before, now);
-    let released = (!released.is_empty()).then_some(Change::ReleasePartitions(released));
+    let released = (!released.is_empty()).then_some(ServingChange::ReleasePartitions(released));
     let (first, last) = if load.asks_whole { (None, released) } else { (released, None) };
     changes.extend(first);
-    changes.extend(dropped.into_iter().map(Change::DropIndex));
-    changes.extend(created.into_iter().map(Change::CreateIndex));
+    changes.extend(dropped.into_iter().map(ServingChange::DropIndex));
+    changes.extend(created.into_iter().map(ServingChange::CreateIndex));
     if !set.is_empty() || !removed.is_empty() {
-        changes.push(Change::Alter(set, removed));
+        changes.push(ServingChange::Alter(set, removed));
     }
     let replicas = now.load.map_or(1, |load| load.replicas);
-    changes.extend(load.asks_whole.then_some(Change::Load(replicas)));
+    changes.extend(load.asks_whole.then_some(ServingChange::Load(replicas)));
     // What a load of the whole has loaded and the source has not.
     changes.extend(last);
-    changes.extend((!loaded.is_empty()).then_some(Change::LoadPartitions(loaded, replicas)));
+    changes.extend((!loaded.is_empty()).then_some(ServingChange::LoadPartitions(loaded, replicas)));
     changes
 }
 
 /// The properties to be set, and those to be removed.
-fn properties(before: &Served, now: &Served) -> (Vec<(String, String)>, Vec<String>) {
+fn properties(before: &ServingState, now: &ServingState) -> (Vec<(String, String)>, Vec<String>) {
     let is_new = |(key, value): &(&String, &String)| before.properties.get(*key) != Some(*value);
     let set = now.properties.iter().filter(is_new).map(|(k, v)| (k.clone(), v.clone()));
     let is_gone = |key: &&String| !now.properties.contains_key(*key);
@@ -220,13 +221,13 @@ struct Loads {
 }
 
 impl Loads {
-    fn new(before: &Served, now: &Served, was_released: bool) -> Self {
+    fn new(before: &ServingState, now: &ServingState, was_released: bool) -> Self {
         // To the whole a load can be extended; the replicas and the way back need a release.
         let stays = |before: Load, now: Load| {
             before.replicas == now.replicas && (now.whole || !before.whole) && !was_released
         };
         let kept = before.load.zip(now.load).is_some_and(|(before, now)| stays(before, now));
-        let whole = |served: &Served| served.load.is_some_and(|load| load.whole);
+        let whole = |served: &ServingState| served.load.is_some_and(|load| load.whole);
         Self {
             release: before.load.is_some() && !kept,
             asks_whole: whole(now) && !(kept && whole(before)),
@@ -234,7 +235,7 @@ impl Loads {
     }
 
     /// The partitions to be released and to be loaded, beyond what follows by itself.
-    fn partitions(&self, before: &Served, now: &Served) -> (Vec<String>, Vec<String>) {
+    fn partitions(&self, before: &ServingState, now: &ServingState) -> (Vec<String>, Vec<String>) {
         let (mut released, mut loaded) = (Vec::new(), Vec::new());
         let whole = now.load.is_some_and(|load| load.whole);
         for (id, partition) in &now.partitions {
@@ -252,19 +253,18 @@ impl Loads {
     }
 }
 
-impl Change {
+impl ServingChange {
     /// Whether it changes what is loaded.
-    pub fn is_of_load(&self) -> bool {
+    pub(super) fn is_of_load(&self) -> bool {
         !matches!(self, Self::DropIndex(_) | Self::CreateIndex(_) | Self::Alter(..))
     }
 
     /// The request, with the target's names.
-    pub fn request(self, database: &str, collection: &str) -> Ddl {
-        let (db_name, collection_name) = (database.to_owned(), collection.to_owned());
+    pub(super) fn request(self, name: &CollectionName) -> Ddl {
+        let (db_name, collection_name) = (name.database.clone(), name.name.clone());
         Ddl::Op(Box::new(match self {
             Self::Alter(set, removed) => {
-                let (database, name) = (db_name, collection_name);
-                return Ddl::AlterCollection { database, name, set, removed };
+                return Ddl::AlterCollection { name: name.clone(), set, removed };
             }
             Self::Release => OpRequest::ReleaseCollection(pb::ReleaseCollectionRequest {
                 db_name,
@@ -329,15 +329,15 @@ mod tests {
         indexes: &[(i64, &str)],
         load: Option<(bool, i32)>,
         partitions: &[(i64, &str, bool)],
-    ) -> Served {
+    ) -> ServingState {
         let partition = |(id, name, loaded): &(i64, &str, bool)| {
             (*id, Partition { name: (*name).into(), loaded: *loaded })
         };
-        Served {
+        ServingState {
             indexes: indexes.iter().map(|(id, name)| (*id, index(name))).collect(),
             load: load.map(|(whole, replicas)| Load { whole, replicas }),
             partitions: partitions.iter().map(partition).collect(),
-            ..Served::default()
+            ..ServingState::default()
         }
     }
 
@@ -351,13 +351,16 @@ mod tests {
     #[test]
     fn what_is_new_is_added_and_what_is_known_is_not_asked_for_again() {
         let now = served(&[(1, "a"), (2, "b")], WHOLE, &[(5, "p", true)]);
-        let added =
-            [Change::CreateIndex(index("a")), Change::CreateIndex(index("b")), Change::Load(1)];
+        let added = [
+            ServingChange::CreateIndex(index("a")),
+            ServingChange::CreateIndex(index("b")),
+            ServingChange::Load(1),
+        ];
         assert_eq!(changes(None, &now), added);
         assert_eq!(changes(Some(&now), &now), []);
         let parts = served(&[], Some((false, 2)), &[(5, "p", true), (6, "q", false)]);
-        assert_eq!(changes(None, &parts), [Change::LoadPartitions(names(&["p"]), 2)]);
-        assert_eq!(changes(None, &Served::default()), []);
+        assert_eq!(changes(None, &parts), [ServingChange::LoadPartitions(names(&["p"]), 2)]);
+        assert_eq!(changes(None, &ServingState::default()), []);
     }
 
     #[test]
@@ -365,19 +368,19 @@ mod tests {
         let before = served(&[(1, "a")], WHOLE, &[(5, "p", true)]);
         let now = served(&[(2, "a")], WHOLE, &[(5, "p", true)]);
         let expected = [
-            Change::Release,
-            Change::DropIndex(index("a")),
-            Change::CreateIndex(index("a")),
-            Change::Load(1),
+            ServingChange::Release,
+            ServingChange::DropIndex(index("a")),
+            ServingChange::CreateIndex(index("a")),
+            ServingChange::Load(1),
         ];
         // Under the same name, so the load ended in between although it is there on both ends.
         assert_eq!(changes(Some(&before), &now), expected);
         let parts = served(&[(2, "a")], PARTS, &[(5, "p", true)]);
         let before = served(&[(1, "a")], PARTS, &[(5, "p", true)]);
         let last = changes(Some(&before), &parts).pop();
-        assert_eq!(last, Some(Change::LoadPartitions(names(&["p"]), 1)));
+        assert_eq!(last, Some(ServingChange::LoadPartitions(names(&["p"]), 1)));
         let gone = served(&[], None, &[(5, "p", false)]);
-        let expected = [Change::Release, Change::DropIndex(index("a"))];
+        let expected = [ServingChange::Release, ServingChange::DropIndex(index("a"))];
         assert_eq!(changes(Some(&before), &gone), expected);
     }
 
@@ -385,16 +388,18 @@ mod tests {
     fn partitions_are_loaded_and_released_one_by_one() {
         let one = served(&[], PARTS, &[(5, "p", true), (6, "q", false)]);
         let other = served(&[], PARTS, &[(5, "p", false), (6, "q", true)]);
-        let expected =
-            [Change::ReleasePartitions(names(&["p"])), Change::LoadPartitions(names(&["q"]), 1)];
+        let expected = [
+            ServingChange::ReleasePartitions(names(&["p"])),
+            ServingChange::LoadPartitions(names(&["q"]), 1),
+        ];
         assert_eq!(changes(Some(&one), &other), expected);
         let whole = served(&[], WHOLE, &[(5, "p", true), (6, "q", true)]);
         let less = served(&[], WHOLE, &[(5, "p", true), (6, "q", false)]);
-        assert_eq!(changes(Some(&whole), &less), [Change::ReleasePartitions(names(&["q"]))]);
-        assert_eq!(changes(Some(&less), &whole), [Change::LoadPartitions(names(&["q"]), 1)]);
+        assert_eq!(changes(Some(&whole), &less), [ServingChange::ReleasePartitions(names(&["q"]))]);
+        assert_eq!(changes(Some(&less), &whole), [ServingChange::LoadPartitions(names(&["q"]), 1)]);
         // Some versions keep a collection without any of its partitions as loaded.
         let empty = served(&[], WHOLE, &[(5, "p", false), (6, "q", false)]);
-        assert_eq!(changes(Some(&less), &empty), [Change::ReleasePartitions(names(&["p"]))]);
+        assert_eq!(changes(Some(&less), &empty), [ServingChange::ReleasePartitions(names(&["p"]))]);
         // What was loaded and is gone is dropped in the order of the rows.
         let gone = served(&[], PARTS, &[(6, "q", false)]);
         assert_eq!(changes(Some(&one), &gone), []);
@@ -405,52 +410,55 @@ mod tests {
         let before = served(&[], WHOLE, &[(5, "p", true)]);
         let now = |loaded| served(&[], WHOLE, &[(5, "p", true), (6, "q", loaded)]);
         assert_eq!(changes(Some(&before), &now(true)), []);
-        assert_eq!(changes(Some(&before), &now(false)), [Change::ReleasePartitions(names(&["q"]))]);
+        assert_eq!(
+            changes(Some(&before), &now(false)),
+            [ServingChange::ReleasePartitions(names(&["q"]))]
+        );
         let before = served(&[], PARTS, &[(5, "p", true)]);
         let now = served(&[], PARTS, &[(5, "p", true), (6, "q", true)]);
-        assert_eq!(changes(Some(&before), &now), [Change::LoadPartitions(names(&["q"]), 1)]);
+        assert_eq!(changes(Some(&before), &now), [ServingChange::LoadPartitions(names(&["q"]), 1)]);
     }
 
     #[test]
     fn a_load_is_extended_to_the_whole_and_anything_else_begins_with_a_release() {
         let parts = served(&[], PARTS, &[(5, "p", true), (6, "q", false)]);
         let whole = served(&[], WHOLE, &[(5, "p", true), (6, "q", true)]);
-        assert_eq!(changes(Some(&parts), &whole), [Change::Load(1)]);
+        assert_eq!(changes(Some(&parts), &whole), [ServingChange::Load(1)]);
         let less = served(&[], WHOLE, &[(5, "p", true), (6, "q", false)]);
-        let expected = [Change::Load(1), Change::ReleasePartitions(names(&["q"]))];
+        let expected = [ServingChange::Load(1), ServingChange::ReleasePartitions(names(&["q"]))];
         assert_eq!(changes(Some(&parts), &less), expected);
-        let expected = [Change::Release, Change::LoadPartitions(names(&["p"]), 1)];
+        let expected = [ServingChange::Release, ServingChange::LoadPartitions(names(&["p"]), 1)];
         assert_eq!(changes(Some(&whole), &parts), expected);
         let twice = served(&[], Some((true, 2)), &[(5, "p", true), (6, "q", true)]);
-        assert_eq!(changes(Some(&whole), &twice), [Change::Release, Change::Load(2)]);
+        assert_eq!(changes(Some(&whole), &twice), [ServingChange::Release, ServingChange::Load(2)]);
         let none = served(&[], None, &[(5, "p", false), (6, "q", false)]);
-        assert_eq!(changes(Some(&whole), &none), [Change::Release]);
-        assert_eq!(changes(Some(&none), &parts), [Change::LoadPartitions(names(&["p"]), 1)]);
+        assert_eq!(changes(Some(&whole), &none), [ServingChange::Release]);
+        assert_eq!(changes(Some(&none), &parts), [ServingChange::LoadPartitions(names(&["p"]), 1)]);
     }
 
     #[test]
     fn a_request_that_was_overtaken_does_not_agree() {
-        let op = |change: Change| match change.request("d", "c") {
+        let op = |change: ServingChange| match change.request(&CollectionName::new("d", "c")) {
             Ddl::Op(request) => *request,
             other => panic!("{other:?}"),
         };
-        let load = op(Change::Load(1));
+        let load = op(ServingChange::Load(1));
         let (create, drop) =
-            (op(Change::CreateIndex(index("a"))), op(Change::DropIndex(index("a"))));
+            (op(ServingChange::CreateIndex(index("a"))), op(ServingChange::DropIndex(index("a"))));
         let here = served(&[(1, "a")], WHOLE, &[(5, "p", true)]);
         assert!(here.agrees_with(&create) && !here.agrees_with(&drop));
         assert!(here.agrees_with(&load));
-        assert!(!here.agrees_with(&op(Change::Release)));
+        assert!(!here.agrees_with(&op(ServingChange::Release)));
         let released = served(&[], None, &[(5, "p", false)]);
         assert!(!released.agrees_with(&create) && released.agrees_with(&drop));
         assert!(!released.agrees_with(&load));
         // The collection was released, and then a partition of it loaded.
         let parts = served(&[], PARTS, &[(5, "p", true), (6, "q", false)]);
-        assert!(!parts.agrees_with(&op(Change::Release)));
+        assert!(!parts.agrees_with(&op(ServingChange::Release)));
         assert!(!parts.agrees_with(&load));
-        let of = |name: &str| op(Change::LoadPartitions(names(&[name]), 1));
+        let of = |name: &str| op(ServingChange::LoadPartitions(names(&[name]), 1));
         assert!(parts.agrees_with(&of("p")) && !parts.agrees_with(&of("q")));
-        let of = |name: &str| op(Change::ReleasePartitions(names(&[name])));
+        let of = |name: &str| op(ServingChange::ReleasePartitions(names(&[name])));
         assert!(!parts.agrees_with(&of("p")) && parts.agrees_with(&of("q")));
     }
 
@@ -459,16 +467,16 @@ mod tests {
         let with = |pairs: &[(&str, &str)]| {
             let pair = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
             let properties = pairs.iter().map(pair).collect();
-            Served { properties, ..served(&[], WHOLE, &[(5, "p", true)]) }
+            ServingState { properties, ..served(&[], WHOLE, &[(5, "p", true)]) }
         };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         let (before, now) = (with(&[("a", "1"), ("b", "1")]), with(&[("a", "2")]));
-        let expected = [Change::Alter(vec![pair("a", "2")], names(&["b"]))];
+        let expected = [ServingChange::Alter(vec![pair("a", "2")], names(&["b"]))];
         assert_eq!(changes(Some(&before), &now), expected);
         assert_eq!(changes(Some(&now), &now), []);
         let mapped = with(&[("a", "2"), ("mmap.enabled", "true")]);
-        let set = Change::Alter(vec![pair("mmap.enabled", "true")], vec![]);
-        let expected = [Change::Release, set, Change::Load(1)];
+        let set = ServingChange::Alter(vec![pair("mmap.enabled", "true")], vec![]);
+        let expected = [ServingChange::Release, set, ServingChange::Load(1)];
         assert_eq!(changes(Some(&now), &mapped), expected);
     }
 
@@ -476,10 +484,10 @@ mod tests {
     fn it_is_read_as_it_was_stored_and_so_is_one_of_before_there_were_aliases() {
         let mut now = served(&[(1, "a")], Some((true, 2)), &[(5, "p", true)]);
         now.aliases.given.insert("x".into());
-        let read: Served = crate::records::codec::decode("k", &encode(&now)).unwrap();
+        let read: ServingState = crate::records::codec::decode("k", &encode(&now)).unwrap();
         assert_eq!(read, now);
         let old = br#"{"indexes":{},"load":null,"partitions":{}}"#;
-        let read: Served = crate::records::codec::decode("k", old).unwrap();
-        assert_eq!(read, Served::default());
+        let read: ServingState = crate::records::codec::decode("k", old).unwrap();
+        assert_eq!(read, ServingState::default());
     }
 }

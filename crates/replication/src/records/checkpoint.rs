@@ -1,30 +1,15 @@
-//! Step 6 of the way of a row: how far a task is, and where that is kept.
-//! A checkpoint moves only over what the target has acknowledged (invariant I1); it never holds
-//! rows.
-//!
-//! | key | record |
-//! |---|---|
-//! | `task/<task>` | the task itself, written by whoever looks after it; without it nothing of the rest is |
-//! | `checkpoint/<task>` | [`Checkpoint`]: a position per channel, a DDL to be finished |
-//! | `collection/<task>/<id>` | [`Covered`]: a collection that the task replicates |
-//! | `op/<task>` | [`OpPosition`]: the next message of the op channel |
-//! | `serving/<task>/<id>` | [`Served`](crate::metadata::serving_state::Served): how its collection was served on the source when that was last carried over |
-//! | `access/<task>/<role>` | [`Given`](crate::metadata::rights::Given): what the target has been given of a role |
-//! | `missed/<task>/<timestamp>-<request>-<collection>` | [`Missed`](crate::unsupported::Missed): what the target lacks because it can't be replicated |
-//! | `next/<task>` | of a task into a log: the window that may be there (`into_log`) |
-//! | `fence/<task>` | [`Fence`]: written by whoever takes a lane from the task |
+//! Step 5 of the way of a row: how far a task is, and which collections it replicates.
+//! A checkpoint moves only over what the target has acknowledged (invariant I1).
+//! Never contains rows.
 
-use crate::error::Error;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ports::{Store, Transaction};
-use crate::records::codec;
-use crate::records::codec::{decode, encode, load_one};
-use crate::records::keys::collection_key;
-use crate::records::keys::fence_key;
+use crate::records::codec::{self, decode, encode, load_one};
+use crate::records::keys::{checkpoint_key, collection_key, collection_prefix, fence_key, op_key};
 use crate::records::position::Position;
 use crate::selection::Names;
 use milvus_wire::catalog::Collection;
-use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
+use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,7 +22,7 @@ pub struct Checkpoint {
     #[serde(with = "codec::positions")]
     pub channels: BTreeMap<String, Position>,
     /// A drop whose messages are acknowledged and whose request may not have been carried out.
-    pub pending: Option<Pending>,
+    pub pending: Option<PendingDrop>,
     /// The task was taken over and has not run since: the target may lack databases.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_over: bool,
@@ -45,7 +30,7 @@ pub struct Checkpoint {
 
 /// A drop that is announced in the target's log and still has to be asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingDrop {
     /// The collection on the source.
     #[serde(with = "codec::collection")]
     pub collection: CollectionId,
@@ -56,9 +41,9 @@ pub struct Pending {
     pub at: Timestamp,
 }
 
-/// Where a collection begins on a channel.
+/// Where a collection starts on a channel.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct From {
+pub struct Start {
     /// Messages before it are not the task's.
     #[serde(with = "codec::id")]
     pub id: MessageId,
@@ -69,7 +54,7 @@ pub struct From {
 
 /// A collection that the task replicates.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Covered {
+pub struct ReplicatedCollection {
     /// Its id on the source: its identity (invariant I6).
     #[serde(with = "codec::collection")]
     pub id: CollectionId,
@@ -82,8 +67,9 @@ pub struct Covered {
     pub created: Timestamp,
     /// The source's virtual channels, in shard order.
     pub vchannels: Vec<String>,
-    /// Where it begins, by physical channel.
-    pub from: BTreeMap<String, From>,
+    /// Where it starts, by physical channel.
+    #[serde(rename = "from")]
+    pub start: BTreeMap<String, Start>,
     /// Which partition of the source the target's partition of a name stands for, by its id there.
     #[serde(default)]
     pub partitions: BTreeMap<String, i64>,
@@ -113,7 +99,7 @@ pub struct Naming {
     /// there until that is free.
     pub parked: bool,
     /// What the target calls it by now, or is about to: stored before the target is asked.
-    pub next: Option<Called>,
+    pub next: Option<NextName>,
     /// When the target was asked last: later each time.
     #[serde(with = "codec::timestamp")]
     pub asked: Timestamp,
@@ -121,13 +107,21 @@ pub struct Naming {
 
 /// A name for a collection, as the source has it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Called {
+pub struct NextName {
     /// The source's database.
     pub database: String,
     /// Its name on the source.
     pub name: String,
     /// The target is to give it a name of its own for now.
     pub parked: bool,
+}
+
+impl NextName {
+    /// The name that a collection has on the source now.
+    pub(crate) fn of(collection: &Collection) -> Self {
+        let (database, name) = (collection.database.clone(), collection.name().to_owned());
+        Self { database, name, parked: false }
+    }
 }
 
 /// How a collection gets to the target.
@@ -142,17 +136,73 @@ pub enum Stage {
     Live,
 }
 
-impl Covered {
+impl ReplicatedCollection {
+    /// A new record of a collection that starts here on each of its channels.
+    pub(crate) fn new(
+        collection: &Collection,
+        start: BTreeMap<String, Start>,
+        stage: Stage,
+    ) -> Result<Self> {
+        let missing = collection.pchannels.iter().find(|p| !start.contains_key(*p));
+        if let Some(channel) = missing {
+            return Err(Error::transient(format!(
+                "the source's catalog has no start position of {} on {channel} yet",
+                collection.name()
+            )));
+        }
+        let primary = collection.schema.fields.iter().find(|f| f.is_primary_key);
+        Ok(Self {
+            id: collection.id,
+            database: collection.database.clone(),
+            name: collection.name().to_owned(),
+            created: collection.created,
+            vchannels: collection.vchannels.clone(),
+            start,
+            partitions: BTreeMap::new(),
+            primary_key: primary.map_or(0, |f| f.field_id),
+            key_name: primary.map_or_else(String::new, |f| f.name.clone()),
+            stage,
+            naming: Naming::default(),
+            by_name: false,
+            target: String::new(),
+        })
+    }
+
+    /// Where a collection starts that is replicated from its creation on.
+    pub(crate) fn starts_of(collection: &Collection) -> BTreeMap<String, Start> {
+        let start = |id: &MessageId| Start { id: id.clone(), after: Timestamp::ZERO };
+        let positions = collection.start_positions.iter();
+        positions.map(|(channel, id)| (channel.clone(), start(id))).collect()
+    }
+
+    /// The name that the target has followed so far.
+    pub(crate) fn present_name(&self) -> NextName {
+        let (database, name) = (self.database.clone(), self.name.clone());
+        NextName { database, name, parked: self.naming.parked }
+    }
+
+    /// The record once the target has followed to this name.
+    pub(crate) fn renamed(&self, next: &NextName) -> Self {
+        let mut renamed = self.clone();
+        renamed.database.clone_from(&next.database);
+        renamed.name.clone_from(&next.name);
+        renamed.naming.parked = next.parked;
+        renamed.naming.next = None;
+        renamed
+    }
+
     /// Whether the target has it.
     pub fn is_live(&self) -> bool {
         self.stage == Stage::Live
     }
 
-    /// The target's database and what it is called there.
-    pub fn on_target(&self, names: &Names) -> (String, String) {
-        let (database, name) = names.collection(&self.database, &self.name);
-        let parked = self.naming.parked.then(|| format!("milvus_cdc_{}", self.id));
-        (database.to_owned(), parked.unwrap_or_else(|| name.to_owned()))
+    /// What the target calls it.
+    pub fn on_target(&self, names: &Names) -> CollectionName {
+        let mapped = names.collection(&self.database, &self.name);
+        match self.naming.parked {
+            true => CollectionName::new(mapped.database, format!("milvus_cdc_{}", self.id)),
+            false => mapped,
+        }
     }
 
     /// The source's physical channels.
@@ -187,24 +237,31 @@ pub struct Loaded {
     /// `None`: the task has not begun.
     pub checkpoint: Option<Checkpoint>,
     /// Its collections.
-    pub collections: Vec<Covered>,
+    pub collections: Vec<ReplicatedCollection>,
     /// Set when a lane was taken from it.
     pub fence: Option<Timestamp>,
 }
 
 impl Checkpoint {
     /// A checkpoint to store.
-    pub fn new(channels: BTreeMap<String, Position>, pending: Option<Pending>) -> Self {
+    pub fn new(channels: BTreeMap<String, Position>, pending: Option<PendingDrop>) -> Self {
         Self { channels, pending, taken_over: false }
+    }
+
+    /// A transaction with this record alone.
+    pub(crate) fn record(&self, task: &str) -> Transaction {
+        let mut stored = Transaction::default();
+        self.put(task, &mut stored);
+        stored
     }
 
     /// Adds this record to a transaction.
     pub fn put(&self, task: &str, transaction: &mut Transaction) {
-        transaction.puts.push((format!("checkpoint/{task}"), encode(self)));
+        transaction.puts.push((checkpoint_key(task), encode(self)));
     }
 }
 
-impl Covered {
+impl ReplicatedCollection {
     /// Adds this record to a transaction.
     pub fn put(&self, task: &str, transaction: &mut Transaction) {
         transaction.puts.push((collection_key(task, self.id), encode(self)));
@@ -219,12 +276,12 @@ impl OpPosition {
 
     /// Adds this record to a transaction.
     pub fn put(&self, task: &str, transaction: &mut Transaction) {
-        transaction.puts.push((format!("op/{task}"), encode(self)));
+        transaction.puts.push((op_key(task), encode(self)));
     }
 
     /// The stored one.
     pub async fn load(store: &dyn Store, task: &str) -> Result<Option<Self>> {
-        load_one(store, &format!("op/{task}")).await
+        load_one(store, &op_key(task)).await
     }
 }
 
@@ -237,53 +294,17 @@ pub async fn fence(store: &dyn Store, task: &str, upto: Timestamp) -> Result<Vec
 
 /// Reads everything stored of a task.
 pub async fn load(store: &dyn Store, task: &str) -> Result<Loaded> {
-    let checkpoint = load_one(store, &format!("checkpoint/{task}")).await?;
+    let checkpoint = load_one(store, &checkpoint_key(task)).await?;
     let fence: Option<Fence> = load_one(store, &fence_key(task)).await?;
     let mut collections = Vec::new();
-    for (key, stored) in store.list(&format!("collection/{task}/")).await? {
+    for (key, stored) in store.list(&collection_prefix(task)).await? {
         collections.push(decode(&key, &stored.value)?);
     }
     Ok(Loaded { checkpoint, collections, fence: fence.map(|f| f.upto) })
 }
 
-/// Where a collection begins that is replicated from its creation on.
-pub(crate) fn starts(collection: &Collection) -> BTreeMap<String, From> {
-    let from = |id: &MessageId| From { id: id.clone(), after: Timestamp::ZERO };
-    collection.start_positions.iter().map(|(channel, id)| (channel.clone(), from(id))).collect()
-}
-
-pub(crate) fn covered(
-    collection: &Collection,
-    from: BTreeMap<String, From>,
-    stage: Stage,
-) -> Result<Covered> {
-    let missing = collection.pchannels.iter().find(|p| !from.contains_key(*p));
-    if let Some(channel) = missing {
-        return Err(Error::transient(format!(
-            "the source's catalog has no start position of {} on {channel} yet",
-            collection.name()
-        )));
-    }
-    let primary = collection.schema.fields.iter().find(|f| f.is_primary_key);
-    Ok(Covered {
-        id: collection.id,
-        database: collection.database.clone(),
-        name: collection.name().to_owned(),
-        created: collection.created,
-        vchannels: collection.vchannels.clone(),
-        from,
-        partitions: BTreeMap::new(),
-        primary_key: primary.map_or(0, |f| f.field_id),
-        key_name: primary.map_or_else(String::new, |f| f.name.clone()),
-        stage,
-        naming: Naming::default(),
-        by_name: false,
-        target: String::new(),
-    })
-}
-
 /// A partition of a pending drop.
-pub fn pending_partition(pending: &Pending) -> Option<(PartitionId, &str)> {
+pub fn pending_partition(pending: &PendingDrop) -> Option<(PartitionId, &str)> {
     pending.partition.as_ref().map(|(id, name)| (PartitionId(*id), name.as_str()))
 }
 
@@ -295,12 +316,12 @@ mod tests {
     fn a_collection_of_before_names_were_followed_is_read_and_a_parked_one_has_a_name_of_its_own() {
         let old = br#"{"id":7,"database":"d","name":"n","created":1,"vchannels":[],"from":{},
             "primary_key":100,"stage":"live"}"#;
-        let mut covered: Covered = decode("k", old).unwrap();
-        assert_eq!(covered.naming, Naming::default());
-        let on_target = |covered: &Covered| covered.on_target(&Names::default());
-        assert_eq!(on_target(&covered), ("d".to_owned(), "n".to_owned()));
-        covered.naming.parked = true;
-        assert_eq!(on_target(&covered), ("d".to_owned(), "milvus_cdc_7".to_owned()));
-        assert_eq!(decode::<Covered>("k", &encode(&covered)).unwrap(), covered);
+        let mut collection: ReplicatedCollection = decode("k", old).unwrap();
+        assert_eq!(collection.naming, Naming::default());
+        let on_target = |collection: &ReplicatedCollection| collection.on_target(&Names::default());
+        assert_eq!(on_target(&collection), CollectionName::new("d", "n"));
+        collection.naming.parked = true;
+        assert_eq!(on_target(&collection), CollectionName::new("d", "milvus_cdc_7"));
+        assert_eq!(decode::<ReplicatedCollection>("k", &encode(&collection)).unwrap(), collection);
     }
 }

@@ -1,13 +1,13 @@
-//! The stored form of what a task and its target keep: JSON, with ids as base64 and a number that
-//! tells a newer form. Never damages a record that it can't read: the task stops.
+//! The form of stored records: JSON, with ids as base64 and the number of the form. Never damages a
+//! record that it can't read: the task stops.
 
 use crate::error::{Error, Result};
 use crate::ports::Store;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The form of the records, written into each. One of a higher form is refused, not damaged; one
-/// without is of the first.
+/// The form of the records, which is written into each. A record of a higher form is refused; a
+/// record without a form is of the first one.
 const FORM: u32 = 1;
 
 /// A record as it is stored.

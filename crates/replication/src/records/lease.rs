@@ -1,12 +1,12 @@
-//! One milvus-cdc per target: a lease on the target's address in the store. Two that write to one
-//! target would close each other's windows. Once lost, a [`Lease`] stays lost: all that was built on
-//! it is thrown away, and a new one is taken.
-//! Never outlives its store: two stores know nothing of each other.
+//! The lease on a target, kept in the store under the target's address: only one milvus-cdc writes
+//! to a target, because two would close each other's windows. A [`Lease`] that was lost stays lost;
+//! everything that was built on it is thrown away, and a new lease is taken. Never guards against a
+//! milvus-cdc on another store.
 
 use crate::error::{Error, Result};
-use crate::ports::{Committed, EXISTS, Store, Transaction};
+use crate::ports::{Committed, Store, Transaction};
 use crate::records::codec::{decode, encode, load_one};
-use crate::records::keys::{lease_keys, task_key};
+use crate::records::keys::lease_keys;
 use crate::stop::Stop;
 use serde::{Deserialize, Serialize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -20,8 +20,8 @@ const LIFE: Duration = Duration::from_secs(15);
 /// How often the holder shows one.
 const BEAT: Duration = Duration::from_secs(5);
 
-/// A holder whose last sign of life is older than this sends nothing: what it sends has to arrive
-/// before another one may take the lease. One sign may fail to be given.
+/// A holder whose last sign of life is older than this sends nothing, because what it sends has to
+/// arrive before another holder may take the lease. One sign of life may fail.
 const CONFIRMED_FOR: Duration = Duration::from_secs(12);
 
 #[derive(Serialize, Deserialize)]
@@ -38,18 +38,18 @@ struct Beat {
 pub(crate) struct Lease {
     key: String,
     alive: String,
-    held: Mutex<Held>,
+    state: Mutex<State>,
     lost: CancellationToken,
 }
 
 #[derive(Default)]
-struct Held {
+struct State {
     term: Option<Term>,
     /// Another holder's last sign of life, and since when there was no newer one.
     seen: Option<(u64, Instant)>,
 }
 
-/// The time in which it is ours.
+/// The time in which the lease is ours.
 #[derive(Clone, Copy)]
 struct Term {
     /// The version of the holder's record.
@@ -62,7 +62,7 @@ struct Term {
 impl Lease {
     pub(crate) fn new(address: &str) -> Self {
         let [key, alive] = lease_keys(address);
-        Self { key, alive, held: Mutex::default(), lost: CancellationToken::new() }
+        Self { key, alive, state: Mutex::default(), lost: CancellationToken::new() }
     }
 
     /// Takes the lease if it is free, ours, or abandoned; a transient error if it is not.
@@ -86,7 +86,7 @@ impl Lease {
             }
         }
         let holder = Holder { holder: store.holder().to_owned() };
-        // Its first sign of life: others that wait have seen the last one of the holder before.
+        // Its first sign of life: those that wait have seen the last one of the previous holder.
         let beat = last + 1;
         let transaction = Transaction {
             conditions: vec![(self.key.clone(), stored.map_or(0, |s| s.version))],
@@ -109,18 +109,18 @@ impl Lease {
     }
 
     fn is_abandoned(&self, beat: u64) -> bool {
-        let mut held = self.lock();
-        match held.seen {
+        let mut state = self.lock();
+        match state.seen {
             Some((seen, since)) if seen == beat => since.elapsed() > LIFE,
             _ => {
-                held.seen = Some((beat, Instant::now()));
+                state.seen = Some((beat, Instant::now()));
                 false
             }
         }
     }
 
-    /// Shows signs of life until `stop` or until the lease is lost, then gives it back. Whatever
-    /// else its holder does goes beside it.
+    /// Shows signs of life until `stop` or until the lease is lost, then gives it back. `beside`
+    /// runs meanwhile.
     pub(crate) async fn keep(&self, store: &dyn Store, stop: &Stop, beside: impl Future) {
         let beats = async {
             while stop.until(tokio::time::sleep(BEAT)).await.is_ok() && !self.is_lost() {
@@ -145,7 +145,7 @@ impl Lease {
         let Ok(Term { beat, .. }) = self.term() else { return Ok(()) };
         let beat = beat + 1;
         let puts = vec![(self.alive.clone(), encode(&Beat { beat }))];
-        self.commit(store, Transaction { puts, ..Transaction::default() }).await?;
+        self.write(store, Transaction { puts, ..Transaction::default() }).await?;
         if let Some(term) = &mut self.lock().term {
             (term.beat, term.confirmed) = (beat, confirmed);
         }
@@ -157,45 +157,13 @@ impl Lease {
             return Ok(());
         }
         let deletes = vec![self.key.clone()];
-        let given = self.commit(store, Transaction { deletes, ..Transaction::default() }).await;
+        let given = self.write(store, Transaction { deletes, ..Transaction::default() }).await;
         self.lost.cancel();
         given
     }
 
-    /// Commits a transaction of a task, unless the lease is lost or the task has been deleted: what
-    /// it stored after that would be found by a namesake.
-    pub(crate) async fn commit_of(
-        &self,
-        store: &dyn Store,
-        task: &str,
-        transaction: Transaction,
-    ) -> Result<()> {
-        match self.try_commit_of(store, task, transaction).await? {
-            Committed::Yes => Ok(()),
-            Committed::Conflict => Err(Error::transient(format!("the task {task} was deleted"))),
-        }
-    }
-
-    /// The same, with conditions of its own.
-    pub(crate) async fn try_commit_of(
-        &self,
-        store: &dyn Store,
-        task: &str,
-        mut transaction: Transaction,
-    ) -> Result<Committed> {
-        transaction.conditions.push((task_key(task), EXISTS));
-        self.try_commit(store, transaction).await
-    }
-
     /// Commits a transaction unless the lease is lost.
-    pub(crate) async fn commit(&self, store: &dyn Store, transaction: Transaction) -> Result<()> {
-        match self.try_commit(store, transaction).await? {
-            Committed::Yes => Ok(()),
-            Committed::Conflict => Err(Error::transient("somebody else has written to the store")),
-        }
-    }
-
-    async fn try_commit(
+    pub(super) async fn try_commit(
         &self,
         store: &dyn Store,
         mut transaction: Transaction,
@@ -212,8 +180,15 @@ impl Lease {
         Err(lost())
     }
 
-    /// Whether something may be sent to the target: another one can't have taken the lease yet. That
-    /// is told by a clock that goes on while the process is stopped.
+    async fn write(&self, store: &dyn Store, transaction: Transaction) -> Result<()> {
+        match self.try_commit(store, transaction).await? {
+            Committed::Yes => Ok(()),
+            Committed::Conflict => Err(Error::transient("somebody else has written to the store")),
+        }
+    }
+
+    /// Whether something may be sent to the target: nobody else can have taken the lease yet. The
+    /// clock for that goes on while the process is stopped.
     pub(crate) fn confirmed(&self) -> Result<()> {
         match self.term()?.confirmed.elapsed() <= CONFIRMED_FOR {
             true => Ok(()),
@@ -223,12 +198,12 @@ impl Lease {
         }
     }
 
-    /// Whether another one has taken it. It never comes back.
+    /// Whether somebody else has taken it. It never comes back.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.is_cancelled()
     }
 
-    /// Resolves when another one has taken it.
+    /// Resolves when somebody else has taken it.
     pub(crate) async fn lost(&self) {
         self.lost.cancelled().await;
     }
@@ -237,8 +212,8 @@ impl Lease {
         self.lock().term.filter(|_| !self.is_lost()).ok_or_else(lost)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,9 @@
-//! What a task and its target store, and where.
-//! Never holds code itself.
+//! What a task and its destination store. Contains no code of its own.
 
 pub mod checkpoint;
-pub mod codec;
+pub(crate) mod codec;
 pub mod keys;
 pub mod lease;
 pub mod position;
 pub mod shown_positions;
+pub(crate) mod target_records;

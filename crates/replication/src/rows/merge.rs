@@ -2,8 +2,8 @@
 //! each DDL.
 //! Never waits, never knows a collection.
 
+use crate::message::Entry;
 use crate::message::Read;
-use crate::message::{Entry, timestamp};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::message::{DdlMessage, Message, RowKind};
 use milvus_wire::timestamp::Timestamp;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 /// A stretch of a round: messages, then at most one DDL that happens after them.
 #[derive(Debug)]
-pub struct Step {
+pub(crate) struct Step {
     /// In the order in which the target must get them; drop messages of `then` come last.
     pub messages: Vec<Read>,
     /// All messages of all channels with an order at or below it belong to this or earlier steps.
@@ -23,7 +23,7 @@ pub struct Step {
 
 /// A DDL between two stretches.
 #[derive(Clone, Debug)]
-pub enum Then {
+pub(crate) enum Then {
     /// The log says that a collection begins; the catalog knows whether it does.
     Create(CollectionId, Read),
     /// A collection ends.
@@ -34,7 +34,7 @@ pub enum Then {
 
 impl Then {
     /// The collection that begins.
-    pub fn begins(&self) -> Option<CollectionId> {
+    pub(crate) fn begins(&self) -> Option<CollectionId> {
         match self {
             Self::Create(id, _) => Some(*id),
             _ => None,
@@ -42,19 +42,25 @@ impl Then {
     }
 }
 
-/// Orders a round. At equal timestamps deletes come before inserts: together they are an upsert.
-pub fn merge(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
+/// Orders a round and cuts it into steps. Each comes with what is still to be done after it: the
+/// first message of each channel. At equal timestamps deletes come before inserts: together they
+/// are an upsert.
+pub(crate) fn merge(round: Vec<Read>, upto: Timestamp) -> Vec<(Step, BTreeMap<Arc<str>, Entry>)> {
+    with_pending(cut(round, upto))
+}
+
+fn cut(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
     round.sort_by_key(|read| {
         let entry = &read.entry;
         let (place, id) = place(&entry.message);
-        (entry.order, place, timestamp(&entry.message), id)
+        (entry.order, place, entry.message.timestamp(), id)
     });
     let mut steps = Vec::new();
     let mut messages = Vec::new();
     let mut round = round.into_iter().peekable();
     while let Some(read) = round.next() {
         let at = read.entry.order;
-        match read.entry.message.clone() {
+        match &read.entry.message {
             Message::CreateCollection(ddl) => {
                 let then = Some(Then::Create(ddl.collection_id, read));
                 let messages = std::mem::take(&mut messages);
@@ -62,6 +68,7 @@ pub fn merge(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
             }
             Message::DropCollection(ddl) | Message::DropPartition(ddl) => {
                 let whole = matches!(read.entry.message, Message::DropCollection(_));
+                let ddl = ddl.clone();
                 messages.push(read);
                 // Every shard carries the same drop; they go out together.
                 while let Some(same) = round.next_if(|next| is_same(&next.entry, at, &ddl)) {
@@ -78,8 +85,7 @@ pub fn merge(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
     steps
 }
 
-/// Pairs each step with what is still to be done after it: the first message of each channel.
-pub fn with_pending(steps: Vec<Step>) -> Vec<(Step, BTreeMap<Arc<str>, Entry>)> {
+fn with_pending(steps: Vec<Step>) -> Vec<(Step, BTreeMap<Arc<str>, Entry>)> {
     let mut pending: BTreeMap<Arc<str>, Entry> = BTreeMap::new();
     let mut paired = Vec::with_capacity(steps.len());
     for step in steps.into_iter().rev() {
@@ -103,8 +109,8 @@ fn keep_first(pending: &mut BTreeMap<Arc<str>, Entry>, read: &Read) {
     }
 }
 
-/// The place of a message among those of the same order. A late message may share the order of a
-/// DDL: what a DDL's step ends with must not be split by it.
+/// The place of a message among messages of the same order. A late message may have the order of a
+/// DDL; it must not split the messages of that DDL.
 fn place(message: &Message) -> (u8, (u8, i64, i64)) {
     match message {
         Message::CreateCollection(d) | Message::CreatePartition(d) => {

@@ -1,8 +1,8 @@
-//! Steps 1 to 4 of the way of a row: read, reorder, merge, route.
-//! Never holds code itself.
+//! The first steps of the way of a row: read and reorder, merge, route. Contains no code of its
+//! own.
 
-pub mod merge;
-pub mod read;
-pub mod reorder;
-pub mod roster;
-pub mod route;
+pub(crate) mod merge;
+pub(crate) mod read;
+mod reorder;
+pub(crate) mod roster;
+pub(crate) mod route;

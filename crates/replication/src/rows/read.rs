@@ -3,34 +3,33 @@
 //! Decodes headers only; never decides what becomes of a message.
 
 use crate::error::{Error, Result};
+use crate::message::Entry;
 use crate::message::Read;
-use crate::message::{Entry, size, timestamp};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Noted, Observer};
 use crate::ports::{ChannelReader, Record, Source};
 use crate::records::position::Position;
-use crate::rows::reorder::Window;
+use crate::rows::reorder::ReorderBuffer;
 use crate::rows::roster::Roster;
 use milvus_wire::message::{Message, RowKind, decode};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 /// The open channels of a task.
-pub struct Channels {
+pub(crate) struct Channels {
     source: Arc<dyn Source>,
     observer: Arc<dyn Observer>,
     open: BTreeMap<Arc<str>, Channel>,
-    /// A round closes once it is that large.
+    /// A round closes when it has this size.
     round_bytes: usize,
     held_bytes_max: usize,
     held_bytes: usize,
-    /// How many bytes of all channels the tick covers that covers them all; `None` when that has
-    /// to be counted again.
+    /// The tick that covers all channels, and how many bytes it covers; `None`: to be counted
+    /// again.
     covered: Option<(Timestamp, usize)>,
     done: Timestamp,
     behind: bool,
@@ -43,12 +42,12 @@ const LINGER: Duration = Duration::from_millis(20);
 /// How long it waits at a time for one channel while the others may have something.
 const BRIEFLY: Duration = Duration::from_millis(2);
 
-/// How many rounds are held before the others are left to the client.
+/// How many rounds are kept in memory. More is left in the client's queues.
 const AHEAD_ROUNDS: usize = 2;
 
 struct Channel {
     reader: Box<dyn ChannelReader>,
-    window: Window,
+    buffer: ReorderBuffer,
     /// Up to which all is acknowledged, and where to resume.
     position: Position,
     /// The newest message read.
@@ -58,7 +57,7 @@ struct Channel {
 
 impl Channels {
     /// No channel yet. A round closes above `round_bytes`; more than `held_bytes_max` is a fault.
-    pub fn new(
+    pub(crate) fn new(
         source: Arc<dyn Source>,
         observer: Arc<dyn Observer>,
         round_bytes: usize,
@@ -78,41 +77,41 @@ impl Channels {
     }
 
     /// Opens a channel at a position, or opens it again there.
-    pub async fn open(&mut self, channel: &str, position: Position) -> Result<()> {
+    pub(crate) async fn open(&mut self, channel: &str, position: Position) -> Result<()> {
         self.covered = None;
         if let Some(old) = self.open.remove(channel) {
-            self.held_bytes -= old.window.held_bytes();
+            self.held_bytes -= old.buffer.held_bytes();
         }
         let reader = self.source.open(channel, &position.id).await?;
-        let window = Window::new(position.tick);
+        let buffer = ReorderBuffer::new(position.tick);
         let read_bytes = [0; 3];
-        let state = Channel { reader, window, position, read: None, read_bytes };
+        let state = Channel { reader, buffer, position, read: None, read_bytes };
         self.open.insert(channel.into(), state);
         self.observer.event(Event::Joined(channel));
         Ok(())
     }
 
-    /// Stops reading a channel; what is held of it is forgotten.
-    pub fn close(&mut self, channel: &str) {
+    /// Stops reading a channel, and forgets its messages.
+    pub(crate) fn close(&mut self, channel: &str) {
         self.covered = None;
         if let Some(old) = self.open.remove(channel) {
-            self.held_bytes -= old.window.held_bytes();
+            self.held_bytes -= old.buffer.held_bytes();
             self.observer.event(Event::Left(channel));
         }
     }
 
     /// The position of a channel, if it is open.
-    pub fn position(&self, channel: &str) -> Option<&Position> {
+    pub(crate) fn position(&self, channel: &str) -> Option<&Position> {
         self.open.get(channel).map(|c| &c.position)
     }
 
     /// The positions of all channels.
-    pub fn positions(&self) -> BTreeMap<String, Position> {
+    pub(crate) fn positions(&self) -> BTreeMap<String, Position> {
         self.open.iter().map(|(name, c)| (name.to_string(), c.position.clone())).collect()
     }
 
     /// Whether a message of an open channel has been read already.
-    pub fn has_passed(&self, channel: &str, id: &MessageId) -> bool {
+    pub(crate) fn has_passed(&self, channel: &str, id: &MessageId) -> bool {
         let Some(channel) = self.open.get(channel) else {
             return false;
         };
@@ -123,12 +122,12 @@ impl Channels {
     }
 
     /// Reads until all channels are covered by a tick above the last round's, and returns it. If
-    /// more is at hand the round grows to its limit in bytes. With `exactly` the round ends there
+    /// more is at hand the round grows to its limit in bytes. With `end` the round ends there
     /// and nowhere else. Without channels it waits for ever. Safe to cancel.
-    pub async fn round(
+    pub(crate) async fn round(
         &mut self,
         roster: &Roster,
-        exactly: Option<Timestamp>,
+        end: Option<Timestamp>,
     ) -> Result<Timestamp> {
         let mut waits: Option<Instant> = None;
         loop {
@@ -136,9 +135,9 @@ impl Channels {
             let Some((name, channel)) = furthest_behind(&mut self.open) else {
                 return std::future::pending().await;
             };
-            let covered = channel.window.last_tick();
-            match exactly {
-                Some(exactly) if covered >= exactly => return Ok(exactly),
+            let covered = channel.buffer.last_tick();
+            match end {
+                Some(end) if covered >= end => return Ok(end),
                 None if is_large => return Ok(covered),
                 _ => {}
             }
@@ -148,15 +147,15 @@ impl Channels {
                 continue;
             }
             let lingers = self.behind && waits.get_or_insert_with(Instant::now).elapsed() < LINGER;
-            if exactly.is_none() && covered > self.done && !lingers {
+            if end.is_none() && covered > self.done && !lingers {
                 return Ok(covered);
             }
             self.wait(roster, lingers).await?;
         }
     }
 
-    /// Waits for the channel that is furthest behind, `briefly` or until it has something. What the
-    /// others have at hand is taken in meanwhile: a client whose queues are full does not fetch.
+    /// Waits for the channel that is furthest behind, `briefly` or until it has something. Takes in
+    /// meanwhile what the other channels have: a client whose queues are full does not fetch.
     async fn wait(&mut self, roster: &Roster, briefly: bool) -> Result<()> {
         if briefly && self.take_in_others(roster)? {
             return Ok(());
@@ -186,25 +185,8 @@ impl Channels {
         Ok(is_any)
     }
 
-    /// Does `work`, and meanwhile reads what makes the next round. What fails in reading is told
-    /// when the work is done.
-    pub async fn read_during<T>(
-        &mut self,
-        roster: &Roster,
-        work: impl Future<Output = Result<T>>,
-    ) -> Result<T> {
-        let mut work = pin!(work);
-        tokio::select! {
-            biased;
-            done = &mut work => done,
-            read = self.read_ahead(roster) => {
-                let done = work.await?;
-                read.map(|()| done)
-            }
-        }
-    }
-
-    async fn read_ahead(&mut self, roster: &Roster) -> Result<()> {
+    /// Reads what makes the next round, until that is a large one. Safe to cancel.
+    pub(crate) async fn read_ahead(&mut self, roster: &Roster) -> Result<()> {
         while !self.is_large() {
             let Some((name, channel)) = furthest_behind(&mut self.open) else {
                 break;
@@ -213,22 +195,22 @@ impl Channels {
                 Some(record) => self.accept(&name, record, roster)?,
                 None => self.wait(roster, self.behind).await?,
             }
-            // Records that are at hand must not keep the work from going on.
+            // Reading without a pause must not keep the delivery from going on.
             tokio::task::consume_budget().await;
         }
         Ok(())
     }
 
-    /// Whether what a tick covers on all channels is a round of its own. Nothing at or below such a
-    /// tick comes any more, so it is counted once.
+    /// Whether the messages that a tick covers on all channels are enough for a round. No message
+    /// at or below such a tick comes any more, so they are counted once.
     fn is_large(&mut self) -> bool {
-        let covered = self.open.values().map(|c| c.window.last_tick()).min();
+        let covered = self.open.values().map(|c| c.buffer.last_tick()).min();
         let Some(covered) = covered.filter(|covered| *covered > self.done) else {
             return false;
         };
         let bytes = match self.covered {
             Some((at, bytes)) if at == covered => bytes,
-            _ => self.open.values().map(|c| c.window.bytes_upto(covered)).sum(),
+            _ => self.open.values().map(|c| c.buffer.bytes_upto(covered)).sum(),
         };
         self.covered = Some((covered, bytes));
         bytes >= self.round_bytes
@@ -249,20 +231,20 @@ impl Channels {
         Ok(())
     }
 
-    /// What a round up to `upto` holds.
-    pub fn held(&self, upto: Timestamp) -> impl Iterator<Item = &Message> {
-        let held = self.open.values().flat_map(|c| c.window.held());
+    /// The messages of a round up to `upto`.
+    pub(crate) fn held(&self, upto: Timestamp) -> impl Iterator<Item = &Message> {
+        let held = self.open.values().flat_map(|c| c.buffer.held());
         held.filter(move |e| e.order <= upto).map(|e| &e.message)
     }
 
-    /// Takes everything out that a round up to `upto` holds.
-    pub fn take(&mut self, upto: Timestamp) -> Vec<Read> {
+    /// Takes out the messages of a round up to `upto`.
+    pub(crate) fn take(&mut self, upto: Timestamp) -> Vec<Read> {
         let mut round = Vec::new();
         self.covered = None;
         for (name, channel) in &mut self.open {
             round.extend(
                 channel
-                    .window
+                    .buffer
                     .take(upto)
                     .into_iter()
                     .map(|entry| Read { channel: name.clone(), entry }),
@@ -275,7 +257,7 @@ impl Channels {
                 }
             }
         }
-        self.held_bytes = self.open.values().map(|c| c.window.held_bytes()).sum();
+        self.held_bytes = self.open.values().map(|c| c.buffer.held_bytes()).sum();
         for read in &round {
             if let Message::Row(row) = &read.entry.message {
                 self.observer.event(Event::RowsRead {
@@ -285,63 +267,63 @@ impl Channels {
                     rows: row.rows,
                 });
                 if read.entry.order > row.timestamp {
-                    self.observer.event(Event::Counted("late", 1));
+                    self.observer.event(Event::Counted(Noted::Late, 1));
                 }
             }
         }
         round
     }
 
-    /// Moves all positions: everything up to `upto` is done, save for `pending`, the first message
-    /// of each channel that was taken and is still to be done.
-    pub fn advance(&mut self, upto: Timestamp, pending: &BTreeMap<Arc<str>, Entry>) {
+    /// Moves all positions: everything up to `upto` is done except `pending`, the first message of
+    /// each channel that was taken and is not done yet.
+    pub(crate) fn advance(&mut self, upto: Timestamp, pending: &BTreeMap<Arc<str>, Entry>) {
         self.done = self.done.max(upto);
         for (name, channel) in &mut self.open {
             if upto > channel.position.tick
-                && let Some(position) = channel.window.position(upto, pending.get(name))
+                && let Some(position) = channel.buffer.position(upto, pending.get(name))
             {
                 channel.position = position;
             }
         }
     }
 
-    /// Says that the target has everything up to `upto`, ticked.
-    pub fn acknowledge(&self, upto: Timestamp) {
+    /// Reports that the target has everything up to `upto`, ticked.
+    pub(crate) fn acknowledge(&self, upto: Timestamp) {
         for name in self.open.keys() {
             self.observer.event(Event::Acknowledged { channel: name, tick: upto });
         }
     }
 
     /// Whether the task is catching up: then rounds are made large rather than soon.
-    pub fn set_behind(&mut self, behind: bool) {
+    pub(crate) fn set_behind(&mut self, behind: bool) {
         self.behind = behind;
     }
 
     /// Up to where all channels are done.
-    pub fn done(&self) -> Timestamp {
+    pub(crate) fn done(&self) -> Timestamp {
         self.done
     }
 
     /// Whether any channel is read.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
 
     /// The names of the open channels.
-    pub fn names(&self) -> Vec<Arc<str>> {
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
         self.open.keys().cloned().collect()
     }
 }
 
 fn furthest_behind(open: &mut BTreeMap<Arc<str>, Channel>) -> Option<(Arc<str>, &mut Channel)> {
-    let behind = open.iter_mut().min_by_key(|(_, c)| c.window.last_tick());
+    let behind = open.iter_mut().min_by_key(|(_, c)| c.buffer.last_tick());
     behind.map(|(name, channel)| (name.clone(), channel))
 }
 
 const KINDS: [&str; 3] = ["insert", "delete", "timetick"];
 
 impl Channel {
-    /// Takes a record in; returns how many bytes are held more.
+    /// Takes a record in. Returns how many bytes more are kept.
     fn accept(
         &mut self,
         name: &str,
@@ -366,17 +348,17 @@ impl Channel {
         };
         self.read_bytes[kind] += bytes as u64;
         if let Message::Tick(at) = message {
-            self.window.tick(id, at);
+            self.buffer.tick(id, at);
             return Ok(0);
         }
-        let Some(order) = self.window.order(timestamp(&message)) else {
+        let Some(order) = self.buffer.order(message.timestamp()) else {
             return Ok(0);
         };
         if !roster.admits(&message, name, &id, order, source) {
             return Ok(0);
         }
-        let held = size(&message);
-        self.window.hold(id, order, held, message);
+        let held = message.size();
+        self.buffer.hold(id, order, held, message);
         Ok(held)
     }
 }

@@ -1,17 +1,16 @@
-//! Step 2 of the way of a row: holds the messages of one channel until a tick covers them.
+//! Part of step 1 of the way of a row: keeps the messages of one channel until a tick covers them.
 //! Never waits and never drops a message that was not acknowledged before.
 
 use crate::message::Entry;
-use crate::message::size;
 use crate::records::position::Position;
 use milvus_wire::message::Message;
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::VecDeque;
 
-/// The held messages of one channel.
+/// The messages of one channel that no tick covers yet.
 #[derive(Debug)]
-pub struct Window {
+pub(super) struct ReorderBuffer {
     /// Messages at or below it are done, up to the first tick at or above it.
     resume: Timestamp,
     skipping: bool,
@@ -24,9 +23,9 @@ pub struct Window {
     held_since_tick: bool,
 }
 
-impl Window {
-    /// A channel about to be read from a position with this tick.
-    pub fn new(resume: Timestamp) -> Self {
+impl ReorderBuffer {
+    /// For a channel that is read from a position with this tick on.
+    pub(super) fn new(resume: Timestamp) -> Self {
         Self {
             resume,
             skipping: resume > Timestamp::ZERO,
@@ -40,27 +39,27 @@ impl Window {
     }
 
     /// The newest tick read; zero before the first.
-    pub fn last_tick(&self) -> Timestamp {
+    pub(super) fn last_tick(&self) -> Timestamp {
         self.last_tick
     }
 
     /// Bytes of the held messages.
-    pub fn held_bytes(&self) -> usize {
+    pub(super) fn held_bytes(&self) -> usize {
         self.held_bytes
     }
 
     /// Bytes of the held messages with an order at or below `at`.
-    pub fn bytes_upto(&self, at: Timestamp) -> usize {
-        self.held.iter().filter(|e| e.order <= at).map(|e| size(&e.message)).sum()
+    pub(super) fn bytes_upto(&self, at: Timestamp) -> usize {
+        self.held.iter().filter(|e| e.order <= at).map(|e| e.message.size()).sum()
     }
 
     /// The held messages.
-    pub fn held(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn held(&self) -> impl Iterator<Item = &Entry> {
         self.held.iter()
     }
 
-    /// A tick was read. Ticks that repeat or go back are normal and say nothing.
-    pub fn tick(&mut self, id: MessageId, at: Timestamp) {
+    /// Takes in a tick. Ticks that repeat or go back are normal and mean nothing.
+    pub(super) fn tick(&mut self, id: MessageId, at: Timestamp) {
         let seq = self.take_seq();
         if at <= self.last_tick {
             return;
@@ -79,23 +78,23 @@ impl Window {
 
     /// The order a message with this timestamp has at this place of the log; `None`: it was done
     /// before the position that reading resumed from.
-    pub fn order(&self, timestamp: Timestamp) -> Option<Timestamp> {
+    pub(super) fn order(&self, timestamp: Timestamp) -> Option<Timestamp> {
         if self.skipping && timestamp <= self.resume {
             return None;
         }
         Some(timestamp.max(self.last_tick.next()))
     }
 
-    /// Holds a message with the order that [`Window::order`] gave it.
-    pub fn hold(&mut self, id: MessageId, order: Timestamp, bytes: usize, message: Message) {
+    /// Keeps a message with the order that [`ReorderBuffer::order`] gave it.
+    pub(super) fn hold(&mut self, id: MessageId, order: Timestamp, bytes: usize, message: Message) {
         let seq = self.take_seq();
         self.held_bytes += bytes;
         self.held_since_tick = true;
         self.held.push_back(Entry { seq, id, order, message });
     }
 
-    /// Takes out what a tick at or above `upto` covers, in the order of the log.
-    pub fn take(&mut self, upto: Timestamp) -> Vec<Entry> {
+    /// Takes out the messages that a tick at or above `upto` covers, in the order of the log.
+    pub(super) fn take(&mut self, upto: Timestamp) -> Vec<Entry> {
         let (taken, kept) =
             std::mem::take(&mut self.held).into_iter().partition(|e: &Entry| e.order <= upto);
         self.held = kept;
@@ -109,7 +108,11 @@ impl Window {
     /// It is the first such tick, or an earlier message that is still to be done: then whatever
     /// lies behind that tick is read again even if its timestamp is lower, and whatever lies
     /// before it and is done is skipped by its timestamp.
-    pub fn position(&mut self, upto: Timestamp, pending: Option<&Entry>) -> Option<Position> {
+    pub(super) fn position(
+        &mut self,
+        upto: Timestamp,
+        pending: Option<&Entry>,
+    ) -> Option<Position> {
         while self.ticks.len() > 1 && self.ticks.front().is_some_and(|(at, ..)| *at < upto) {
             self.ticks.pop_front();
         }
@@ -135,16 +138,16 @@ mod tests {
     }
 
     /// Reads a log of `(is_tick, timestamp)` from a place on and returns the held timestamps.
-    fn read(log: &[(bool, u64)], from: usize, resume: u64) -> Window {
-        let mut window = Window::new(Timestamp(resume));
+    fn read(log: &[(bool, u64)], from: usize, resume: u64) -> ReorderBuffer {
+        let mut buffer = ReorderBuffer::new(Timestamp(resume));
         for (n, (is_tick, at)) in log.iter().enumerate().skip(from) {
             if *is_tick {
-                window.tick(id(n as u64), Timestamp(*at));
-            } else if let Some(order) = window.order(Timestamp(*at)) {
-                window.hold(id(n as u64), order, 0, Message::Other(0, Timestamp(*at)));
+                buffer.tick(id(n as u64), Timestamp(*at));
+            } else if let Some(order) = buffer.order(Timestamp(*at)) {
+                buffer.hold(id(n as u64), order, 0, Message::Other(0, Timestamp(*at)));
             }
         }
-        window
+        buffer
     }
 
     fn place(id: &MessageId) -> usize {
@@ -174,10 +177,10 @@ mod tests {
 
     #[test]
     fn ticks_without_messages_take_no_memory() {
-        let mut window = Window::new(Timestamp::ZERO);
+        let mut buffer = ReorderBuffer::new(Timestamp::ZERO);
         for n in 1..10_000 {
-            window.tick(id(n), Timestamp(n));
+            buffer.tick(id(n), Timestamp(n));
         }
-        assert_eq!(window.ticks.len(), 1);
+        assert_eq!(buffer.ticks.len(), 1);
     }
 }

@@ -2,7 +2,7 @@
 //! Never asks the catalog or the target.
 
 use crate::ports::Source;
-use crate::records::checkpoint::Covered;
+use crate::records::checkpoint::ReplicatedCollection;
 use crate::selection::{Selection, named};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::message::{DdlMessage, Message};
@@ -12,67 +12,70 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// The collections of a task.
-pub struct Roster {
+pub(crate) struct Roster {
     selection: Selection,
-    collections: BTreeMap<CollectionId, Covered>,
+    collections: BTreeMap<CollectionId, ReplicatedCollection>,
 }
 
 impl Roster {
     /// What was stored of a task.
-    pub fn new(selection: Selection, collections: Vec<Covered>) -> Self {
+    pub(crate) fn new(selection: Selection, collections: Vec<ReplicatedCollection>) -> Self {
         let collections = collections.into_iter().map(|c| (c.id, c)).collect();
         Self { selection, collections }
     }
 
     /// The selection of the task.
-    pub fn selection(&self) -> &Selection {
+    pub(crate) fn selection(&self) -> &Selection {
         &self.selection
     }
 
     /// A collection of the task.
-    pub fn get(&self, id: CollectionId) -> Option<&Covered> {
+    pub(crate) fn get(&self, id: CollectionId) -> Option<&ReplicatedCollection> {
         self.collections.get(&id)
     }
 
     /// A collection of the task, to change it.
-    pub fn get_mut(&mut self, id: CollectionId) -> Option<&mut Covered> {
+    pub(crate) fn get_mut(&mut self, id: CollectionId) -> Option<&mut ReplicatedCollection> {
         self.collections.get_mut(&id)
     }
 
     /// Adds a collection.
-    pub fn add(&mut self, covered: Covered) {
-        self.collections.insert(covered.id, covered);
+    pub(crate) fn add(&mut self, collection: ReplicatedCollection) {
+        self.collections.insert(collection.id, collection);
     }
 
     /// Removes a collection that has ended.
-    pub fn remove(&mut self, id: CollectionId) -> Option<Covered> {
+    pub(crate) fn remove(&mut self, id: CollectionId) -> Option<ReplicatedCollection> {
         self.collections.remove(&id)
     }
 
     /// All collections.
-    pub fn all(&self) -> impl Iterator<Item = &Covered> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &ReplicatedCollection> {
         self.collections.values()
     }
 
     /// All collections on a channel, to change them.
-    pub fn on_mut<'a>(&'a mut self, channel: &'a str) -> impl Iterator<Item = &'a mut Covered> {
-        self.collections.values_mut().filter(move |c| c.from.contains_key(channel))
+    pub(crate) fn on_mut<'a>(
+        &'a mut self,
+        channel: &'a str,
+    ) -> impl Iterator<Item = &'a mut ReplicatedCollection> {
+        self.collections.values_mut().filter(move |c| c.start.contains_key(channel))
     }
 
     /// Whether a collection of the task lives on a channel.
-    pub fn needs(&self, channel: &str) -> bool {
-        self.collections.values().any(|c| c.from.contains_key(channel))
+    pub(crate) fn needs(&self, channel: &str) -> bool {
+        self.collections.values().any(|c| c.start.contains_key(channel))
     }
 
     /// Whether the target has the partition that a drop concerns, and not a namesake.
-    pub fn has_partition(&self, drop: &DdlMessage) -> bool {
-        let covered = self.collections.get(&drop.collection_id);
-        covered.is_some_and(|c| c.partitions.get(&drop.partition) == Some(&drop.partition_id.0))
+    pub(crate) fn has_partition(&self, drop: &DdlMessage) -> bool {
+        let collection = self.collections.get(&drop.collection_id);
+        collection.is_some_and(|c| c.partitions.get(&drop.partition) == Some(&drop.partition_id.0))
     }
 
     /// Whether a message may concern the task. Of a collection that is not known yet the name
     /// decides: its CreateCollection message may stand before it in the same round.
-    pub fn admits(
+    pub(crate) fn admits(
         &self,
         message: &Message,
         channel: &str,
@@ -95,8 +98,8 @@ impl Roster {
         };
         match self.collections.get(&collection) {
             None => self.selection.find(named(database), name).is_some(),
-            Some(covered) => covered.from.get(channel).is_some_and(|from| {
-                order > from.after && source.compare(id, &from.id) != Ordering::Less
+            Some(known) => known.start.get(channel).is_some_and(|start| {
+                order > start.after && source.compare(id, &start.id) != Ordering::Less
             }),
         }
     }

@@ -4,11 +4,11 @@
 use crate::error::{Error, Result};
 use crate::message::Read;
 use crate::message::{Place, Routed};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Noted, Observer};
 use crate::ports::TargetCollection;
 use crate::rows::roster::Roster;
 use crate::selection::Names;
-use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
+use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
 use milvus_wire::message::{DdlMessage, Message, RowMessage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 type Spot = (Arc<Place>, usize, Option<PartitionId>);
 
 /// Knows where everything of a task lives on the target.
-pub struct Router {
+pub(crate) struct Router {
     observer: Arc<dyn Observer>,
     names: Names,
     places: BTreeMap<CollectionId, Arc<Place>>,
@@ -26,38 +26,38 @@ pub struct Router {
 }
 
 impl Router {
-    /// Knows nothing yet.
-    pub fn new(observer: Arc<dyn Observer>, names: Names) -> Self {
+    /// A router that knows no collection yet.
+    pub(crate) fn new(observer: Arc<dyn Observer>, names: Names) -> Self {
         Self { observer, names, places: BTreeMap::new(), partitions: BTreeMap::new() }
     }
 
     /// What the target calls a collection.
-    pub fn names(&self) -> &Names {
+    pub(crate) fn names(&self) -> &Names {
         &self.names
     }
 
     /// The place of a collection that the target has.
-    pub fn place(&self, id: CollectionId) -> Option<&Arc<Place>> {
+    pub(crate) fn place(&self, id: CollectionId) -> Option<&Arc<Place>> {
         self.places.get(&id)
     }
 
     /// Remembers where a collection of the roster lives.
-    pub fn settle(
+    pub(crate) fn settle(
         &mut self,
         roster: &Roster,
         id: CollectionId,
         there: TargetCollection,
     ) -> Result<()> {
-        let Some(covered) = roster.get(id) else {
+        let Some(collection) = roster.get(id) else {
             return Ok(());
         };
-        let (database, name) = covered.on_target(&self.names);
-        if there.vchannels.len() != covered.vchannels.len() {
+        let name = collection.on_target(&self.names);
+        if there.vchannels.len() != collection.vchannels.len() {
             return Err(Error::permanent(format!(
-                "the collection {database}.{name} has {} shards on the target and {} on the source; \
+                "the collection {name} has {} shards on the target and {} on the source; \
                  drop it on the target, or map it to another name",
                 there.vchannels.len(),
-                covered.vchannels.len()
+                collection.vchannels.len()
             )));
         }
         let mut lanes = Vec::new();
@@ -66,50 +66,49 @@ impl Router {
                 Some((lane, _, index)) if index == shard => lanes.push(lane.into()),
                 _ => {
                     return Err(Error::permanent(format!(
-                        "the target names the shard {shard} of {database}.{name} {vchannel}, whose \
+                        "the target names the shard {shard} of {name} {vchannel}, whose \
                          suffix is not v{shard} (invariant I4); report this"
                     )));
                 }
             }
         }
         let (mut vchannels, mut order) = (there.vchannels, (0..lanes.len()).collect::<Vec<_>>());
-        if covered.by_name {
-            order = paired_by_name(&covered.vchannels, &vchannels);
+        if collection.by_name {
+            order = paired_by_name(&collection.vchannels, &vchannels);
         }
         if !order.is_sorted() {
             tracing::warn!(
-                database,
-                name,
+                collection = %name,
                 ?order,
-                "the Go tool has crossed the shards of this collection on the target, and they stay so; \
-                 before the target is promoted, drop the collection there and replicate it anew"
+                "the Go tool has crossed the shards of this collection on the target, and they \
+                 stay so; before the target is promoted, drop the collection there and replicate \
+                 it anew"
             );
-            self.observer.event(Event::Counted("crossed_shards", 1));
+            self.observer.event(Event::Counted(Noted::CrossedShards, 1));
             lanes = order.iter().map(|at| Arc::clone(&lanes[*at])).collect();
             vchannels = order.iter().map(|at| vchannels[*at].clone()).collect();
         }
         let place = Place {
-            database,
             name,
             id: there.id,
             vchannels,
             lanes,
-            primary_key: covered.primary_key,
-            key_name: covered.key_name.clone(),
+            primary_key: collection.primary_key,
+            key_name: collection.key_name.clone(),
         };
         self.places.insert(id, Arc::new(place));
         self.partitions.remove(&id);
         Ok(())
     }
 
-    /// The target calls a collection something else from now on.
-    pub(crate) fn rename(&mut self, id: CollectionId, (database, name): (String, String)) {
+    /// The target has a new name for a collection.
+    pub(crate) fn rename(&mut self, id: CollectionId, name: CollectionName) {
         if let Some(place) = self.places.get_mut(&id) {
-            *place = Arc::new(Place { database, name, ..Place::clone(place) });
+            *place = Arc::new(Place { name, ..Place::clone(place) });
         }
     }
 
-    /// What was routed before, with the names that the target has now.
+    /// Messages that were routed before, with the names that the target has now.
     pub(crate) fn again(&self, mut routed: Vec<Routed>) -> Vec<Routed> {
         if routed.is_empty() {
             return routed;
@@ -124,18 +123,18 @@ impl Router {
     }
 
     /// Forgets a collection that has ended.
-    pub fn forget(&mut self, id: CollectionId) {
+    pub(crate) fn forget(&mut self, id: CollectionId) {
         self.places.remove(&id);
         self.partitions.remove(&id);
     }
 
     /// Whether it is known where a partition of the source lives.
-    pub fn knows_partition(&self, id: CollectionId, partition: PartitionId) -> bool {
+    pub(crate) fn knows_partition(&self, id: CollectionId, partition: PartitionId) -> bool {
         self.partition(id, partition).is_some()
     }
 
     /// Remembers where a partition lives.
-    pub fn settle_partition(
+    pub(crate) fn settle_partition(
         &mut self,
         id: CollectionId,
         partition: PartitionId,
@@ -145,7 +144,7 @@ impl Router {
     }
 
     /// Forgets a partition that has ended.
-    pub fn forget_partition(&mut self, id: CollectionId, partition: PartitionId) {
+    pub(crate) fn forget_partition(&mut self, id: CollectionId, partition: PartitionId) {
         if let Some(known) = self.partitions.get_mut(&id) {
             known.remove(&partition);
         }
@@ -157,7 +156,7 @@ impl Router {
 
     /// Gives each message its place. A message of a collection that never came to be, or of a
     /// partition that is gone already, is left out and counted.
-    pub fn route(&self, messages: Vec<Read>, roster: &Roster) -> Result<Vec<Routed>> {
+    pub(crate) fn route(&self, messages: Vec<Read>, roster: &Roster) -> Result<Vec<Routed>> {
         let mut routed = Vec::with_capacity(messages.len());
         for read in messages {
             let at = match &read.entry.message {
@@ -173,20 +172,20 @@ impl Router {
                 Some((place, shard, partition)) => {
                     routed.push(Routed { read, place, shard, partition });
                 }
-                None => self.observer.event(Event::Counted("skipped", 1)),
+                None => self.observer.event(Event::Counted(Noted::Skipped, 1)),
             }
         }
         Ok(routed)
     }
 
     fn row(&self, row: &RowMessage, roster: &Roster) -> Result<Option<Spot>> {
-        let Some(covered) = roster.get(row.collection_id) else {
+        let Some(collection) = roster.get(row.collection_id) else {
             return Ok(None);
         };
         let Some(place) = self.places.get(&row.collection_id).cloned() else {
             return Ok(None);
         };
-        let Some(shard) = covered.vchannels.iter().position(|v| *v == row.vchannel) else {
+        let Some(shard) = collection.vchannels.iter().position(|v| *v == row.vchannel) else {
             return Err(Error::permanent(format!(
                 "a row names the channel {}, which the collection {} does not have (invariant I4); \
                  report this",
@@ -208,15 +207,15 @@ impl Router {
         roster: &Roster,
     ) -> Option<Spot> {
         let place = self.places.get(&ddl.collection_id)?.clone();
-        let covered = roster.get(ddl.collection_id)?;
-        let shard = covered.pchannels().position(|p| p == channel)?;
+        let collection = roster.get(ddl.collection_id)?;
+        let shard = collection.pchannels().position(|p| p == channel)?;
         Some((place, shard, partition))
     }
 }
 
-/// For each shard of the source the place of the target's that a Go tool has put its rows into: it pairs
-/// them in the order of their names as texts, in which `dml_10` comes before `dml_9`. Source:
-/// `ForeachChannel` of its `replicate_channel_manager.go`.
+/// For each source shard, the index of the target shard that the Go tool wrote it to. The Go tool
+/// pairs shards in the order of their channel names as texts, in which `dml_10` comes before
+/// `dml_9`. Source: `ForeachChannel` in its `replicate_channel_manager.go`.
 fn paired_by_name(here: &[String], there: &[String]) -> Vec<usize> {
     let sorted = |names: &[String]| {
         let mut order: Vec<_> = (0..names.len()).collect();
@@ -239,7 +238,7 @@ mod tests {
             channels.iter().enumerate().map(name).collect()
         };
         assert_eq!(paired_by_name(&named(&[1, 2, 3]), &named(&[4, 5, 6])), [0, 1, 2]);
-        // As it was seen with the real tool.
+        // Seen with the real tool.
         assert_eq!(paired_by_name(&named(&[7, 12]), &named(&[13, 14])), [1, 0]);
         assert_eq!(paired_by_name(&named(&[9, 10]), &named(&[9, 10])), [0, 1]);
         assert_eq!(paired_by_name(&named(&[9, 10, 11]), &named(&[1, 2, 3])), [2, 0, 1]);

@@ -7,12 +7,13 @@ use crate::script::Script;
 use crate::world::World;
 use async_trait::async_trait;
 use bytes::Bytes;
-use milvus_wire::ids::{CollectionId, PartitionId, split_vchannel};
+use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
 use milvus_wire::message::{Message, RowKind, RowMessage, decode};
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::{msg, schema::i_ds};
 use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::roles::Role;
+use milvus_wire::splice::Spliced;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
 use replication::error::{Error, Result};
@@ -168,7 +169,8 @@ impl Milvus {
                 row.timestamp
             ));
         }
-        tracing::debug!(now = %self.script.now(), pchannel, %from, %at, rows = ?rows.iter().map(|r| (r.msg_id, r.kind, r.timestamp)).collect::<Vec<_>>(), "tick");
+        let seen: Vec<_> = rows.iter().map(|r| (r.msg_id, r.kind, r.timestamp)).collect();
+        tracing::debug!(now = %self.script.now(), pchannel, %from, %at, rows = ?seen, "tick");
         rows.sort_by_key(|row| (row.timestamp, row.kind));
         for row in rows {
             self.apply_row(cluster, &row);
@@ -256,11 +258,11 @@ fn used(cluster: &Cluster) -> BTreeSet<String> {
 
 #[async_trait]
 impl Target for Milvus {
-    async fn describe(&self, _: &str, name: &str) -> Result<Option<TargetCollection>> {
+    async fn describe(&self, name: &CollectionName) -> Result<Option<TargetCollection>> {
         self.thaw().await;
         self.faults.reading().await?;
         let cluster = self.cluster.lock().unwrap();
-        Ok(cluster.collections.values().find(|c| c.name == name).map(|c| c.info.clone()))
+        Ok(cluster.collections.values().find(|c| c.name == name.name).map(|c| c.info.clone()))
     }
 
     async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
@@ -279,11 +281,11 @@ impl Target for Milvus {
         Ok(self.script.access.role(name))
     }
 
-    async fn partitions(&self, _: &str, name: &str) -> Result<BTreeMap<String, TargetPartition>> {
+    async fn partitions(&self, name: &CollectionName) -> Result<BTreeMap<String, TargetPartition>> {
         self.thaw().await;
         self.faults.reading().await?;
         let cluster = self.cluster.lock().unwrap();
-        let c = cluster.collections.values().find(|c| c.name == name);
+        let c = cluster.collections.values().find(|c| c.name == name.name);
         let c = c.ok_or_else(|| Error::transient("collection not found"))?;
         // Only what another tool has left is told apart by its time.
         let partition = |id| TargetPartition { id: PartitionId(id), created: c.info.created };
@@ -335,7 +337,13 @@ impl Target for Milvus {
             })
         };
         let fault = self.faults.next();
-        tracing::debug!(now = %self.script.now(), pchannel = call.pchannel, end = %call.end, messages = ?call.messages.iter().map(|m| match decode(m.to_bytes()).unwrap() { Message::Row(r) => r.msg_id, _ => 0 }).collect::<Vec<_>>(), ?fault, "call");
+        let id = |message: &Spliced| match decode(message.to_bytes()).unwrap() {
+            Message::Row(row) => row.msg_id,
+            _ => 0,
+        };
+        let messages: Vec<_> = call.messages.iter().map(id).collect();
+        let (now, pchannel) = (self.script.now(), &call.pchannel);
+        tracing::debug!(%now, pchannel, end = %call.end, ?messages, ?fault, "call");
         match fault {
             Fault::None => effect(Duration::ZERO).await.unwrap(),
             Fault::Slow => effect(later).await.unwrap(),
@@ -376,7 +384,7 @@ impl Milvus {
         };
         match ddl {
             Ddl::CreateCollection { name, collection, .. } => {
-                if by_name(cluster, name).is_some() {
+                if by_name(cluster, &name.name).is_some() {
                     return;
                 }
                 cluster.next_id += 1;
@@ -398,10 +406,10 @@ impl Milvus {
                     (name.clone(), Vec::new(), BTreeMap::new(), BTreeSet::new());
                 cluster
                     .collections
-                    .insert(id, Collection { name, info, partitions, rows, last, met });
+                    .insert(id, Collection { name: name.name, info, partitions, rows, last, met });
             }
-            Ddl::DropCollection { name, .. } => {
-                let Some(id) = by_name(cluster, name) else {
+            Ddl::DropCollection(name) => {
+                let Some(id) = by_name(cluster, &name.name) else {
                     return;
                 };
                 let gone = cluster.collections.remove(&id).unwrap();
@@ -410,9 +418,9 @@ impl Milvus {
                     self.verdict.violated(format!("I2: dropped too early: {difference}"));
                 }
             }
-            Ddl::RenameCollection { name, to_name, .. } => self.rename(cluster, name, to_name),
+            Ddl::RenameCollection { from, to, .. } => self.rename(cluster, &from.name, &to.name),
             Ddl::CreatePartition { collection, partition, .. } => {
-                let Some(id) = by_name(cluster, collection) else {
+                let Some(id) = by_name(cluster, &collection.name) else {
                     return;
                 };
                 cluster.next_id += 1;
@@ -421,7 +429,7 @@ impl Milvus {
                 c.partitions.entry(partition.clone()).or_insert(pid);
             }
             Ddl::DropPartition { collection, partition, .. } => {
-                let Some(id) = by_name(cluster, collection) else {
+                let Some(id) = by_name(cluster, &collection.name) else {
                     return;
                 };
                 let c = cluster.collections.get_mut(&id).unwrap();

@@ -11,7 +11,7 @@ use replication::destination::Destination;
 use replication::destination::log::append::Log;
 use replication::destination::milvus::link::Link;
 use replication::error::Kind;
-use replication::observer::{Event, Observer};
+use replication::observer::{Event, Noted, Observer};
 use replication::ports::Store;
 use replication::run;
 use replication::selection::{Names, Selection, Selector};
@@ -74,7 +74,7 @@ struct Counter {
 impl Observer for Counter {
     fn event(&self, event: Event<'_>) {
         match event {
-            Event::Counted("replayed_window", n) => {
+            Event::Counted(Noted::ReplayedWindow, n) => {
                 self.replayed.fetch_add(n, Ordering::Relaxed);
             }
             // A log has no databases.
@@ -259,7 +259,6 @@ impl Schedule {
         let ports = Ports {
             source: Arc::new(self.script.clone()),
             catalog: Arc::new(self.script.clone()),
-            store: self.store.clone(),
             destination: destination.clone(),
             observer: self.observer.clone(),
         };

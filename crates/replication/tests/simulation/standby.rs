@@ -1,5 +1,5 @@
-//! Two services on one store and one target, of which one works at a time: they die, stand still and
-//! wake, and in the end one of them is gone for good. Never takes real time.
+//! Two services on one store and one target, of which one works at a time: they die, stand still
+//! and wake, and in the end one of them is gone for good. Never takes real time.
 
 use crate::faults::{Faults, Verdict};
 use crate::milvus::Milvus;
@@ -155,7 +155,6 @@ impl Outside {
             let ports = Ports {
                 source: source.clone(),
                 catalog: source.clone(),
-                store: store.clone(),
                 destination: destination.clone(),
                 observer: Arc::new(Deaf),
             };

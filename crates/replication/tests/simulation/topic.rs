@@ -213,7 +213,7 @@ fn entry_of(change: &Change<'_>) -> Option<Entry> {
     Some(match change {
         Change::Message(Routed { read, place, .. }) => match &read.entry.message {
             Message::Row(row) => {
-                Entry::Row(RowMessage { collection: place.name.clone(), ..row.clone() })
+                Entry::Row(RowMessage { collection: place.name.name.clone(), ..row.clone() })
             }
             // Requests tell of drops.
             _ => return None,
@@ -221,16 +221,18 @@ fn entry_of(change: &Change<'_>) -> Option<Entry> {
         Change::Tick { at, .. } => Entry::Tick(*at),
         Change::Request(ddl, _) => match (*ddl).clone() {
             Ddl::CreateCollection { name, collection, .. } => {
-                Entry::Create { id: collection.id.0, name }
+                Entry::Create { id: collection.id.0, name: name.name }
             }
-            Ddl::DropCollection { name, .. } => Entry::Drop { name },
+            Ddl::DropCollection(name) => Entry::Drop { name: name.name },
             Ddl::CreatePartition { collection, partition, .. } => {
-                Entry::CreatePartition { collection, partition }
+                Entry::CreatePartition { collection: collection.name, partition }
             }
             Ddl::DropPartition { collection, partition, .. } => {
-                Entry::DropPartition { collection, partition }
+                Entry::DropPartition { collection: collection.name, partition }
             }
-            Ddl::RenameCollection { name, to_name, .. } => Entry::Rename { name, to: to_name },
+            Ddl::RenameCollection { from, to, .. } => {
+                Entry::Rename { name: from.name, to: to.name }
+            }
             Ddl::CreateDatabase(_)
             | Ddl::AlterCollection { .. }
             | Ddl::GiveAlias { .. }

@@ -307,7 +307,6 @@ impl Supervisor {
         let ports = Ports {
             source: Arc::clone(&self.world.source),
             catalog: Arc::clone(&self.world.catalog),
-            store: Arc::clone(&self.world.store),
             destination,
             observer: Arc::new(observer),
         };

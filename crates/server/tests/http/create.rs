@@ -2,6 +2,7 @@
 
 use crate::support::{Harness, request};
 use base64::Engine;
+use milvus_wire::ids::CollectionName;
 use milvus_wire::position::{MessageId, encode_position};
 use serde_json::{Value, json};
 
@@ -161,7 +162,7 @@ async fn several_selectors_and_both_forms_are_one_task() {
     assert!(selection.find("default", "b").unwrap().use_start_position);
     assert!(selection.find("d", "anything").is_some());
     assert!(selection.find("e", "z").is_none());
-    assert_eq!(task.names.collection("d", "q"), ("z", "q"));
+    assert_eq!(task.names.collection("d", "q"), CollectionName::new("z", "q"));
     assert_eq!(task.op_channel, "src-replicate-msg");
     assert_eq!(task.op_position.unwrap().0[..], [9]);
     assert!(task.ignore_partition);

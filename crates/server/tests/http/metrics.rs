@@ -4,7 +4,7 @@
 use crate::support::{Harness, eventually};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
-use replication::observer::Event;
+use replication::observer::{Event, Noted};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
@@ -44,7 +44,7 @@ async fn events_become_the_go_tools_metrics_and_go_with_their_task() {
         Event::Called("ReplicateMessage"),
         Event::Acknowledged { channel: "p_0", tick },
         Event::Tick { pchannel: "t_0", tick },
-        Event::Counted("restamped", 2),
+        Event::Counted(Noted::Restamped, 2),
     ] {
         service.script.event("a", event);
     }

@@ -6,7 +6,7 @@ use crate::support::{Act, Harness, eventually};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Error;
-use replication::observer::Event;
+use replication::observer::{Event, Noted};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
@@ -103,7 +103,7 @@ async fn eventful() -> Harness {
         Event::Called("ReplicateMessage"),
         Event::Acknowledged { channel, tick },
         Event::Tick { pchannel: "t_0", tick },
-        Event::Counted("restamped", 2),
+        Event::Counted(Noted::Restamped, 2),
     ] {
         service.script.event("a", event);
     }

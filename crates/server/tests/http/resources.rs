@@ -6,7 +6,7 @@ use milvus_wire::position::{MessageId, encode_position};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Error;
 use replication::ports::{Store, Transaction};
-use replication::records::checkpoint::{Covered, Stage};
+use replication::records::checkpoint::{ReplicatedCollection, Stage};
 use replication::unsupported::Missed;
 use serde_json::{Value, json};
 
@@ -229,13 +229,13 @@ async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers
     assert_eq!(service.v1("GET", "/tasks/a", Value::Null).await.0, 404, "it was only checked");
 
     assert_eq!(service.v1("POST", "/tasks", task).await.0, 201);
-    let covered = |id: i64, name: &str, stage| Covered {
+    let covered = |id: i64, name: &str, stage| ReplicatedCollection {
         id: CollectionId(id),
         database: "d".into(),
         name: name.into(),
         created: Timestamp::from_ms(1),
         vchannels: vec![format!("src-rootcoord-dml_0_{id}v0")],
-        from: Default::default(),
+        start: Default::default(),
         partitions: Default::default(),
         primary_key: 100,
         key_name: "id".to_owned(),

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use connectors::store::MemoryStore;
 use milvus_wire::catalog::{Collection, State};
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::MsgBase;
 use milvus_wire::proto::msg::TimeTickMsg;
@@ -225,7 +225,7 @@ fn away<T>() -> Result<T> {
 
 #[async_trait]
 impl Target for Away {
-    async fn describe(&self, _: &str, _: &str) -> Result<Option<TargetCollection>> {
+    async fn describe(&self, _: &CollectionName) -> Result<Option<TargetCollection>> {
         away()
     }
     async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
@@ -237,7 +237,7 @@ impl Target for Away {
     async fn role(&self, _: &str, _: &BTreeSet<&str>) -> Result<Option<milvus_wire::roles::Role>> {
         away()
     }
-    async fn partitions(&self, _: &str, _: &str) -> Result<BTreeMap<String, TargetPartition>> {
+    async fn partitions(&self, _: &CollectionName) -> Result<BTreeMap<String, TargetPartition>> {
         away()
     }
     async fn databases(&self) -> Result<Vec<String>> {

@@ -137,8 +137,8 @@ async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
     assert!(smoke.by_name, "its shards are where that tool put them");
     let unknown = loaded.collections.iter().find(|c| c.id == CollectionId(7)).unwrap();
     assert_eq!(unknown.stage, Stage::Awaited, "what the target has of its name may be another one");
-    assert_eq!(smoke.from["src-rootcoord-dml_0"].id, offset(0x3efa));
-    assert_eq!(smoke.from["src-rootcoord-dml_0"].after.0, 0, "nothing is left out by its time");
+    assert_eq!(smoke.start["src-rootcoord-dml_0"].id, offset(0x3efa));
+    assert_eq!(smoke.start["src-rootcoord-dml_0"].after.0, 0, "nothing is left out by its time");
     let channels = loaded.checkpoint.unwrap().channels;
     assert_eq!(channels["src-rootcoord-dml_1"].id, offset(0x3efa));
     assert_eq!(channels["src-rootcoord-dml_5"].id, offset(0), "its first message");

@@ -167,7 +167,7 @@ impl EventFormat {
     fn common<'a>(&mut self, routed: &'a Routed, row: &RowMessage) -> Common<'a> {
         let place = &routed.place;
         let (topic, task) = (&self.topic, &self.task);
-        let name = CollectionName::new(&place.database, &place.name);
+        let name = place.name.clone();
         let topic = self
             .topics
             .entry(name)
@@ -182,10 +182,10 @@ impl EventFormat {
         member("connector", "milvus-cdc".into());
         member("version", env!("CARGO_PKG_VERSION").into());
         member("name", self.task.as_str().into());
-        member("db", place.database.as_str().into());
+        member("db", place.name.database.as_str().into());
         // Debezium's name for it, then Milvus's.
-        member("table", place.name.as_str().into());
-        member("collection", place.name.as_str().into());
+        member("table", place.name.name.as_str().into());
+        member("collection", place.name.name.as_str().into());
         member("collection_id", row.collection_id.0.into());
         let partition = Some(row.partition.as_str()).filter(|name| !name.is_empty());
         member("partition", partition.into());
@@ -326,7 +326,7 @@ mod tests {
         let mut encoder = encoder(false);
         let drop = routed(&drop_collection(TT), 5);
         assert!(made(&mut encoder, &[Change::Message(&drop)]).is_empty());
-        let ddl = Ddl::DropCollection { database: "shop".into(), name: "titles".into() };
+        let ddl = Ddl::DropCollection(CollectionName::new("shop", "titles"));
         let channels = [Arc::from("dml_3")];
         let tick = || Change::Tick { channels: &channels, at: Timestamp(TT) };
         let changes = [Change::Request(&ddl, Timestamp(TT)), tick(), tick()];

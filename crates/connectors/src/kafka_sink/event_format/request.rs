@@ -3,6 +3,7 @@
 
 use crate::kafka_sink::request_json::{self, members};
 use milvus_wire::catalog::Collection;
+use milvus_wire::ids::CollectionName;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::schema::{DataType, FieldSchema, FunctionSchema};
 use milvus_wire::timestamp::Timestamp;
@@ -13,36 +14,36 @@ use serde_json::{Map, Value, json};
 pub(super) fn of(ddl: &Ddl, at: Timestamp) -> Value {
     let (kind, about) = match ddl {
         Ddl::CreateDatabase(name) => ("create_database".to_owned(), json!({"database": name})),
-        Ddl::CreateCollection { database, name, collection } => {
+        Ddl::CreateCollection { name: CollectionName { database, name }, collection } => {
             ("create_collection".to_owned(), created(database, name, collection))
         }
-        Ddl::DropCollection { database, name } => {
+        Ddl::DropCollection(CollectionName { database, name }) => {
             ("drop_collection".to_owned(), json!({"database": database, "collection": name}))
         }
-        Ddl::CreatePartition { database, collection, partition } => (
+        Ddl::CreatePartition { collection: CollectionName { database, name }, partition } => (
             "create_partition".to_owned(),
-            json!({"database": database, "collection": collection, "partition": partition}),
+            json!({"database": database, "collection": name, "partition": partition}),
         ),
-        Ddl::DropPartition { database, collection, partition } => (
+        Ddl::DropPartition { collection: CollectionName { database, name }, partition } => (
             "drop_partition".to_owned(),
-            json!({"database": database, "collection": collection, "partition": partition}),
+            json!({"database": database, "collection": name, "partition": partition}),
         ),
-        Ddl::RenameCollection { database, name, to_database, to_name, .. } => (
+        Ddl::RenameCollection { from: CollectionName { database, name }, to, .. } => (
             "rename_collection".to_owned(),
             json!({
                 "database": database, "collection": name,
-                "new_database": to_database, "new_collection": to_name,
+                "new_database": to.database, "new_collection": to.name,
             }),
         ),
-        Ddl::AlterCollection { database, name, set, removed } => {
+        Ddl::AlterCollection { name: CollectionName { database, name }, set, removed } => {
             let set: Map<_, _> = set.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
             let about =
                 json!({"database": database, "collection": name, "set": set, "removed": removed});
             ("alter_collection".to_owned(), about)
         }
-        Ddl::GiveAlias { database, collection, alias } => (
+        Ddl::GiveAlias { collection: CollectionName { database, name }, alias } => (
             "alter_alias".to_owned(),
-            json!({"database": database, "collection": collection, "alias": alias}),
+            json!({"database": database, "collection": name, "alias": alias}),
         ),
         Ddl::DropAlias { database, alias } => {
             ("drop_alias".to_owned(), json!({"database": database, "alias": alias}))

@@ -7,7 +7,7 @@ use milvus_wire::position::MessageId;
 use milvus_wire::replicate::tick;
 use milvus_wire::splice::Spliced;
 use milvus_wire::timestamp::Timestamp;
-use replication::window::Entry;
+use replication::message::Entry;
 use std::cmp::Ordering;
 
 /// The bytes of a value besides names and messages, rounded up.

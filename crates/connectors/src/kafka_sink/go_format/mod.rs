@@ -140,6 +140,7 @@ mod tests {
     use crate::kafka_sink::sample_changes::{TT, delete, drop_collection, insert, routed};
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD as BASE64;
+    use milvus_wire::ids::CollectionName;
     use milvus_wire::message::decode;
     use milvus_wire::position::MessageId;
     use milvus_wire::proto::msg::InsertRequest;
@@ -333,7 +334,7 @@ mod tests {
     fn a_request_comes_after_the_rows_before_it_with_its_own_kind() {
         let rows = routed(&insert(&[1], TT), 5);
         let drop = routed(&drop_collection(TT + 1), 6);
-        let ddl = Ddl::DropCollection { database: "shop".into(), name: "titles".into() };
+        let ddl = Ddl::DropCollection(CollectionName::new("shop", "titles"));
         let changes = [
             Change::Message(&rows),
             Change::Message(&drop),

@@ -4,6 +4,7 @@
 //! are tested in `request`.
 
 use super::request::of;
+use milvus_wire::ids::CollectionName;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::common::{KeyValuePair, MsgBase, MsgType};
 use milvus_wire::proto::milvus as pb;
@@ -72,11 +73,10 @@ fn titles() -> String {
 }
 
 fn of_the_catalog() -> Vec<Case> {
-    let drop = Ddl::DropCollection { database: shop(), name: titles() };
-    let (database, collection, partition) = (shop(), titles(), "p1".to_owned());
-    let made = Ddl::CreatePartition { database, collection, partition };
-    let (database, collection, partition) = (shop(), titles(), "p1".to_owned());
-    let dropped = Ddl::DropPartition { database, collection, partition };
+    let name = CollectionName::new(shop(), titles());
+    let drop = Ddl::DropCollection(name.clone());
+    let made = Ddl::CreatePartition { collection: name.clone(), partition: "p1".to_owned() };
+    let dropped = Ddl::DropPartition { collection: name, partition: "p1".to_owned() };
     vec![
         case("drop collection", drop),
         case("create partition", made),

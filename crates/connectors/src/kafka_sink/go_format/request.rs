@@ -5,6 +5,7 @@ use crate::kafka_sink::request_json::{Message, members, op, pairs, texts};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use milvus_wire::catalog::Collection;
+use milvus_wire::ids::CollectionName;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::common::MsgBase;
 use milvus_wire::proto::schema::value_field::Data;
@@ -20,7 +21,7 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
         Ddl::CreateDatabase(name) => {
             ("create database", json!({"Database": "", "base": base, "db_name": name}))
         }
-        Ddl::CreateCollection { database, name, collection } => {
+        Ddl::CreateCollection { name: CollectionName { database, name }, collection } => {
             let schema = schema(name, collection);
             let properties = pairs(&collection.properties);
             let parameters = json!({
@@ -33,28 +34,28 @@ pub(super) fn of(ddl: &Ddl, at: Timestamp) -> (&'static str, Value) {
             });
             ("create collection", parameters)
         }
-        Ddl::DropCollection { database, name } => {
+        Ddl::DropCollection(CollectionName { database, name }) => {
             ("drop collection", json!({"Base": base, "Database": database, "CollectionName": name}))
         }
-        Ddl::CreatePartition { database, collection, partition } => {
-            ("create partition", of_a_partition(base, [database, collection, partition]))
+        Ddl::CreatePartition { collection: CollectionName { database, name }, partition } => {
+            ("create partition", of_a_partition(base, [database, name, partition]))
         }
-        Ddl::DropPartition { database, collection, partition } => {
-            ("drop partition", of_a_partition(base, [database, collection, partition]))
+        Ddl::DropPartition { collection: CollectionName { database, name }, partition } => {
+            ("drop partition", of_a_partition(base, [database, name, partition]))
         }
-        Ddl::RenameCollection { database, name, to_database, to_name, .. } => {
-            let names = json!({"oldName": name, "newName": to_name, "newDBName": to_database});
+        Ddl::RenameCollection { from: CollectionName { database, name }, to, .. } => {
+            let names = json!({"oldName": name, "newName": to.name, "newDBName": to.database});
             ("rename collection", in_database(base, database, names))
         }
-        Ddl::AlterCollection { database, name, set, removed } => {
+        Ddl::AlterCollection { name: CollectionName { database, name }, set, removed } => {
             let pair = |(key, value): &(String, String)| json!({"key": key, "value": value});
             let set: Vec<_> = set.iter().map(pair).collect();
             let change =
                 json!({"collection_name": name, "properties": set, "delete_keys": removed});
             ("alter collection", in_database(base, database, change))
         }
-        Ddl::GiveAlias { database, collection, alias } => {
-            let change = json!({"collection_name": collection, "alias": alias});
+        Ddl::GiveAlias { collection: CollectionName { database, name }, alias } => {
+            let change = json!({"collection_name": name, "alias": alias});
             ("alter alias", in_database(base, database, change))
         }
         Ddl::DropAlias { database, alias } => {
@@ -236,10 +237,8 @@ mod tests {
     fn a_rename_has_both_names() {
         let ddl = Ddl::RenameCollection {
             id: CollectionId(7),
-            database: "shop".into(),
-            name: "titles".into(),
-            to_database: "attic".into(),
-            to_name: "old_titles".into(),
+            from: CollectionName::new("shop", "titles"),
+            to: CollectionName::new("attic", "old_titles"),
         };
         let (kind, told) = of(&ddl, AT);
         assert_eq!(kind, "rename collection");
@@ -252,8 +251,7 @@ mod tests {
     #[test]
     fn a_creation_contains_the_schema_as_in_the_sdk_of_go() {
         let ddl = Ddl::CreateCollection {
-            database: "shop".into(),
-            name: "titles".into(),
+            name: CollectionName::new("shop", "titles"),
             collection: Box::new(collection()),
         };
         let field = |id: i64, name: &str, key: bool, kind: i32, params: Value, default: Value| {

@@ -1,24 +1,22 @@
 //! What a task holds of a log of changes that it writes to: the sink, and the right to write to it.
-//! It appends what is asked of it once, as far as the sink knows what it has. Never decides an order.
+//! It appends what is asked of it once, as far as the sink knows what it has. Never decides an
+//! order.
 
 use crate::error::{Error, Result};
 use crate::ports::{Change, Ddl, MARKS, Sink, Store};
 use crate::records::keys::log_address;
-use crate::records::lease::Lease;
-use crate::stop::Stop;
+use crate::records::target_records::TargetRecords;
 use crate::sync::lock;
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 /// The log of one task.
 pub struct Log {
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) lease: Lease,
+    records: TargetRecords,
     sink: Arc<dyn Sink>,
     /// Whether it is open and the last append is known to have succeeded.
     usable: Mutex<bool>,
@@ -29,16 +27,21 @@ pub struct Log {
 impl Log {
     /// The log of a task. Opens nothing.
     pub fn new(task: &str, sink: Arc<dyn Sink>, store: Arc<dyn Store>) -> Arc<Self> {
-        let (lease, usable, marks) =
-            (Lease::new(&log_address(task)), Mutex::default(), Default::default());
-        Arc::new(Self { store, lease, sink, usable, marks })
+        let records = TargetRecords::new(&log_address(task), store);
+        let (usable, marks) = (Mutex::default(), std::sync::Mutex::default());
+        Arc::new(Self { records, sink, usable, marks })
+    }
+
+    /// The records of the log and of its task.
+    pub(crate) fn records(&self) -> &TargetRecords {
+        &self.records
     }
 
     /// Takes the lease and opens the sink, unless that is done and nothing has failed since.
     pub(crate) async fn ready(&self) -> Result<()> {
         let mut usable = self.usable.lock().await;
         if !*usable {
-            self.lease.acquire(&*self.store).await?;
+            self.records.acquire_lease().await?;
             self.sink.open().await?;
             *usable = true;
         }
@@ -73,7 +76,7 @@ impl Log {
         if self.has(mark) {
             return Ok(());
         }
-        self.lease.confirmed()?;
+        self.records.lease_is_confirmed()?;
         // Stays so if whoever asked is cut off: then nobody knows what the sink has.
         *usable = false;
         self.sink.append(mark, changes).await?;
@@ -88,8 +91,7 @@ impl Log {
 
     /// Keeps the lease until `stop`, or until it is lost; run it beside the task.
     pub(crate) async fn keep(&self, stop: CancellationToken) {
-        let stop = Stop { token: stop, finish_max: Duration::ZERO };
-        self.lease.keep(&*self.store, &stop, std::future::pending::<()>()).await;
+        self.records.keep_lease(stop, std::future::pending::<()>()).await;
     }
 }
 
@@ -102,7 +104,7 @@ fn mark_of(request: &Ddl, at: Timestamp) -> String {
     let what = match request {
         Ddl::CreateCollection { collection, .. } => return creation_mark(collection.id, at),
         Ddl::CreateDatabase(name) => format!("create/{name}"),
-        Ddl::DropCollection { database, name } => format!("drop/{database}/{name}"),
+        Ddl::DropCollection(name) => format!("drop/{}/{}", name.database, name.name),
         // Without the collection's name, which may have changed since it was asked for first.
         Ddl::CreatePartition { partition, .. } => format!("create-partition/{partition}"),
         Ddl::DropPartition { partition, .. } => format!("drop-partition/{partition}"),

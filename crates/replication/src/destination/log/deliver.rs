@@ -1,20 +1,20 @@
-//! Step 5 of the way of a row, into a log: appends one window after the other.
+//! Step 6 of the way of a row, into a log: appends one window after the other.
 //!
 //! A sink that is exact keeps the mark of a window in the transaction of its rows. So: store which
 //! window comes next; append it, unless its mark is there; store in one transaction that it is done
-//! and where to go on. After a crash the window that was stored as next is read again up to its very
-//! end, and its mark tells whether the log has it. With any other sink a window that was cut off is
-//! appended again: at least once. Never changes a timestamp.
+//! and where to go on. After a crash the window that was stored as next is read again up to its
+//! very end, and its mark tells whether the log has it. With any other sink a window that was cut
+//! off is appended again: at least once. Never changes a timestamp.
 
 use crate::destination::delivery::Delivery;
 use crate::destination::delivery::report_written;
 use crate::destination::log::append::Log;
 use crate::error::Result;
 use crate::message::Routed;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Noted, Observer};
 use crate::ports::{Change, Transaction};
 use crate::records::codec;
-use crate::records::codec::{encode, load_one};
+use crate::records::codec::encode;
 use crate::records::keys::fence_key;
 use crate::records::keys::next_key;
 use crate::stop::Stop;
@@ -55,17 +55,17 @@ impl IntoLog {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<()> {
-        self.log.lease.commit_of(&*self.log.store, &self.task, transaction).await
+        self.log.records().of_task(&self.task).commit(transaction).await
     }
 }
 
 #[async_trait]
 impl Delivery for IntoLog {
     async fn left_open(&mut self) -> Result<Option<Timestamp>> {
-        let next: Option<Next> = load_one(&*self.log.store, &next_key(&self.task)).await?;
+        let next: Option<Next> = self.log.records().load(&next_key(&self.task)).await?;
         self.replaying = next.is_some();
         if self.replaying {
-            self.observer.event(Event::Counted("replayed_window", 1));
+            self.observer.event(Event::Counted(Noted::ReplayedWindow, 1));
         }
         Ok(next.map(|next| next.upto))
     }

@@ -1,5 +1,4 @@
-//! A log as the destination.
-//! Never holds code itself.
+//! A log as the destination. Contains no code of its own.
 
 pub mod append;
-pub mod deliver;
+pub(crate) mod deliver;

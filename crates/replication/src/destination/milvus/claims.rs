@@ -1,64 +1,56 @@
-//! Which task of a target has which collection. Tasks share a target by the names that they select, and
-//! a rename takes a collection from one selection to another; it stays with the task that has it, so that
-//! its rows are not written twice. Never asks the target.
+//! Which task of a target has which collection. Tasks share a target by the names that they select.
+//! A rename takes a collection from one selection to another; the collection stays with the task
+//! that has it, so that its rows are not written twice. Never asks the target.
 
 use crate::error::Result;
-use crate::ports::Store;
-use crate::records::checkpoint::Covered;
-use crate::records::codec::decode;
-use crate::records::keys::collection_key;
+use crate::records::target_records::TargetRecords;
 use crate::sync::lock;
 use milvus_wire::ids::CollectionId;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use tokio::sync::OnceCell;
 
 /// The claims on a target.
-#[derive(Default)]
 pub(crate) struct Claims {
-    /// What tasks have stored, read once: after that only this process adds to it (`lease`).
+    address: String,
+    records: Arc<TargetRecords>,
+    /// What tasks have stored is read once: after that only this process adds to it (`lease`).
     read: OnceCell<()>,
-    held: Mutex<BTreeMap<CollectionId, String>>,
+    tasks: Mutex<BTreeMap<CollectionId, String>>,
 }
 
 impl Claims {
-    /// Whether a collection of the source may be the task's on the target with this address: it is
-    /// from now on, unless another task has it.
-    pub(crate) async fn take(
-        &self,
-        store: &dyn Store,
-        address: &str,
-        (task, id): (&str, CollectionId),
-    ) -> Result<bool> {
-        let is_free = !self.is_anothers(store, address, (task, id)).await?;
+    /// The claims on the target with this address. Reads nothing yet.
+    pub(super) fn new(address: &str, records: Arc<TargetRecords>) -> Self {
+        let (read, tasks) = (OnceCell::new(), Mutex::default());
+        Self { address: address.to_owned(), records, read, tasks }
+    }
+
+    /// Claims a collection of the source for a task, unless another task has it. Returns whether it
+    /// is the task's.
+    pub(crate) async fn take(&self, task: &str, id: CollectionId) -> Result<bool> {
+        let is_free = !self.is_anothers(task, id).await?;
         if is_free {
-            lock(&self.held).insert(id, task.to_owned());
+            lock(&self.tasks).insert(id, task.to_owned());
         }
         Ok(is_free)
     }
 
     /// Whether another task has a collection of the source.
-    pub(crate) async fn is_anothers(
-        &self,
-        store: &dyn Store,
-        address: &str,
-        (task, id): (&str, CollectionId),
-    ) -> Result<bool> {
-        self.read.get_or_try_init(|| self.read(store, address)).await?;
-        let other = lock(&self.held).get(&id).filter(|other| *other != task).cloned();
+    pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
+        self.read.get_or_try_init(|| self.read()).await?;
+        let other = lock(&self.tasks).get(&id).filter(|other| *other != task).cloned();
         Ok(match other {
             // One that has been dropped, or whose task has been deleted, is nobody's.
-            Some(other) => store.get(&collection_key(&other, id)).await?.is_some(),
+            Some(other) => self.records.of_task(&other).collection(id).await?.is_some(),
             None => false,
         })
     }
 
-    async fn read(&self, store: &dyn Store, address: &str) -> Result<()> {
-        for (key, stored) in store.list("collection/").await? {
-            let covered: Covered = decode(&key, &stored.value)?;
-            let task = key.split('/').nth(1).unwrap_or_default();
-            if covered.target == address {
-                lock(&self.held).insert(covered.id, task.to_owned());
+    async fn read(&self) -> Result<()> {
+        for (task, collection) in self.records.collections_of_all_tasks().await? {
+            if collection.target == self.address {
+                lock(&self.tasks).insert(collection.id, task);
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Step 5 of the way of a row, into a Milvus: brings one window of a task there, exactly once.
+//! Step 6 of the way of a row, into a Milvus: brings one window of a task there, exactly once.
 //!
 //! A consumer of Milvus removes, between two ticks of a channel, every second message with the
 //! same `base.msgID`. So the protocol, per lane: store that a window is open; send its rows without
@@ -8,15 +8,15 @@
 
 use crate::destination::delivery::Delivery;
 use crate::destination::delivery::report_written;
-use crate::destination::milvus::lane::Held;
+use crate::destination::milvus::lane::LockedLane;
 use crate::destination::milvus::link::Link;
 use crate::destination::milvus::stamp::{Plan, plan};
 use crate::error::{Error, Kind, Result};
 use crate::message::Routed;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Noted, Observer};
 use crate::ports::{CallError, Transaction};
-use crate::records::codec::load_one;
 use crate::records::keys::fence_key;
+use crate::records::target_records::TaskRecords;
 use crate::stop::{Backoff, Stop, retry};
 use async_trait::async_trait;
 use futures::future::try_join_all;
@@ -55,7 +55,7 @@ impl Delivery for IntoLanes {
             if let Some(open) = held.state.open.as_ref().filter(|open| open.task == self.task) {
                 upto = upto.max(Some(open.upto));
                 self.replaying.insert(held.name.clone());
-                self.observer.event(Event::Counted("replayed_window", 1));
+                self.observer.event(Event::Counted(Noted::ReplayedWindow, 1));
             }
         }
         Ok(upto)
@@ -73,11 +73,11 @@ impl Delivery for IntoLanes {
                 continue;
             };
             if !settled {
-                self.link.settle(&self.stop, &*self.observer).await?;
+                self.link.settling.settle(&self.stop, &*self.observer).await?;
                 settled = true;
             }
             self.fence = self.fence.max(open.upto);
-            self.link.take_over(&mut held, &self.stop).await?;
+            self.link.settling.take_over(&mut held, &self.stop).await?;
         }
         Ok(())
     }
@@ -102,8 +102,8 @@ impl Delivery for IntoLanes {
         let names: Vec<_> = by_lane.keys().cloned().collect();
         let mut lanes = self.hold(&names).await?;
         self.check_replay(&lanes)?;
-        let replay = lanes.iter().any(Held::is_replay);
-        let close_at = self.retry(|| self.link.close_at(&self.task, upto)).await?;
+        let replay = lanes.iter().any(LockedLane::is_open);
+        let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
         let plans = self.plans(&lanes, &by_lane)?;
         let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
         self.wait_for_clock(plans.iter().map(|plan| plan.highest).max()).await?;
@@ -114,20 +114,20 @@ impl Delivery for IntoLanes {
         let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
         if replay || unanswered {
             // A call without an answer is not over: the target may still be producing it.
-            self.link.settle(&self.stop, &*self.observer).await?;
+            self.link.settling.settle(&self.stop, &*self.observer).await?;
         }
         for (lane, closing) in lanes.iter().zip(&closing) {
-            lane.commit(*closing, self.link.lane_key(&lane.name), &mut checkpoint);
+            lane.record_commit(*closing, self.link.lanes.key(&lane.name), &mut checkpoint);
         }
         if self.fence > Timestamp::ZERO && upto >= self.fence {
             checkpoint.deletes.push(fence_key(&self.task));
         }
-        self.link.lease.commit_of(&*self.link.store, &self.task, checkpoint).await?;
+        self.records().commit(checkpoint).await?;
         tracing::debug!(task = %self.task, %upto, "window committed");
         let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
         let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
-            lane.committed(*closing);
-            link.tick(lane, *closing, stop, observer).await
+            lane.mark_committed(*closing);
+            link.ticker.tick(lane, *closing, stop, observer).await
         });
         try_join_all(ticks).await?;
         self.replaying.clear();
@@ -136,7 +136,7 @@ impl Delivery for IntoLanes {
     }
 
     async fn end_round(&mut self, upto: Timestamp, _: &[Arc<str>]) -> Result<bool> {
-        self.retry(|| self.link.end_round(&self.task, upto, &*self.observer)).await
+        self.retry(|| self.link.ticker.end_round(&self.task, upto, &*self.observer)).await
     }
 }
 
@@ -151,30 +151,34 @@ impl IntoLanes {
         Self { task: task.to_owned(), link, observer, stop, fence, replaying }
     }
 
-    /// Ticks what was committed and not ticked, be it that nobody knew of the commit: a drop that
-    /// waits for it must find its rows in place.
+    fn records(&self) -> TaskRecords<'_> {
+        self.link.records().of_task(&self.task)
+    }
+
+    /// Sends the ticks of windows that are committed but not ticked, including commits whose
+    /// outcome was unknown: a drop that waits for the tick must find its rows in place.
     async fn tick_due(&self) -> Result<()> {
-        for lane in self.link.lanes() {
-            let mut held = lane.hold().await;
-            if held.is_replay() {
-                let key = self.link.lane_key(&held.name);
-                if let Some(record) = load_one(&*self.link.store, &key).await? {
+        for lane in self.link.lanes.all() {
+            let mut held = lane.lock().await;
+            if held.is_open() {
+                let key = self.link.lanes.key(&held.name);
+                if let Some(record) = self.link.records().load(&key).await? {
                     held.refresh(&record);
                 }
             }
-            if held.state.tick_due && !held.is_replay() {
+            if held.state.tick_due && !held.is_open() {
                 let tick = held.state.last_tick;
-                self.link.tick(&mut held, tick, &self.stop, &*self.observer).await?;
+                self.link.ticker.tick(&mut held, tick, &self.stop, &*self.observer).await?;
             }
         }
         Ok(())
     }
 
-    async fn held_open(&self) -> Vec<Held> {
+    async fn held_open(&self) -> Vec<LockedLane> {
         let mut open = Vec::new();
-        for lane in self.link.lanes() {
-            let held = lane.hold().await;
-            if held.is_replay() {
+        for lane in self.link.lanes.all() {
+            let held = lane.lock().await;
+            if held.is_open() {
                 open.push(held);
             }
         }
@@ -183,15 +187,15 @@ impl IntoLanes {
 
     /// Locks the lanes of a window, all or none, in one order for all tasks. A lane on which
     /// another task has a window open is waited for; then it is taken.
-    async fn hold(&self, names: &[Arc<str>]) -> Result<Vec<Held>> {
+    async fn hold(&self, names: &[Arc<str>]) -> Result<Vec<LockedLane>> {
         'again: loop {
             let mut lanes = Vec::with_capacity(names.len());
             for name in names {
-                let mut held = self.stop.bounded(self.link.lane(name).hold()).await?;
+                let mut held = self.stop.bounded(self.link.lanes.get(name).lock()).await?;
                 let foreign = held.state.open.as_ref().is_some_and(|open| open.task != self.task);
-                if foreign && self.link.is_abandoned(&held) {
-                    self.link.settle(&self.stop, &*self.observer).await?;
-                    self.link.take_over(&mut held, &self.stop).await?;
+                if foreign && self.link.settling.is_abandoned(&held) {
+                    self.link.settling.settle(&self.stop, &*self.observer).await?;
+                    self.link.settling.take_over(&mut held, &self.stop).await?;
                 } else if foreign {
                     drop((held, lanes));
                     self.stop.bounded(tokio::time::sleep(ASK_AGAIN)).await?;
@@ -205,8 +209,9 @@ impl IntoLanes {
 
     /// The lanes of a window left open must still be ours: one that was taken meanwhile has been
     /// ticked, and its stretch needs the fence that a new start reads.
-    fn check_replay(&self, lanes: &[Held]) -> Result<()> {
-        let ours = |held: &Held| held.state.open.as_ref().is_some_and(|o| o.task == self.task);
+    fn check_replay(&self, lanes: &[LockedLane]) -> Result<()> {
+        let ours =
+            |held: &LockedLane| held.state.open.as_ref().is_some_and(|o| o.task == self.task);
         match lanes.iter().find(|held| self.replaying.contains(&held.name) && !ours(held)) {
             None => Ok(()),
             Some(_) => Err(Error::transient("a lane was taken while its window was being re-read")),
@@ -215,7 +220,7 @@ impl IntoLanes {
 
     fn plans(
         &self,
-        lanes: &[Held],
+        lanes: &[LockedLane],
         by_lane: &BTreeMap<Arc<str>, Vec<&Routed>>,
     ) -> Result<Vec<Plan>> {
         let call_bytes = self.link.limits.call_bytes;
@@ -226,13 +231,13 @@ impl IntoLanes {
         .collect()
     }
 
-    /// Holds rows of a source whose clock is ahead of the target's.
+    /// Holds back rows of a source whose clock is ahead of the target's.
     async fn wait_for_clock(&self, highest: Option<Timestamp>) -> Result<()> {
         let Some(highest) = highest else {
             return Ok(());
         };
         loop {
-            let clock = self.retry(|| self.link.clock()).await?.plus_ms(AHEAD_MS);
+            let clock = self.retry(|| self.link.clock.now()).await?.plus_ms(AHEAD_MS);
             if clock >= highest {
                 return Ok(());
             }
@@ -246,15 +251,20 @@ impl IntoLanes {
         }
     }
 
-    async fn open(&self, lanes: &mut [Held], closing: &[Timestamp], upto: Timestamp) -> Result<()> {
+    async fn open(
+        &self,
+        lanes: &mut [LockedLane],
+        closing: &[Timestamp],
+        upto: Timestamp,
+    ) -> Result<()> {
         let mut open = Transaction::default();
         for (lane, closing) in lanes.iter().zip(closing) {
-            let key = self.link.lane_key(&lane.name);
-            lane.open((&self.task, *closing, upto), key, &mut open);
+            let key = self.link.lanes.key(&lane.name);
+            lane.record_open((&self.task, *closing, upto), key, &mut open);
         }
-        self.link.lease.commit_of(&*self.link.store, &self.task, open).await?;
+        self.records().commit(open).await?;
         for (lane, closing) in lanes.iter_mut().zip(closing) {
-            lane.opened(&self.task, *closing, upto);
+            lane.mark_open(&self.task, *closing, upto);
         }
         Ok(())
     }
@@ -266,12 +276,12 @@ impl IntoLanes {
         for call in calls {
             let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
             loop {
-                let error = match self.stop.bounded(self.link.call(call)).await? {
+                let error = match self.stop.bounded(self.link.calls.make(call)).await? {
                     Ok(()) => break,
                     Err(CallError::Refused(e)) => e,
                     Err(CallError::Unanswered(e)) => {
                         unanswered = true;
-                        self.observer.event(Event::Counted("unanswered_call", 1));
+                        self.observer.event(Event::Counted(Noted::UnansweredCall, 1));
                         e
                     }
                 };
@@ -293,9 +303,9 @@ impl IntoLanes {
     fn report(&self, messages: &[Routed], plans: &[Plan]) {
         let (restamped, fenced) =
             plans.iter().fold((0, 0), |(r, f), plan| (r + plan.restamped, f + plan.fenced));
-        for (name, count) in [("restamped", restamped), ("fenced", fenced)] {
+        for (noted, count) in [(Noted::Restamped, restamped), (Noted::Fenced, fenced)] {
             if count > 0 {
-                self.observer.event(Event::Counted(name, count));
+                self.observer.event(Event::Counted(noted, count));
             }
         }
         report_written(&*self.observer, messages);

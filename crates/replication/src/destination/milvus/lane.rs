@@ -4,8 +4,11 @@
 
 use crate::ports::Transaction;
 use crate::records::codec::encode;
+use crate::records::keys::{lane_key, lane_prefix};
+use crate::sync::lock;
 use milvus_wire::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
@@ -19,7 +22,7 @@ const RESERVE_MS: u64 = 2000;
 pub(crate) struct LaneRecord {
     /// The last closing tick: to be sent again after a restart, in case it was not.
     committed: u64,
-    /// No tick above it was sent, no stamp above it handed out, save for those of `open`.
+    /// No tick above it was sent, no stamp above it handed out, except those of `open`.
     reserved: u64,
     /// The window that was begun and not committed.
     open: Option<OpenRecord>,
@@ -67,7 +70,7 @@ pub(crate) struct Lane {
 }
 
 /// A locked lane.
-pub(crate) struct Held {
+pub(crate) struct LockedLane {
     pub(crate) name: Arc<str>,
     pub(crate) state: OwnedMutexGuard<State>,
 }
@@ -106,22 +109,76 @@ impl Lane {
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
 
-    pub(crate) async fn hold(&self) -> Held {
-        Held { name: self.name.clone(), state: self.state.clone().lock_owned().await }
+    pub(crate) async fn lock(&self) -> LockedLane {
+        LockedLane { name: self.name.clone(), state: self.state.clone().lock_owned().await }
     }
 
     /// The lane, if nobody sends to it now.
-    pub(crate) fn try_hold(&self) -> Option<Held> {
+    pub(crate) fn try_lock(&self) -> Option<LockedLane> {
         let state = self.state.clone().try_lock_owned().ok()?;
-        Some(Held { name: self.name.clone(), state })
+        Some(LockedLane { name: self.name.clone(), state })
     }
 }
 
-impl Held {
+/// The lanes of one target.
+pub(crate) struct Lanes {
+    address: String,
+    lanes: std::sync::Mutex<BTreeMap<Arc<str>, Arc<Lane>>>,
+}
+
+impl Lanes {
+    /// No lane yet of the target with this address.
+    pub(super) fn new(address: &str) -> Self {
+        Self { address: address.to_owned(), lanes: std::sync::Mutex::default() }
+    }
+
+    /// What names the target.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The lane of a channel; one that carries no collection yet begins at zero.
+    pub(crate) fn get(&self, name: &Arc<str>) -> Arc<Lane> {
+        let new = || Arc::new(Lane::new(name.clone(), Timestamp::ZERO));
+        lock(&self.lanes).entry(name.clone()).or_insert_with(new).clone()
+    }
+
+    /// All lanes.
+    pub(super) fn all(&self) -> Vec<Arc<Lane>> {
+        lock(&self.lanes).values().cloned().collect()
+    }
+
+    /// Whether a channel has a lane.
+    pub(super) fn has(&self, name: &str) -> bool {
+        lock(&self.lanes).contains_key(name)
+    }
+
+    /// Adds a lane, unless its channel has one.
+    pub(super) fn add(&self, lane: Lane) {
+        lock(&self.lanes).entry(lane.name.clone()).or_insert_with(|| Arc::new(lane));
+    }
+
+    /// Sets the lane of a channel.
+    pub(super) fn replace(&self, lane: Lane) {
+        lock(&self.lanes).insert(lane.name.clone(), Arc::new(lane));
+    }
+
+    /// Prefix of the records of the lanes.
+    pub(super) fn prefix(&self) -> String {
+        lane_prefix(&self.address)
+    }
+
+    /// Key of the record of a lane.
+    pub(super) fn key(&self, lane: &str) -> String {
+        lane_key(&self.address, lane)
+    }
+}
+
+impl LockedLane {
     /// Takes up what the store says: a commit whose outcome nobody knew may have happened.
     pub(crate) fn refresh(&mut self, record: &LaneRecord) {
         if record.open.is_none() {
-            self.committed(Timestamp(record.committed));
+            self.mark_committed(Timestamp(record.committed));
         }
     }
 
@@ -133,12 +190,12 @@ impl Held {
     }
 
     /// Whether rows of an unfinished window may be in the log.
-    pub(crate) fn is_replay(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state.open.is_some()
     }
 
     /// Step 1 of the protocol: what has to be stored before the first row.
-    pub(crate) fn open(
+    pub(crate) fn record_open(
         &self,
         (task, closing, upto): (&str, Timestamp, Timestamp),
         key: String,
@@ -148,19 +205,24 @@ impl Held {
         self.put(key, Some(open), self.state.committed, transaction);
     }
 
-    /// The window was opened: [`Held::open`] is durable.
-    pub(crate) fn opened(&mut self, task: &str, closing: Timestamp, upto: Timestamp) {
+    /// The window was opened: [`LockedLane::record_open`] is durable.
+    pub(crate) fn mark_open(&mut self, task: &str, closing: Timestamp, upto: Timestamp) {
         let since = Instant::now();
         self.state.open = Some(Open { task: task.to_owned(), closing, upto, since });
     }
 
     /// Step 3 of the protocol: what is stored when every row is acknowledged.
-    pub(crate) fn commit(&self, closing: Timestamp, key: String, transaction: &mut Transaction) {
+    pub(crate) fn record_commit(
+        &self,
+        closing: Timestamp,
+        key: String,
+        transaction: &mut Transaction,
+    ) {
         self.put(key, None, closing, transaction);
     }
 
-    /// The window was committed: [`Held::commit`] is durable.
-    pub(crate) fn committed(&mut self, closing: Timestamp) {
+    /// The window was committed: [`LockedLane::record_commit`] is durable.
+    pub(crate) fn mark_committed(&mut self, closing: Timestamp) {
         self.state.open = None;
         self.state.committed = closing;
         self.state.reserved = self.state.reserved.max(closing);
@@ -174,27 +236,32 @@ impl Held {
     }
 
     /// What is stored ahead of ticks that go with no rows.
-    pub(crate) fn reserve(&self, tick: Timestamp, key: String, transaction: &mut Transaction) {
+    pub(crate) fn record_reserve(
+        &self,
+        tick: Timestamp,
+        key: String,
+        transaction: &mut Transaction,
+    ) {
         let reserved = tick.plus_ms(RESERVE_MS).0;
         let committed = self.state.committed.0;
         let record = LaneRecord { committed, reserved, open: None };
         transaction.puts.push((key, encode(&record)));
     }
 
-    /// [`Held::reserve`] is durable.
-    pub(crate) fn reserved(&mut self, tick: Timestamp) {
+    /// [`LockedLane::record_reserve`] is durable.
+    pub(crate) fn mark_reserved(&mut self, tick: Timestamp) {
         self.state.reserved = self.state.reserved.max(tick.plus_ms(RESERVE_MS));
     }
 
     /// A tick was answered.
-    pub(crate) fn ticked(&mut self) {
+    pub(crate) fn mark_tick_answered(&mut self) {
         self.state.ticked = Instant::now();
         self.state.tick_due = false;
     }
 
     /// A tick is about to be sent: from now on it may be in the log, whatever becomes of the call,
     /// so no stamp may lie below it.
-    pub(crate) fn ticking(&mut self, tick: Timestamp) {
+    pub(crate) fn mark_tick_sent(&mut self, tick: Timestamp) {
         self.state.last_tick = self.state.last_tick.max(tick);
         self.state.tick_due = true;
     }

@@ -1,8 +1,11 @@
-//! A Milvus as the destination.
-//! Never holds code itself.
+//! A Milvus as the destination. Contains no code of its own.
 
-pub mod claims;
-pub mod deliver;
-pub mod lane;
+mod calls;
+mod claims;
+mod clock;
+pub(crate) mod deliver;
+mod lane;
 pub mod link;
-pub mod stamp;
+mod settle;
+mod stamp;
+mod ticker;

@@ -1,9 +1,8 @@
-//! Step 5 of the way of a row, the pure half: target timestamps and calls for one lane's window.
+//! Part of step 6 of the way of a row: target timestamps and calls for one lane's window.
 //! Never sends anything.
 
 use crate::error::{Error, Result};
 use crate::message::Routed;
-use crate::message::timestamp;
 use milvus_wire::fence::{delete_of, primary_keys};
 use milvus_wire::message::{Message, RowKind};
 use milvus_wire::replicate::ReplicateCall;
@@ -12,7 +11,7 @@ use milvus_wire::timestamp::Timestamp;
 
 /// What one lane gets in one window.
 #[derive(Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// In order.
     pub calls: Vec<ReplicateCall>,
     /// At or above every stamp.
@@ -48,7 +47,7 @@ impl Stamps {
 
 /// Plans the calls of one lane. Every stamp lies above `floor`. Below `fence` each insert follows a
 /// delete of its own keys, which removes a copy that lies at or below `floor`.
-pub fn plan(
+pub(super) fn plan(
     lane: &str,
     messages: &[&Routed],
     floor: Timestamp,
@@ -71,7 +70,7 @@ pub fn plan(
             add(&mut plan, &mut call_size, call_bytes, (lane, stamp, delete));
             plan.fenced += 1;
         }
-        let source = timestamp(&entry.message);
+        let source = entry.message.timestamp();
         let stamp = stamps.next(source);
         let patch = routed.patch((stamp != source).then_some(stamp));
         plan.restamped += u64::from(stamp != source);

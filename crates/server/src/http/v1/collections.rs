@@ -6,10 +6,10 @@ use crate::http::refusal::{Kind, Refusal};
 use crate::http::state::ApiState;
 use crate::tasks::{TaskRecord, to_task};
 use milvus_wire::catalog::{Collection, State};
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use replication::collections::given_positions;
 use replication::records::checkpoint;
-use replication::records::checkpoint::{Covered, Stage};
+use replication::records::checkpoint::{ReplicatedCollection, Stage};
 use replication::selection::named;
 use replication::task::{Limits, Task, Unsupported};
 use serde::Serialize;
@@ -108,7 +108,7 @@ fn task(api: &ApiState, record: &TaskRecord) -> Result<Task, Refusal> {
 
 fn merged(
     task: &Task,
-    stored: &[Covered],
+    stored: &[ReplicatedCollection],
     catalog: Option<&[Collection]>,
 ) -> Vec<CoveredCollection> {
     let mut states: BTreeMap<CollectionId, State> = BTreeMap::new();
@@ -134,8 +134,7 @@ fn merged(
         let usable = matches!(c.state, State::Created | State::Creating);
         let database = named(&c.database);
         if !taken_up && usable && task.selection.find(database, c.name()).is_some() {
-            let (to, to_name) = task.names.collection(database, c.name());
-            let to = (to.to_owned(), to_name.to_owned());
+            let to = task.names.collection(database, c.name());
             all.push(shown(c.id, (database, c.name()), to, CoverState::Selected, Some(c.state)));
         }
     }
@@ -146,7 +145,7 @@ fn merged(
 fn shown(
     id: CollectionId,
     (database, name): (&str, &str),
-    (target_database, target_collection): (String, String),
+    target: CollectionName,
     state: CoverState,
     source: Option<State>,
 ) -> CoveredCollection {
@@ -154,8 +153,8 @@ fn shown(
         collection_id: id.0,
         database: named(database).to_owned(),
         collection: name.to_owned(),
-        target_database,
-        target_collection,
+        target_database: target.database,
+        target_collection: target.name,
         state,
         source_state: source.map(|state| match state {
             State::Creating => SourceState::Creating,

@@ -1,0 +1,26 @@
+//! Finds where a collection of the task lives on the target. Never creates one.
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::rows::roster::Roster;
+use crate::rows::route::Router;
+use milvus_wire::ids::CollectionId;
+
+/// Looks a collection of the roster up on the target, and lets the router know it. Returns whether
+/// the target has it.
+pub(super) async fn find_place(
+    context: &Context,
+    roster: &Roster,
+    router: &mut Router,
+    id: CollectionId,
+) -> Result<bool> {
+    let Some(collection) = roster.get(id) else { return Ok(false) };
+    let destination = &context.ports.destination;
+    let name = collection.on_target(router.names());
+    let Some(there) = destination.describe(collection, &name).await? else { return Ok(false) };
+    router.settle(roster, id, there)?;
+    if let Some(place) = router.place(id) {
+        destination.add_lanes(&place.lanes);
+    }
+    Ok(true)
+}

@@ -1,0 +1,423 @@
+//! Which collections a task replicates, and how it comes to know of them: those that exist when it
+//! begins, then those that the catalog or the log announces.
+//! Never touches rows or channels. What a row depends on is stored before the row is delivered.
+
+use crate::collections::channel_change::ChannelChange;
+use crate::collections::create_drop::{Requests, pending_drop};
+use crate::collections::given_positions;
+use crate::collections::partitions::Partitions;
+use crate::collections::place::find_place;
+use crate::collections::rename::Names;
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::message::{Read, Routed};
+use crate::observer::Noted;
+use crate::ports::{CatalogEvent, Ddl, Transaction};
+use crate::records::checkpoint::{
+    Checkpoint, NextName, PendingDrop, ReplicatedCollection, Stage, Start,
+};
+use crate::rows::merge::Then;
+use crate::rows::read::Channels;
+use crate::rows::roster::Roster;
+use crate::rows::route::Router;
+use crate::selection::Selector;
+use crate::unsupported::take_out;
+use milvus_wire::catalog::{Collection, State};
+use milvus_wire::ids::{CollectionId, split_vchannel};
+use milvus_wire::message::Message;
+use milvus_wire::position::MessageId;
+use milvus_wire::timestamp::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The collections of a task.
+pub(crate) struct Collections {
+    context: Context,
+    /// As they are on the source.
+    roster: Roster,
+    /// Where they are on the target.
+    router: Router,
+    /// What the source calls those that still have another name on the target.
+    renamed: BTreeMap<CollectionId, NextName>,
+}
+
+impl Collections {
+    /// The stored collections of a task. Asks nobody.
+    pub(crate) fn new(context: Context, stored: Vec<ReplicatedCollection>) -> Self {
+        let router = Router::new(context.ports.observer.clone(), context.task.names.clone());
+        let roster = Roster::new(context.task.selection.clone(), stored);
+        Self { context, roster, router, renamed: BTreeMap::new() }
+    }
+
+    /// As they are on the source.
+    pub(crate) fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    fn requests(&mut self) -> Requests<'_> {
+        let Self { context, roster, router, .. } = self;
+        Requests { context, roster, router }
+    }
+
+    fn partitions(&mut self) -> Partitions<'_> {
+        let Self { context, roster, router, .. } = self;
+        Partitions { context, roster, router }
+    }
+
+    fn names(&mut self) -> Names<'_> {
+        let Self { context, roster, router, renamed } = self;
+        Names { context, roster, router, renamed }
+    }
+
+    /// Begins a task: everything that exists is replicated from now on, or from where its selector
+    /// says. The result has to be stored before [`Collections::create_existing`] touches the
+    /// target: what is created there must be known as the task's.
+    pub(crate) async fn begin(&mut self) -> Result<ChannelChange> {
+        let (source, catalog) = (&self.context.ports.source, &self.context.ports.catalog);
+        // Two listings with the ends of the channels between them: what only the second one has
+        // was created behind the ends, where the log announces it.
+        let before = catalog.snapshot().await?;
+        let mut ends = BTreeMap::new();
+        for channel in before.collections.iter().flat_map(|c| &c.pchannels) {
+            if !ends.contains_key(channel) {
+                ends.insert(channel.clone(), source.end(channel).await?);
+            }
+        }
+        let after = catalog.snapshot().await?;
+        if let Some(what) = given_positions::misfit(self.roster.selection(), &after.collections) {
+            return Err(Error::permanent(format!("{what}; {}", given_positions::REMEDY)));
+        }
+        self.requests().create_databases(&after).await?;
+        let is_created = |c: &&Collection| c.state == State::Created;
+        let existed: BTreeSet<_> =
+            before.collections.iter().filter(is_created).map(|c| c.id).collect();
+        for collection in after.collections.iter().filter(is_created) {
+            let Some(selector) = self.selector(collection) else { continue };
+            let (start, stage) = if existed.contains(&collection.id) {
+                (first_of(collection, &selector, &ends), Stage::Existing)
+            } else {
+                (ReplicatedCollection::starts_of(collection), Stage::Awaited)
+            };
+            if self.claim(collection).await? {
+                let target = self.context.ports.destination.address().to_owned();
+                let new = ReplicatedCollection::new(collection, start, stage)?;
+                self.roster.add(ReplicatedCollection { target, ..new });
+            }
+        }
+        Ok(ChannelChange::begin(&self.roster, &*self.context.ports.source))
+    }
+
+    /// Takes up what a stored task was doing.
+    pub(crate) async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.taken_over {
+            // What created them may lie before the place where the op channel goes on.
+            let snapshot = self.context.ports.catalog.snapshot().await?;
+            self.requests().create_databases(&snapshot).await?;
+        }
+        for id in self.live() {
+            self.names().finish(id).await?;
+            let ended = checkpoint.pending.as_ref().is_some_and(|p| p.collection == id);
+            let is_there = find_place(&self.context, &self.roster, &mut self.router, id).await?;
+            if !is_there && !ended && !self.names().follow_the_target(id).await? {
+                let name = self.roster.get(id).map_or("", |c| &c.name).to_owned();
+                return Err(Error::permanent(format!(
+                    "the collection {name} was on the target and is gone there; delete the task \
+                     and create it again to begin anew"
+                )));
+            }
+        }
+        if checkpoint.taken_over {
+            for id in self.in_stage(Stage::Existing) {
+                self.partitions().claim_taken_over(id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates on the target what existed when the task began.
+    pub(crate) async fn create_existing(&mut self) -> Result<ChannelChange> {
+        let mut change = ChannelChange::default();
+        for id in self.in_stage(Stage::Existing) {
+            match self.context.ports.catalog.collection(id).await? {
+                Some(collection) if collection.state == State::Created => {
+                    self.requests().create(&collection).await?;
+                    self.mark_live(id);
+                    self.store(id).await?;
+                    self.names().note(&collection);
+                }
+                _ => self.never_came_to_be(id, &mut change).await?,
+            }
+        }
+        Ok(change)
+    }
+
+    /// Looks at what the catalog announced. Returns what joins the task.
+    pub(crate) async fn look(
+        &mut self,
+        event: CatalogEvent,
+        channels: &Channels,
+    ) -> Result<ChannelChange> {
+        let mut change = ChannelChange::default();
+        match event {
+            CatalogEvent::Collection(id) => {
+                if let Some(collection) = self.context.ports.catalog.collection(id).await? {
+                    self.join(&collection, channels, &mut change).await?;
+                    self.names().note(&collection);
+                }
+            }
+            CatalogEvent::Partition(id) => self.partitions().learn(id).await?,
+            // Rows do not depend on it: see `metadata`.
+            CatalogEvent::Serving(_) | CatalogEvent::Access => {}
+            CatalogEvent::Resync => {
+                let snapshot = self.context.ports.catalog.snapshot().await?;
+                for collection in &snapshot.collections {
+                    self.join(collection, channels, &mut change).await?;
+                    self.names().note(collection);
+                }
+                for id in self.live() {
+                    self.partitions().learn(id).await?;
+                }
+            }
+        }
+        Ok(change)
+    }
+
+    /// Joins what a round announces before the round is taken apart: a channel may have to be read
+    /// again for it, and the round with it.
+    pub(crate) async fn join_announced(
+        &mut self,
+        upto: Timestamp,
+        channels: &Channels,
+    ) -> Result<ChannelChange> {
+        let announced = |message: &Message| match message {
+            Message::CreateCollection(ddl) => Some(ddl.collection_id),
+            _ => None,
+        };
+        let announced: BTreeSet<_> = channels.held(upto).filter_map(announced).collect();
+        let mut change = ChannelChange::default();
+        for id in announced {
+            if self.roster.get(id).is_none()
+                && let Some(collection) = self.context.ports.catalog.collection(id).await?
+            {
+                self.join(&collection, channels, &mut change).await?;
+            }
+        }
+        Ok(change)
+    }
+
+    /// Begins to replicate a collection that was created while the task runs. The target gets it
+    /// when its CreateCollection message is met in the log. A collection that is known already has
+    /// joined, whatever its name is now.
+    async fn join(
+        &mut self,
+        collection: &Collection,
+        channels: &Channels,
+        change: &mut ChannelChange,
+    ) -> Result<()> {
+        let is_known = self.roster.get(collection.id).is_some();
+        if is_known || collection.state != State::Created || self.selector(collection).is_none() {
+            return Ok(());
+        }
+        if !self.claim(collection).await? {
+            return Ok(());
+        }
+        let target = self.context.ports.destination.address().to_owned();
+        let start = ReplicatedCollection::starts_of(collection);
+        let joined = ReplicatedCollection::new(collection, start, Stage::Awaited)?;
+        let joined = ReplicatedCollection { target, ..joined };
+        change.join(joined, &mut self.roster, channels, &*self.context.ports.source);
+        tracing::info!(collection = %collection.name(), id = %collection.id, "collection joined");
+        Ok(())
+    }
+
+    /// Claims a collection for the task. Returns whether it is the task's now: a rename may have
+    /// brought a collection of another task into the selection of this one.
+    async fn claim(&self, collection: &Collection) -> Result<bool> {
+        let task = &self.context.task.id;
+        let is_ours = self.context.ports.destination.claim(task, collection.id).await?;
+        if !is_ours {
+            let name = collection.name();
+            tracing::warn!(%task, name, "another task has this collection, under its old name");
+            self.context.count(Noted::OfAnotherTask);
+        }
+        Ok(is_ours)
+    }
+
+    /// Takes a round out of the channels, when every partition that its rows name is known, and
+    /// what can't be replicated is noted.
+    pub(crate) async fn prepare(
+        &mut self,
+        upto: Timestamp,
+        channels: &mut Channels,
+    ) -> Result<Vec<Read>> {
+        let displaced = self.partitions().meet(channels.held(upto)).await?;
+        let mut round = channels.take(upto);
+        for unsupported in take_out(&mut round) {
+            unsupported.note(&self.context).await?;
+        }
+        let drops = displaced.iter().flat_map(|displaced| displaced.drop(&self.roster, &round));
+        let drops: Vec<_> = drops.collect();
+        round.extend(drops);
+        Ok(round)
+    }
+
+    /// Gives each message its place on the target, behind what was routed before and is delivered
+    /// with it.
+    pub(crate) fn route(&self, before: Vec<Routed>, messages: Vec<Read>) -> Result<Vec<Routed>> {
+        let mut batch = self.router.again(before);
+        batch.extend(self.router.route(messages, &self.roster)?);
+        Ok(batch)
+    }
+
+    /// What a DDL of the log leaves to be done when its messages are acknowledged.
+    pub(crate) fn pending(&self, then: &Then) -> Option<PendingDrop> {
+        pending_drop(then, &self.roster, &self.router)
+    }
+
+    /// Carries out a drop whose messages are in the target's log: those clean up the target's
+    /// nodes, the request cleans up its coordinator.
+    pub(crate) async fn drop(&mut self, pending: &PendingDrop) -> Result<ChannelChange> {
+        let mut change = ChannelChange::default();
+        let id = pending.collection;
+        if self.roster.get(id).is_none() {
+            return Ok(change);
+        }
+        self.requests().drop(pending).await?;
+        if pending.partition.is_some() {
+            change.change(id);
+        } else {
+            self.renamed.remove(&id);
+            if let Some(gone) = self.roster.remove(id) {
+                change.leave(&gone, &self.roster);
+            }
+        }
+        Ok(change)
+    }
+
+    /// What a drop has made possible: the target takes up a partition that was created since under
+    /// the name of the dropped one.
+    pub(crate) async fn dropped(&mut self, pending: &PendingDrop) -> Result<()> {
+        match pending.partition {
+            Some(_) => self.partitions().learn(pending.collection).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Creates a collection that the log announced. A tick covers the announcement, so the catalog
+    /// knows whether the collection was created (invariant I6). `done`: the rows are there.
+    pub(crate) async fn announced(
+        &mut self,
+        id: CollectionId,
+        done: Timestamp,
+    ) -> Result<ChannelChange> {
+        let mut change = ChannelChange::default();
+        if self.roster.get(id).is_some_and(ReplicatedCollection::is_live) {
+            return Ok(change);
+        }
+        let collection = self.context.ports.catalog.collection(id).await?;
+        let Some(collection) = collection.filter(|c| c.state == State::Created) else {
+            self.never_came_to_be(id, &mut change).await?;
+            return Ok(change);
+        };
+        if self.roster.get(id).is_none() {
+            return Ok(change);
+        }
+        self.names().make_room(&collection, done).await?;
+        self.requests().create(&collection).await?;
+        self.mark_live(id);
+        change.change(id);
+        self.names().note(&collection);
+        Ok(change)
+    }
+
+    /// Lets the target follow renames, as far as names are free. `done`: the rows are there.
+    pub(crate) async fn follow_names(&mut self, done: Timestamp) -> Result<()> {
+        self.names().follow(done).await
+    }
+
+    fn mark_live(&mut self, id: CollectionId) {
+        if let Some(collection) = self.roster.get_mut(id) {
+            collection.stage = Stage::Live;
+            self.context.ports.destination.address().clone_into(&mut collection.target);
+        }
+    }
+
+    async fn store(&self, id: CollectionId) -> Result<()> {
+        let mut stored = Transaction::default();
+        if let Some(collection) = self.roster.get(id) {
+            collection.put(&self.context.task.id, &mut stored);
+        }
+        self.context.records().commit(stored).await
+    }
+
+    /// The catalog does not know a collection any more. An earlier run may have created it on the
+    /// target and ended before it could store that; then the log brings the drop.
+    async fn never_came_to_be(
+        &mut self,
+        id: CollectionId,
+        change: &mut ChannelChange,
+    ) -> Result<()> {
+        let Some(collection) = self.roster.get(id).cloned() else { return Ok(()) };
+        let name = collection.on_target(self.router.names());
+        let destination = self.context.ports.destination.clone();
+        let there = destination.describe(&collection, &name).await?;
+        if there.is_some_and(|there| there.created == collection.created) {
+            find_place(&self.context, &self.roster, &mut self.router, id).await?;
+            self.partitions().learn(id).await?;
+            self.mark_live(id);
+            return self.store(id).await;
+        }
+        let gone = &collection.name;
+        tracing::info!(collection = %gone, %id, "collection was gone before it was created");
+        // The destination never heard of this collection if another one has the name.
+        let is_free = self.names().holder_of(id, &name).is_none();
+        // Without its database, which was dropped since, it has no name.
+        if destination.forgets() && is_free && !collection.database.is_empty() {
+            self.context.ask(&Ddl::DropCollection(name), collection.created).await?;
+        }
+        self.roster.remove(id);
+        change.leave(&collection, &self.roster);
+        Ok(())
+    }
+
+    /// The records that a change stores together with the positions.
+    pub(crate) fn records_of(&self, change: &ChannelChange) -> Transaction {
+        change.records(&self.roster, &self.context.task.id)
+    }
+
+    fn live(&self) -> Vec<CollectionId> {
+        self.in_stage(Stage::Live)
+    }
+
+    fn in_stage(&self, stage: Stage) -> Vec<CollectionId> {
+        self.roster.all().filter(|c| c.stage == stage).map(|c| c.id).collect()
+    }
+
+    fn selector(&self, collection: &Collection) -> Option<Selector> {
+        self.roster.selection().find(&collection.database, collection.name()).cloned()
+    }
+}
+
+/// Where a collection begins that existed before its task.
+fn first_of(
+    collection: &Collection,
+    selector: &Selector,
+    ends: &BTreeMap<String, MessageId>,
+) -> BTreeMap<String, Start> {
+    let mut starts = ReplicatedCollection::starts_of(collection);
+    if !selector.use_start_position {
+        for (channel, start) in &mut starts {
+            if let Some(end) = ends.get(channel) {
+                start.id = end.clone();
+            }
+        }
+    }
+    for (vchannel, id) in &selector.positions {
+        if let Some((channel, of, _)) = split_vchannel(vchannel)
+            && of == collection.id
+            && let Some(start) = starts.get_mut(channel)
+        {
+            start.id = id.clone();
+        }
+    }
+    starts
+}
