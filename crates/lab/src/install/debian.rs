@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::folder::{Folder, lab_folder};
+use super::folder::Folder;
 use crate::error::{Error, Result, While};
 use crate::{mariadb, tool};
 
