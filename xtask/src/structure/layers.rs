@@ -12,15 +12,19 @@ const ORDERS: [(&str, &[&str]); 1] = [(
     "crates/replication",
     &[
         "lib",
-        "life",
+        "run",
         "path",
+        "replay",
         "collections",
         "metadata",
         "takeover",
+        "unsupported",
+        "context",
         "destination",
         "rows",
         "records",
         "ports",
+        "message",
     ],
 )];
 
