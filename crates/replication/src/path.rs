@@ -3,24 +3,19 @@
 //! Never holds a client: it sees the outside through [`crate::ports`].
 
 use crate::collections::channel_change::ChannelChange;
-use crate::collections::replicated::Collections;
+use crate::collections::replicated::{Collections, Ending};
 use crate::context::Context;
 use crate::destination::delivery::Delivery;
 use crate::error::{Error, Result};
-use crate::message::Entry;
 use crate::ports::{CatalogEvent, Transaction, next_event};
 use crate::progress::Progress;
 use crate::records::checkpoint::{Checkpoint, PendingDrop};
-use crate::records::position::Position;
 use crate::replay::Replay;
-use crate::rows::merge::{Step, Then, merge};
+use crate::rows::merge::{Ahead, Step, merge};
 use crate::rows::read::Channels;
 use crate::stop::Stop;
 use crate::sync::join;
-use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Duration, Instant};
 
@@ -47,8 +42,7 @@ impl Path {
     ) -> Result<()> {
         let stop = self.stop.clone();
         loop {
-            let (done, idle) = (self.channels.done(), self.channels.is_empty());
-            progress.send_replace(Progress { done, idle });
+            progress.send_replace(self.channels.progress());
             let upto = tokio::select! {
                 biased;
                 () = stop.token.cancelled() => {
@@ -62,15 +56,15 @@ impl Path {
                 // 1 read: until a tick covers all channels
                 upto = self.channels.round(self.collections.roster(), self.replay.end()) => upto?,
             };
-            let joined =
-                stop.until(self.collections.join_announced(upto, &self.channels)).await??;
+            let joined = self.collections.join_announced(upto, &self.channels);
+            let joined = stop.until(joined).await??;
             if !joined.is_empty() {
                 stop.until(self.carry(joined)).await??;
                 continue; // the round is read again, with what has joined
             }
             // 2 collections: what the rows need exists
-            let prepared = self.collections.prepare(upto, &mut self.channels);
-            let round = stop.until(prepared).await??;
+            let round = self.collections.prepare(upto, &mut self.channels);
+            let round = stop.until(round).await??;
             // 3 merge: one order over all channels, cut at each DDL
             for (step, ahead) in merge(round, upto) {
                 self.step(step, &ahead).await?;
@@ -80,60 +74,50 @@ impl Path {
     }
 
     /// One stretch of a round: its rows, then its DDL. `ahead` is what comes after it.
-    async fn step(&mut self, step: Step, ahead: &BTreeMap<Arc<str>, Entry>) -> Result<()> {
+    async fn step(&mut self, Step { messages, upto, then }: Step, ahead: &Ahead) -> Result<()> {
         let stop = self.stop.clone();
-        let Step { messages, upto, then } = step;
-        let pending = then.as_ref().and_then(|then| self.collections.pending(then));
-        let begins = then.as_ref().and_then(Then::begins);
+        let ending = self.collections.ending(then);
         let batch = self.collections.route(self.replay.take_carried(), messages)?; // 4 route
         let Some(batch) = self.replay.carry(batch, upto) else {
-            return stop.bounded(self.carry_out(None, begins)).await?;
+            return stop.bounded(self.carry_out(ending.filter(Ending::is_creation))).await?;
         };
         self.channels.advance(upto, ahead);
+        let pending = ending.as_ref().and_then(Ending::pending);
         if !batch.is_empty() || pending.is_some() || self.replay.is_due() {
-            let stored = self.checkpoint(pending.clone()); // 5 checkpoint: where to resume
+            let stored = self.checkpoint(pending); // 5 checkpoint: where to resume
             let delivered = self.delivery.deliver(&batch, upto, stored); // 6 deliver
             join(delivered, self.channels.read_ahead(self.collections.roster())).await?;
             self.replay = Replay::None;
         }
-        // 7 create and drop: the DDL that ends the step
-        stop.bounded(self.carry_out(pending, begins)).await?
+        stop.bounded(self.carry_out(ending)).await? // 7 create and drop
     }
 
+    /// Looks at what the catalog announced.
     pub(crate) async fn look(&mut self, event: CatalogEvent) -> Result<()> {
         let change = self.collections.look(event, &self.channels).await?;
         self.carry(change).await?;
         self.collections.follow_names(self.channels.done()).await
     }
 
-    pub(crate) async fn carry_out(
-        &mut self,
-        pending: Option<PendingDrop>,
-        announced: Option<CollectionId>,
-    ) -> Result<()> {
-        if let Some(pending) = pending {
-            let change = self.collections.drop(&pending).await?;
-            self.carry(change).await?;
-            self.collections.dropped(&pending).await?;
-        }
-        if let Some(id) = announced {
-            let change = self.collections.announced(id, self.channels.done()).await?;
-            self.carry(change).await?;
-        }
-        Ok(())
+    /// Carries out the DDL that ends a step, when the rows before it are acknowledged.
+    pub(crate) async fn carry_out(&mut self, ending: Option<Ending>) -> Result<()> {
+        let Some(ending) = ending else { return Ok(()) };
+        let change = self.collections.carry_out(&ending, self.channels.done()).await?;
+        self.carry(change).await?;
+        self.collections.carried_out(&ending).await
+    }
+
+    pub(crate) async fn carry(&mut self, change: ChannelChange) -> Result<()> {
+        if change.is_empty() { Ok(()) } else { self.store(change).await }
     }
 
     /// Opens and closes channels for a change of the collections, stores that change together with
     /// the positions, and lets the target follow the names that it has made free.
-    pub(crate) async fn carry(&mut self, change: ChannelChange) -> Result<()> {
-        if change.is_empty() {
-            return Ok(());
-        }
-        for (channel, id) in &change.open {
-            let position = Position { id: id.clone(), tick: Timestamp::ZERO };
+    pub(crate) async fn store(&mut self, change: ChannelChange) -> Result<()> {
+        for (channel, position) in change.opened() {
             self.channels.open(channel, position).await?;
         }
-        for channel in &change.close {
+        for channel in change.closed() {
             self.channels.close(channel);
         }
         self.save(self.collections.records_of(&change)).await?;
@@ -146,22 +130,20 @@ impl Path {
         let keeps_up = self.stop.until(ended).await??;
         self.channels.set_behind(!keeps_up);
         self.channels.acknowledge(upto);
-        if self.saved.elapsed() >= SAVE_EVERY {
-            self.save(Transaction::default()).await?;
+        if self.saved.elapsed() < SAVE_EVERY {
+            return Ok(());
         }
-        Ok(())
+        self.save(Transaction::default()).await
     }
 
     fn checkpoint(&self, pending: Option<PendingDrop>) -> Transaction {
         Checkpoint::new(self.channels.positions(), pending).record(&self.context.task.id)
     }
 
-    /// Stores the positions, and records with them.
+    /// Stores the positions together with these records.
     async fn save(&mut self, records: Transaction) -> Result<()> {
         self.saved = Instant::now();
-        let mut stored = self.checkpoint(None);
-        stored.puts.extend(records.puts);
-        stored.deletes.extend(records.deletes);
+        let stored = self.checkpoint(None).and(records);
         self.context.records().commit(stored).await
     }
 }

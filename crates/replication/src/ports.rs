@@ -376,6 +376,17 @@ pub struct Transaction {
     pub deletes: Vec<String>,
 }
 
+impl Transaction {
+    /// The changes of both.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.conditions.extend(other.conditions);
+        self.puts.extend(other.puts);
+        self.deletes.extend(other.deletes);
+        self
+    }
+}
+
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Committed {

@@ -2,7 +2,7 @@
 //! stopped or meets a fault. Its rows and its op channel run side by side. Never touches a row:
 //! `path` does.
 
-use crate::collections::replicated::Collections;
+use crate::collections::replicated::{Collections, Ending};
 use crate::context::{Context, Ports};
 use crate::error::{Error, Result};
 use crate::metadata::op_channel;
@@ -93,7 +93,8 @@ async fn begin(path: &mut Path) -> Result<()> {
     let stop = path.stop.clone();
     let begun = async {
         let change = path.collections.begin().await?;
-        path.carry(change).await?;
+        // Also if there is nothing yet: with this record the task has begun.
+        path.store(change).await?;
         let created = path.collections.create_existing().await?;
         path.carry(created).await
     };
@@ -112,7 +113,7 @@ async fn resume(path: &mut Path, checkpoint: Checkpoint) -> Result<()> {
     };
     stop.until::<Result<()>>(resumed).await??;
     // Before anything else is stored, which would clear it.
-    stop.bounded(path.carry_out(checkpoint.pending, None)).await??;
+    stop.bounded(path.carry_out(checkpoint.pending.map(Ending::Drop))).await??;
     let looked = async {
         let created = path.collections.create_existing().await?;
         path.carry(created).await?;

@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Default)]
 pub(crate) struct ChannelChange {
     /// To be opened here, or to be opened again.
-    pub(crate) open: BTreeMap<String, MessageId>,
+    open: BTreeMap<String, MessageId>,
     /// To be closed.
-    pub(crate) close: BTreeSet<String>,
+    close: BTreeSet<String>,
     changed: BTreeSet<CollectionId>,
     gone: BTreeSet<CollectionId>,
 }
@@ -27,6 +27,17 @@ impl ChannelChange {
     /// Whether there is nothing to do.
     pub(crate) fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.gone.is_empty()
+    }
+
+    /// The channels to be opened, and where.
+    pub(crate) fn opened(&self) -> impl Iterator<Item = (&str, Position)> {
+        let position = |id: &MessageId| Position { id: id.clone(), tick: Timestamp::ZERO };
+        self.open.iter().map(move |(channel, id)| (&**channel, position(id)))
+    }
+
+    /// The channels to be closed.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = &str> {
+        self.close.iter().map(|channel| &**channel)
     }
 
     /// The records that are stored together with the positions.

@@ -40,6 +40,29 @@ pub(crate) struct Collections {
     renamed: BTreeMap<CollectionId, NextName>,
 }
 
+/// The DDL that ends a step.
+pub(crate) enum Ending {
+    /// The log announced a collection.
+    Creation(CollectionId),
+    /// The log dropped something that the target has.
+    Drop(PendingDrop),
+}
+
+impl Ending {
+    /// Whether it is a creation.
+    pub(crate) fn is_creation(&self) -> bool {
+        matches!(self, Self::Creation(_))
+    }
+
+    /// What is stored until the drop is carried out.
+    pub(crate) fn pending(&self) -> Option<PendingDrop> {
+        match self {
+            Self::Creation(_) => None,
+            Self::Drop(pending) => Some(pending.clone()),
+        }
+    }
+}
+
 impl Collections {
     /// The stored collections of a task. Asks nobody.
     pub(crate) fn new(context: Context, stored: Vec<ReplicatedCollection>) -> Self {
@@ -268,14 +291,40 @@ impl Collections {
         Ok(batch)
     }
 
-    /// What a DDL of the log leaves to be done when its messages are acknowledged.
-    pub(crate) fn pending(&self, then: &Then) -> Option<PendingDrop> {
-        pending_drop(then, &self.roster, &self.router)
+    /// What the DDL that ends a step leaves to be carried out; `None`: nothing.
+    pub(crate) fn ending(&self, then: Option<Then>) -> Option<Ending> {
+        match then? {
+            Then::Create(id, _) => Some(Ending::Creation(id)),
+            drop => pending_drop(&drop, &self.roster, &self.router).map(Ending::Drop),
+        }
+    }
+
+    /// Carries out the DDL that ends a step. `done`: the rows are there.
+    pub(crate) async fn carry_out(
+        &mut self,
+        ending: &Ending,
+        done: Timestamp,
+    ) -> Result<ChannelChange> {
+        match ending {
+            Ending::Creation(id) => self.create_announced(*id, done).await,
+            Ending::Drop(pending) => self.drop(pending).await,
+        }
+    }
+
+    /// What a drop has made possible, when it is stored: the target takes up a partition that was
+    /// created since under the name of the dropped one.
+    pub(crate) async fn carried_out(&mut self, ending: &Ending) -> Result<()> {
+        match ending {
+            Ending::Drop(pending) if pending.partition.is_some() => {
+                self.partitions().learn(pending.collection).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Carries out a drop whose messages are in the target's log: those clean up the target's
     /// nodes, the request cleans up its coordinator.
-    pub(crate) async fn drop(&mut self, pending: &PendingDrop) -> Result<ChannelChange> {
+    async fn drop(&mut self, pending: &PendingDrop) -> Result<ChannelChange> {
         let mut change = ChannelChange::default();
         let id = pending.collection;
         if self.roster.get(id).is_none() {
@@ -293,18 +342,9 @@ impl Collections {
         Ok(change)
     }
 
-    /// What a drop has made possible: the target takes up a partition that was created since under
-    /// the name of the dropped one.
-    pub(crate) async fn dropped(&mut self, pending: &PendingDrop) -> Result<()> {
-        match pending.partition {
-            Some(_) => self.partitions().learn(pending.collection).await,
-            None => Ok(()),
-        }
-    }
-
     /// Creates a collection that the log announced. A tick covers the announcement, so the catalog
     /// knows whether the collection was created (invariant I6). `done`: the rows are there.
-    pub(crate) async fn announced(
+    async fn create_announced(
         &mut self,
         id: CollectionId,
         done: Timestamp,

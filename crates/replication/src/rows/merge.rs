@@ -10,6 +10,9 @@ use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// The first message of each channel that is still to be done after a step.
+pub(crate) type Ahead = BTreeMap<Arc<str>, Entry>;
+
 /// A stretch of a round: messages, then at most one DDL that happens after them.
 #[derive(Debug)]
 pub(crate) struct Step {
@@ -32,20 +35,10 @@ pub(crate) enum Then {
     DropPartition(DdlMessage),
 }
 
-impl Then {
-    /// The collection that begins.
-    pub(crate) fn begins(&self) -> Option<CollectionId> {
-        match self {
-            Self::Create(id, _) => Some(*id),
-            _ => None,
-        }
-    }
-}
-
 /// Orders a round and cuts it into steps. Each comes with what is still to be done after it: the
 /// first message of each channel. At equal timestamps deletes come before inserts: together they
 /// are an upsert.
-pub(crate) fn merge(round: Vec<Read>, upto: Timestamp) -> Vec<(Step, BTreeMap<Arc<str>, Entry>)> {
+pub(crate) fn merge(round: Vec<Read>, upto: Timestamp) -> Vec<(Step, Ahead)> {
     with_pending(cut(round, upto))
 }
 
@@ -85,8 +78,8 @@ fn cut(mut round: Vec<Read>, upto: Timestamp) -> Vec<Step> {
     steps
 }
 
-fn with_pending(steps: Vec<Step>) -> Vec<(Step, BTreeMap<Arc<str>, Entry>)> {
-    let mut pending: BTreeMap<Arc<str>, Entry> = BTreeMap::new();
+fn with_pending(steps: Vec<Step>) -> Vec<(Step, Ahead)> {
+    let mut pending = Ahead::new();
     let mut paired = Vec::with_capacity(steps.len());
     for step in steps.into_iter().rev() {
         if let Some(Then::Create(_, read)) = &step.then {
@@ -102,7 +95,7 @@ fn with_pending(steps: Vec<Step>) -> Vec<(Step, BTreeMap<Arc<str>, Entry>)> {
     paired
 }
 
-fn keep_first(pending: &mut BTreeMap<Arc<str>, Entry>, read: &Read) {
+fn keep_first(pending: &mut Ahead, read: &Read) {
     let first = pending.entry(read.channel.clone()).or_insert_with(|| read.entry.clone());
     if read.entry.seq < first.seq {
         *first = read.entry.clone();

@@ -7,6 +7,7 @@ use crate::message::Entry;
 use crate::message::Read;
 use crate::observer::{Event, Noted, Observer};
 use crate::ports::{ChannelReader, Record, Source};
+use crate::progress::Progress;
 use crate::records::position::Position;
 use crate::rows::reorder::ReorderBuffer;
 use crate::rows::roster::Roster;
@@ -304,9 +305,9 @@ impl Channels {
         self.done
     }
 
-    /// Whether any channel is read.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.open.is_empty()
+    /// How far the task is.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress { done: self.done, idle: self.open.is_empty() }
     }
 
     /// The names of the open channels.

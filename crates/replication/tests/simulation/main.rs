@@ -97,3 +97,11 @@ fn of_two_services_one_works_whatever_becomes_of_the_other() {
 fn a_task_that_was_deleted_elsewhere_stores_nothing_more() {
     assert_eq!(standby::left_of_a_deleted_task(), Vec::<String>::new());
 }
+
+/// The position of a task is asked for as soon as it was created: until there is one, nobody knows
+/// whether what the source does next is replicated.
+#[test]
+fn a_task_whose_source_is_empty_has_begun_too() {
+    let records = standby::records_of_an_empty_source();
+    assert_eq!(records, ["checkpoint/task0", "op/task0", "task/task0"]);
+}

@@ -58,6 +58,16 @@ pub(crate) fn left_of_a_deleted_task() -> Vec<String> {
     block_on(0, delete())
 }
 
+/// What is stored of a task whose source has no collection yet.
+pub(crate) fn records_of_an_empty_source() -> Vec<String> {
+    block_on(0, async {
+        let outside = Outside::empty(0, false);
+        pass(&mut [outside.service("one")], Duration::from_secs(10)).await;
+        let stored = outside.store.list("").await.unwrap().into_iter().map(|(key, _)| key);
+        stored.filter(|key| key.ends_with(TASK)).collect()
+    })
+}
+
 fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -120,14 +130,20 @@ async fn pass(services: &mut [Service], time: Duration) {
 impl Outside {
     /// Something exists before the task does.
     fn new(seed: u64, has_faults: bool) -> Self {
+        let outside = Self::empty(seed, has_faults);
+        outside.script.act(false);
+        outside.script.tick();
+        outside
+    }
+
+    /// Nothing exists on the source yet.
+    fn empty(seed: u64, has_faults: bool) -> Self {
         let faults = Faults::new(seed, has_faults);
         let verdict = Verdict::default();
         let script = Script::new(seed, faults.clone(), verdict.clone());
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
         let store = Arc::new(Memory::new(faults.clone()));
         store.add_task(TASK);
-        script.act(false);
-        script.tick();
         Self { faults, script, milvus, store, verdict }
     }
 
