@@ -189,7 +189,7 @@ impl Session {
     /// stored marks say so.
     async fn commit(&mut self, marks: &Marks) -> Result<()> {
         let Some(stored) = &mut self.stored_marks else { return Ok(()) };
-        let (consumer, offsets) = stored.to_commit(marks)?;
+        let (consumer, offsets) = stored.next_commit(marks)?;
         let committed = self.producer.call(move |client| {
             let group = consumer.group_metadata().ok_or(KafkaError::Canceled)?;
             client.send_offsets_to_transaction(&offsets, &group, STEP_WITHIN)?;

@@ -71,7 +71,7 @@ impl StoredMarks {
     }
 
     /// What a transaction commits to store these marks: the group, by its client, and the offsets.
-    pub(super) fn to_commit(
+    pub(super) fn next_commit(
         &mut self,
         marks: &Marks,
     ) -> Result<(Arc<BaseConsumer<Context>>, TopicPartitionList)> {
