@@ -1,7 +1,7 @@
 //! Finds files of a crate that take names from each other in a circle. Never reads a file.
 
-use super::Fault;
 use super::arrows::Arrow;
+use super::fault::Fault;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// For each file the files that it takes names from, each with the first arrow to it.

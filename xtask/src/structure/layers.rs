@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use super::Fault;
 use super::arrows::Arrow;
+use super::fault::Fault;
 
-/// The files and folders of a crate's `src`, from top to bottom. What a crate has besides these is at
-/// the bottom.
+/// The files and folders of a crate's `src`, from top to bottom. What a crate has besides these is
+/// at the bottom.
 const ORDERS: [(&str, &[&str]); 1] = [(
     "crates/replication",
     &[

@@ -87,8 +87,8 @@ impl Source {
         }
     }
 
-    /// An attribute, and the item behind it if only tests compile that. Returns how many tokens these
-    /// are.
+    /// An attribute, and the item behind it if only tests compile that. Returns how many tokens
+    /// these are.
     fn attribute(&mut self, tokens: &[TokenTree], at: usize, is_file: bool) -> usize {
         let is_inner = is_punct(tokens.get(at + 1), '!');
         let Some(TokenTree::Group(attribute)) = tokens.get(at + 1 + usize::from(is_inner)) else {

@@ -1,6 +1,7 @@
-//! What the text of a file must have, whatever it says: a head, and lines that fit. Never reads Rust.
+//! What the text of a file must have, whatever it says: a head, and lines that fit. Never reads
+//! Rust.
 
-use super::{Fault, Tree};
+use super::fault::{Fault, Tree};
 
 /// As `rustfmt.toml` has it, which leaves comments and texts alone.
 const COLUMNS_MAX: usize = 100;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 /// One record of a topic.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Record {
+pub(super) struct SinkRecord {
     pub(super) topic: Arc<str>,
-    pub(super) partition: Partition,
+    pub(super) partition: SinkPartition,
     pub(super) key: Option<Vec<u8>>,
     /// `None` is a tombstone.
     pub(super) value: Option<Vec<u8>>,
@@ -20,7 +20,7 @@ pub(super) struct Record {
 
 /// Which partition of its topic a record belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Partition {
+pub(super) enum SinkPartition {
     /// The first partition.
     First,
     /// The same partition for the same name.
@@ -29,7 +29,7 @@ pub(super) enum Partition {
     ByKey,
 }
 
-impl Partition {
+impl SinkPartition {
     /// Its number out of `count`; `None` lets the key decide.
     pub(super) fn number(&self, count: i32) -> Option<i32> {
         match self {
@@ -73,13 +73,13 @@ mod tests {
 
     #[test]
     fn a_name_has_one_partition_and_names_have_several() {
-        let of = |name: &str, count| Partition::Of(name.into()).number(count).unwrap();
+        let of = |name: &str, count| SinkPartition::Of(name.into()).number(count).unwrap();
         let numbers: Vec<_> =
             (0..16).map(|n| of(&format!("by-dev-rootcoord-dml_{n}"), 8)).collect();
         assert!(numbers.iter().all(|number| (0..8).contains(number)), "{numbers:?}");
         assert!(numbers.iter().collect::<std::collections::BTreeSet<_>>().len() > 3);
         assert_eq!(of("by-dev-rootcoord-dml_3", 8), of("by-dev-rootcoord-dml_3", 8));
         assert_eq!(of("c", 1), 0);
-        assert_eq!(Partition::ByKey.number(8), None);
+        assert_eq!(SinkPartition::ByKey.number(8), None);
     }
 }

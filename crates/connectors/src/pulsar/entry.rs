@@ -1,7 +1,7 @@
 //! Splits an entry of a topic into its messages. Never trusts a length in it.
 
 use super::fault::{Fault, Spoken};
-use super::message_place::Place;
+use super::message_place::MessagePlace;
 use bytes::{Buf, Bytes};
 use flate2::read::ZlibDecoder;
 use prost::Message as _;
@@ -15,7 +15,10 @@ use std::io::Read;
 const UNPACKED_BYTES_MAX: usize = 256 << 20;
 
 /// The messages of an entry with their places, in order.
-pub(super) fn messages(place: Place, payload: Payload) -> Spoken<Vec<(Place, Record)>> {
+pub(super) fn messages(
+    place: MessagePlace,
+    payload: Payload,
+) -> Spoken<Vec<(MessagePlace, Record)>> {
     let Payload { metadata, data } = payload;
     let refused = |what: &str| Fault::Unreadable(format!("the entry {place} {what}"));
     if !metadata.encryption_keys.is_empty() {
@@ -62,7 +65,7 @@ fn inflate(data: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
 }
 
 /// The messages of a batch. Each is preceded by the length of its header and the header.
-fn batch(place: Place, count: i32, mut data: Bytes) -> Option<Vec<(Place, Record)>> {
+fn batch(place: MessagePlace, count: i32, mut data: Bytes) -> Option<Vec<(MessagePlace, Record)>> {
     let mut messages = Vec::new();
     for index in 0..count {
         let header = usize::try_from(data.try_get_u32().ok()?).ok()?;
@@ -81,9 +84,9 @@ mod tests {
     use super::*;
     use pulsar::message::proto::MessageIdData;
 
-    fn place() -> Place {
+    fn place() -> MessagePlace {
         let id = MessageIdData { ledger_id: 3, entry_id: 4, ..MessageIdData::default() };
-        Place::of_entry(&id)
+        MessagePlace::of_entry(&id)
     }
 
     fn entry(metadata: Metadata, data: &[u8]) -> Payload {

@@ -13,7 +13,7 @@ const NONE: i64 = -1;
 /// The place of a message. The entries of a ledger are numbered from 0 without a gap; the numbers
 /// of ledgers grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct MessagePlace {
     ledger: i64,
     /// −1: before the first entry of the ledger.
     entry: i64,
@@ -21,7 +21,7 @@ pub(super) struct Place {
     index: i32,
 }
 
-impl Place {
+impl MessagePlace {
     /// The place before all messages of any topic.
     pub(super) const FIRST: Self = Self { ledger: 0, entry: NONE, index: 0 };
 
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for MessagePlace {
     /// The form of Pulsar's own tools.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.ledger, self.entry)
@@ -119,8 +119,8 @@ impl fmt::Display for Place {
 mod tests {
     use super::*;
 
-    fn place(ledger: i64, entry: i64, index: i32) -> Place {
-        Place { ledger, entry, index }
+    fn place(ledger: i64, entry: i64, index: i32) -> MessagePlace {
+        MessagePlace { ledger, entry, index }
     }
 
     fn data(ledger_id: u64, entry_id: u64, batch_index: Option<i32>) -> MessageId {
@@ -146,10 +146,10 @@ mod tests {
 
     #[test]
     fn an_id_survives_being_written_and_a_message_that_came_alone_has_index_0() {
-        assert_eq!(Place::parse(&place(7, 8, 2).id(Some(2))), Some(place(7, 8, 2)));
-        assert_eq!(Place::parse(&place(7, NONE, 0).id(None)), Some(place(7, NONE, 0)));
+        assert_eq!(MessagePlace::parse(&place(7, 8, 2).id(Some(2))), Some(place(7, 8, 2)));
+        assert_eq!(MessagePlace::parse(&place(7, NONE, 0).id(None)), Some(place(7, NONE, 0)));
         for index in [None, Some(-1), Some(0)] {
-            assert_eq!(Place::parse(&data(7, 8, index)), Some(place(7, 8, 0)));
+            assert_eq!(MessagePlace::parse(&data(7, 8, index)), Some(place(7, 8, 0)));
         }
     }
 
@@ -157,7 +157,7 @@ mod tests {
     fn a_position_of_another_queue_is_refused_with_its_channel() {
         for kafka in [&[][..], &[0; 8], &[8, 0, 0, 0, 0, 0, 0, 0]] {
             let id = MessageId(Bytes::copy_from_slice(kafka));
-            let error = Place::of("by-dev-rootcoord-dml_0", &id).unwrap_err();
+            let error = MessagePlace::of("by-dev-rootcoord-dml_0", &id).unwrap_err();
             assert!(error.what.contains("by-dev-rootcoord-dml_0"), "{error}");
         }
     }

@@ -20,7 +20,7 @@ pub use options::{PulsarLogin, PulsarOptions};
 
 use async_trait::async_trait;
 use connection::Dialer;
-use message_place::Place;
+use message_place::MessagePlace;
 use milvus_wire::position::MessageId;
 use probe::Probe;
 use reader::{Health, Reader};
@@ -47,13 +47,13 @@ impl Pulsar {
 #[async_trait]
 impl Source for Pulsar {
     async fn open(&self, channel: &str, from: &MessageId) -> Result<Box<dyn ChannelReader>> {
-        let from = Place::of(channel, from)?;
+        let from = MessagePlace::of(channel, from)?;
         Ok(Box::new(Reader::open(self.dialer.clone(), self.health.clone(), channel, from)))
     }
 
     async fn end(&self, channel: &str) -> Result<MessageId> {
         let end = self.probe.end(channel).await.map_err(|fault| fault.error(channel))?;
-        Ok(end.unwrap_or(Place::FIRST).id(None))
+        Ok(end.unwrap_or(MessagePlace::FIRST).id(None))
     }
 
     async fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
@@ -62,6 +62,6 @@ impl Source for Pulsar {
 
     fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering {
         // What is not an id of Pulsar sorts first: it can't have been read from its queue.
-        Place::parse(a).cmp(&Place::parse(b))
+        MessagePlace::parse(a).cmp(&MessagePlace::parse(b))
     }
 }

@@ -4,7 +4,7 @@
 use super::connection::{Connection, Dialer};
 use super::entry::messages;
 use super::fault::{Fault, Spoken};
-use super::message_place::Place;
+use super::message_place::MessagePlace;
 use super::topic::Topic;
 use replication::ports::Record;
 use std::sync::{Mutex, PoisonError};
@@ -30,7 +30,7 @@ impl Probe {
 
     /// The place after all messages of the channel and before the next one; `None` if there is no
     /// such topic.
-    pub(super) async fn end(&self, channel: &str) -> Spoken<Option<Place>> {
+    pub(super) async fn end(&self, channel: &str) -> Spoken<Option<MessagePlace>> {
         let Some(mut topic) = self.begin_at_end(channel).await? else { return Ok(None) };
         let end = topic.end().await?;
         self.give_back(topic.close().await?);
@@ -39,7 +39,7 @@ impl Probe {
             // All messages are gone: the next one is in a later ledger.
             (None, Some(cursor)) if cursor.is_anchored() => cursor.next_ledger(),
             (None, Some(cursor)) => cursor,
-            (None, None) => Place::FIRST,
+            (None, None) => MessagePlace::FIRST,
         };
         Ok(Some(place))
     }
@@ -98,7 +98,7 @@ async fn begun_at_end(connection: Connection, channel: &str) -> Spoken<Option<To
     }
 }
 
-async fn up_to(topic: &mut Topic, last: Place) -> Spoken<Vec<Record>> {
+async fn up_to(topic: &mut Topic, last: MessagePlace) -> Spoken<Vec<Record>> {
     let mut read = Vec::new();
     loop {
         let (place, payload) = topic.next().await?;

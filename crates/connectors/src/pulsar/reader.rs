@@ -5,7 +5,7 @@
 use super::connection::Dialer;
 use super::entry::messages;
 use super::fault::{Fault, Spoken};
-use super::message_place::Place;
+use super::message_place::MessagePlace;
 use super::prefetch::Prefetch;
 use super::topic::Topic;
 use crate::prefetch_share;
@@ -53,7 +53,12 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Opens a channel at `from`, inclusive; connects in the background.
-    pub(super) fn open(dialer: Dialer, health: Arc<Health>, channel: &str, from: Place) -> Self {
+    pub(super) fn open(
+        dialer: Dialer,
+        health: Arc<Health>,
+        channel: &str,
+        from: MessagePlace,
+    ) -> Self {
         let prefetch =
             Arc::new(Prefetch::new(prefetch_share::of_a_channel(dialer.options.channels)));
         let reading = Reading {
@@ -106,9 +111,9 @@ struct Reading {
     channel: String,
     prefetch: Arc<Prefetch>,
     /// Messages before this place are skipped.
-    from: Place,
+    from: MessagePlace,
     /// The newest message that was read.
-    read: Option<Place>,
+    read: Option<MessagePlace>,
 }
 
 impl Reading {
@@ -202,7 +207,7 @@ impl Reading {
 }
 
 /// Whether a topic that ends with `last` can be read from `from`.
-fn reaches(from: Place, last: Option<Place>) -> Spoken<()> {
+fn reaches(from: MessagePlace, last: Option<MessagePlace>) -> Spoken<()> {
     match last {
         _ if !from.is_anchored() => Ok(()),
         None => Err(Fault::Lost(format!(

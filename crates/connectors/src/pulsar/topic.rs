@@ -4,7 +4,7 @@
 
 use super::connection::{Connection, Dialer};
 use super::fault::{Fault, Spoken};
-use super::message_place::Place;
+use super::message_place::MessagePlace;
 use pulsar::message::Payload;
 use pulsar::message::proto::base_command::Type;
 use pulsar::message::proto::command_lookup_topic_response::LookupType;
@@ -34,9 +34,9 @@ pub(super) struct Topic {
 /// The end of a topic.
 pub(super) struct End {
     /// The newest entry; `None` if the topic has none.
-    pub(super) last: Option<Place>,
+    pub(super) last: Option<MessagePlace>,
     /// The entry after which this subscription continues.
-    pub(super) cursor: Option<Place>,
+    pub(super) cursor: Option<MessagePlace>,
 }
 
 impl Topic {
@@ -62,9 +62,9 @@ impl Topic {
         Err(Fault::Away(format!("the brokers do not agree on who serves {name}")))
     }
 
-    /// Subscribes a little before `from`, see [`Place::to_begin`]; `None`: at the end. No message
+    /// Subscribes a little before `from`, see [`MessagePlace::to_begin`]; `None`: at the end. No message
     /// is sent before [`next`](Self::next) is called.
-    pub(super) async fn begin(&mut self, from: Option<Place>) -> Spoken<()> {
+    pub(super) async fn begin(&mut self, from: Option<MessagePlace>) -> Spoken<()> {
         let request_id = self.connection.next_request();
         self.consumer = request_id;
         self.permits = 0;
@@ -78,7 +78,7 @@ impl Topic {
                 consumer_id: self.consumer,
                 request_id,
                 durable: Some(false),
-                start_message_id: from.map(Place::to_begin),
+                start_message_id: from.map(MessagePlace::to_begin),
                 initial_position: Some(initial as i32),
                 force_topic_creation: Some(false),
                 ..CommandSubscribe::default()
@@ -100,7 +100,7 @@ impl Topic {
             ..BaseCommand::default()
         });
         let told = self.connection.ask(question, |told| told.get_last_message_id_response).await?;
-        let place = |id: &MessageIdData| Place::of_entry(id);
+        let place = |id: &MessageIdData| MessagePlace::of_entry(id);
         Ok(End {
             last: Some(place(&told.last_message_id)).filter(|last| last.is_anchored()),
             cursor: told.consumer_mark_delete_position.as_ref().map(place),
@@ -108,7 +108,7 @@ impl Topic {
     }
 
     /// The next entry. Safe to cancel.
-    pub(super) async fn next(&mut self) -> Spoken<(Place, Payload)> {
+    pub(super) async fn next(&mut self) -> Spoken<(MessagePlace, Payload)> {
         loop {
             if self.permits < i64::from(UNDER_WAY_MAX / 2) {
                 self.permit().await?;
@@ -122,7 +122,7 @@ impl Topic {
             let Some(payload) = message.payload else { continue };
             if delivered.consumer_id == self.consumer {
                 self.permits -= i64::from(payload.metadata.num_messages_in_batch.unwrap_or(1));
-                return Ok((Place::of_entry(&delivered.message_id), payload));
+                return Ok((MessagePlace::of_entry(&delivered.message_id), payload));
             }
         }
     }

@@ -85,7 +85,7 @@ pub fn install_static_build_packages() -> Result<()> {
 
 /// Fetches a package into a folder without installing it.
 pub(super) fn download(package: &str, into: &Path) -> Result<PathBuf> {
-    let _turn = Folder::open(&super::lab_folder())?.turn("debian")?;
+    let _turn = Folder::open(&lab_folder())?.turn("debian")?;
     apt_get(&["update"])?;
     let mut apt = Command::new("apt-get");
     apt.args(["--quiet", "download", package]).current_dir(into);
@@ -119,7 +119,7 @@ fn install(purpose: &str, missing: Vec<&str>) -> Result<()> {
         return Ok(());
     }
     // Of two that fetch the lists of packages at the same time, one fails.
-    let _turn = Folder::open(&super::lab_folder())?.turn("debian")?;
+    let _turn = Folder::open(&lab_folder())?.turn("debian")?;
     println!("lab: {purpose} packages: installing {}", missing.join(" "));
     apt_get(&["update"])?;
     let mut arguments = vec!["install", "--yes", "--no-install-recommends"];

@@ -6,7 +6,7 @@ mod value;
 
 use crate::kafka_sink::options::{KafkaSinkOptions, Vectors};
 use crate::kafka_sink::progress::Progress;
-use crate::kafka_sink::record::{Origin, Partition, Record};
+use crate::kafka_sink::record::{Origin, SinkPartition, SinkRecord};
 use crate::kafka_sink::topic_template::Template;
 use base64_simd::STANDARD;
 use milvus_wire::DecodeError;
@@ -58,7 +58,7 @@ impl EventFormat {
     }
 
     /// Adds the records of a change to `out`.
-    pub(super) fn change(&mut self, change: &Change<'_>, out: &mut Vec<Record>) -> Result<()> {
+    pub(super) fn change(&mut self, change: &Change<'_>, out: &mut Vec<SinkRecord>) -> Result<()> {
         match change {
             // The request that goes with a drop is written instead.
             Change::Message(routed) => match &routed.read.entry.message {
@@ -82,10 +82,10 @@ impl EventFormat {
         Ok(())
     }
 
-    fn event(&self, event: &serde_json::Value) -> Record {
-        Record {
+    fn event(&self, event: &serde_json::Value) -> SinkRecord {
+        SinkRecord {
             topic: self.events.clone(),
-            partition: Partition::First,
+            partition: SinkPartition::First,
             key: None,
             value: Some(event.to_string().into_bytes()),
             origin: None,
@@ -93,7 +93,12 @@ impl EventFormat {
         }
     }
 
-    fn message(&mut self, routed: &Routed, row: &RowMessage, out: &mut Vec<Record>) -> Result<()> {
+    fn message(
+        &mut self,
+        routed: &Routed,
+        row: &RowMessage,
+        out: &mut Vec<SinkRecord>,
+    ) -> Result<()> {
         let common = self.common(routed, row);
         let made = match row.kind {
             RowKind::Insert => self.inserts(&common, routed, row, out),
@@ -115,7 +120,7 @@ impl EventFormat {
         common: &Common<'_>,
         routed: &Routed,
         row: &RowMessage,
-        out: &mut Vec<Record>,
+        out: &mut Vec<SinkRecord>,
     ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let rows = Rows::of(row)?;
         let key = rows
@@ -148,7 +153,7 @@ impl EventFormat {
         &self,
         common: &Common<'_>,
         row: &RowMessage,
-        out: &mut Vec<Record>,
+        out: &mut Vec<SinkRecord>,
     ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let keys = Keys::of(row)?;
         for (place, stamp) in keys.stamps.iter().enumerate() {
@@ -230,12 +235,12 @@ impl Common<'_> {
         row: usize,
         stamp: Timestamp,
         value: Option<Vec<u8>>,
-    ) -> std::result::Result<Record, value::NotShown> {
+    ) -> std::result::Result<SinkRecord, value::NotShown> {
         let mut key_bytes = Vec::with_capacity(64);
         self.put_key(&mut key_bytes, key)?;
-        Ok(Record {
+        Ok(SinkRecord {
             topic: self.topic.clone(),
-            partition: Partition::ByKey,
+            partition: SinkPartition::ByKey,
             key: Some(key_bytes),
             value,
             origin: Some(Origin {
@@ -268,7 +273,7 @@ mod tests {
         EventFormat::new(&options, topic, "t1.events".into())
     }
 
-    fn made(encoder: &mut EventFormat, changes: &[Change<'_>]) -> Vec<Record> {
+    fn made(encoder: &mut EventFormat, changes: &[Change<'_>]) -> Vec<SinkRecord> {
         let mut out = Vec::new();
         for change in changes {
             encoder.change(change, &mut out).unwrap();
@@ -291,7 +296,7 @@ mod tests {
             records.iter().map(|r| r.value.as_ref().map(Vec::len).is_some()).collect();
         assert_eq!(ops, [true, false, true, true]);
         assert!(records.iter().all(|r| &*r.topic == "shop.titles"));
-        assert!(records.iter().all(|r| r.partition == Partition::ByKey && !r.apart));
+        assert!(records.iter().all(|r| r.partition == SinkPartition::ByKey && !r.apart));
 
         let source = [
             format!(r#""source":{{"connector":"milvus-cdc","version":"{VERSION}","name":"t1","#),
@@ -338,7 +343,7 @@ mod tests {
             json!({"type": "progress", "tt": TT, "ts_ms": 1000, "channels": ["dml_3"]}),
         ];
         assert_eq!(texts, expected.map(|event| event.to_string()));
-        assert!(records.iter().all(|r| r.apart && r.partition == Partition::First));
+        assert!(records.iter().all(|r| r.apart && r.partition == SinkPartition::First));
         assert!(records.iter().all(|r| &*r.topic == "t1.events"));
     }
 

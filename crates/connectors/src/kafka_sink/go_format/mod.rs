@@ -7,7 +7,7 @@ mod recorded_requests;
 mod request;
 
 use crate::kafka_sink::progress::Progress;
-use crate::kafka_sink::record::{Partition, Record};
+use crate::kafka_sink::record::{SinkPartition, SinkRecord};
 use message_pack::{InChannel, MessagePack};
 use milvus_wire::message::Message;
 use milvus_wire::splice::{splice, splice_ddl};
@@ -45,16 +45,16 @@ impl GoFormat {
     }
 
     /// Takes a change; adds the records that are complete to `out`.
-    pub(super) fn change(&mut self, change: &Change<'_>, out: &mut Vec<Record>) -> Result<()> {
+    pub(super) fn change(&mut self, change: &Change<'_>, out: &mut Vec<SinkRecord>) -> Result<()> {
         match change {
             Change::Message(routed) => return self.message(routed, out),
             Change::Request(ddl, at) => {
                 self.end(out);
                 let (kind, parameters) = request::of(ddl, *at);
                 let value = serde_json::json!({"data": parameters.to_string(), "info": kind});
-                out.push(Record {
+                out.push(SinkRecord {
                     topic: self.topic.clone(),
-                    partition: Partition::First,
+                    partition: SinkPartition::First,
                     key: None,
                     value: Some(value.to_string().into_bytes()),
                     origin: None,
@@ -71,14 +71,14 @@ impl GoFormat {
     }
 
     /// Adds records of all messages that no tick has covered yet.
-    pub(super) fn end(&mut self, out: &mut Vec<Record>) {
+    pub(super) fn end(&mut self, out: &mut Vec<SinkRecord>) {
         for (channel, pending) in std::mem::take(&mut self.pending) {
             out.push(self.record(&channel, pending));
             self.owed.insert(channel);
         }
     }
 
-    fn message(&mut self, routed: &Routed, out: &mut Vec<Record>) -> Result<()> {
+    fn message(&mut self, routed: &Routed, out: &mut Vec<SinkRecord>) -> Result<()> {
         let patch = routed.patch(None);
         let entry = &routed.read.entry;
         let (message, at) = match &entry.message {
@@ -99,7 +99,7 @@ impl GoFormat {
         Ok(())
     }
 
-    fn tick(&mut self, channel: &Arc<str>, at: Timestamp, out: &mut Vec<Record>) {
+    fn tick(&mut self, channel: &Arc<str>, at: Timestamp, out: &mut Vec<SinkRecord>) {
         let pending = self.pending.remove(channel);
         let is_owed = self.owed.remove(channel);
         // A tick behind rows is always written, and counts as the channel's progress.
@@ -111,7 +111,7 @@ impl GoFormat {
         out.push(self.record(channel, pending));
     }
 
-    fn record(&mut self, channel: &Arc<str>, mut pending: MessagePack) -> Record {
+    fn record(&mut self, channel: &Arc<str>, mut pending: MessagePack) -> SinkRecord {
         // A reader that resumes from the id of the last record must find an id in each record.
         let reached = self.reached.get(channel);
         pending.first = pending.first.or_else(|| reached.cloned());
@@ -119,9 +119,9 @@ impl GoFormat {
         if let Some(last) = &pending.last {
             self.reached.insert(channel.clone(), last.clone());
         }
-        Record {
+        SinkRecord {
             topic: self.topic.clone(),
-            partition: Partition::Of(channel.clone()),
+            partition: SinkPartition::Of(channel.clone()),
             key: None,
             value: Some(pending.value(channel)),
             origin: None,
@@ -159,7 +159,7 @@ mod tests {
             encoder.change(change, &mut out).unwrap();
         }
         encoder.end(&mut out);
-        let read = |record: &Record| {
+        let read = |record: &SinkRecord| {
             let value: Value = serde_json::from_slice(record.value.as_ref().unwrap()).unwrap();
             let data = serde_json::from_str(value["data"].as_str().unwrap()).unwrap();
             (value["info"].clone(), data)

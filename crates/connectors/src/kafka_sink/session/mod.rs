@@ -10,7 +10,7 @@ use crate::kafka_sink::fault::transaction_failed;
 use crate::kafka_sink::go_format::GoFormat;
 use crate::kafka_sink::marks::Marks;
 use crate::kafka_sink::options::{Format, KafkaSinkOptions};
-use crate::kafka_sink::record::Record;
+use crate::kafka_sink::record::SinkRecord;
 use producer::Producer;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
@@ -51,14 +51,14 @@ enum Encoder {
 }
 
 impl Encoder {
-    fn change(&mut self, change: &Change<'_>, out: &mut Vec<Record>) -> Result<()> {
+    fn change(&mut self, change: &Change<'_>, out: &mut Vec<SinkRecord>) -> Result<()> {
         match self {
             Self::Go(encoder) => encoder.change(change, out),
             Self::Event(encoder) => encoder.change(change, out),
         }
     }
 
-    fn end(&mut self, out: &mut Vec<Record>) {
+    fn end(&mut self, out: &mut Vec<SinkRecord>) {
         match self {
             Self::Go(encoder) => encoder.end(out),
             Self::Event(_) => {}
@@ -164,7 +164,11 @@ impl Session {
         self.producer.settled().await
     }
 
-    async fn write(&mut self, records: &mut Vec<Record>, in_transaction: &mut bool) -> Result<()> {
+    async fn write(
+        &mut self,
+        records: &mut Vec<SinkRecord>,
+        in_transaction: &mut bool,
+    ) -> Result<()> {
         for (place, record) in records.drain(..).enumerate() {
             if self.stored_marks.is_some() && !*in_transaction {
                 let begun = self.producer.call(rdkafka::producer::Producer::begin_transaction);

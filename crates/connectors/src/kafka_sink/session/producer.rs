@@ -4,7 +4,7 @@
 use crate::kafka_fault::{refused_login, refused_options};
 use crate::kafka_sink::fault::{code, fault};
 use crate::kafka_sink::options::KafkaSinkOptions;
-use crate::kafka_sink::record::Record;
+use crate::kafka_sink::record::SinkRecord;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
@@ -80,7 +80,7 @@ impl Producer {
     }
 
     /// Hands over a record; waits while the queue is full.
-    pub(super) async fn send(&self, record: &Record, partition: Option<i32>) -> Result<()> {
+    pub(super) async fn send(&self, record: &SinkRecord, partition: Option<i32>) -> Result<()> {
         let flight = &self.client.context().flight;
         let mut base = BaseRecord::<[u8], [u8]>::to(&record.topic);
         base.partition = partition;
