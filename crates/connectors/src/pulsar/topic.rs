@@ -62,8 +62,8 @@ impl Topic {
         Err(Fault::Away(format!("the brokers do not agree on who serves {name}")))
     }
 
-    /// Subscribes a little before `from`, see [`MessagePlace::to_begin`]; `None`: at the end. No message
-    /// is sent before [`next`](Self::next) is called.
+    /// Subscribes a little before `from`, see [`MessagePlace::to_begin`]; `None`: at the end. No
+    /// message is sent before [`next`](Self::next) is called.
     pub(super) async fn begin(&mut self, from: Option<MessagePlace>) -> Spoken<()> {
         let request_id = self.connection.next_request();
         self.consumer = request_id;

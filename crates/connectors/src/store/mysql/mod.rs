@@ -294,8 +294,8 @@ fn judge(error: &sqlx::Error) -> (Kind, &'static str) {
                 }
                 Some(number) if NO_RIGHT.contains(&number) => (
                     Kind::Permanent,
-                    "forbids it: the user needs all rights on the tables milvus_cdc_…, and the right \
-                     to create them",
+                    "forbids it: the user needs all rights on the tables milvus_cdc_…, and the \
+                     right to create them",
                 ),
                 Some(NO_DATABASE) => (Kind::Permanent, "does not exist on that server: create it"),
                 Some(TLS_WANTED) => (
