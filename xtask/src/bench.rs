@@ -4,13 +4,13 @@
 use std::os::unix::process::CommandExt;
 
 use crate::cargo::cargo;
-use crate::steps::{self, Result};
+use crate::command::{self, Result};
 
 /// The command, with the program's own arguments.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     lab::install_build_packages()?;
     lab::install_servers()?;
-    steps::run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
+    command::run(cargo().args(["build", "--release", "--workspace", "--bins"]))?;
     // Ours is built without optimisation, in the folder beside.
     let built = std::env::current_exe()?.with_file_name("..").join("release/bench");
     // It takes our place, so that it gets the signals.

@@ -1,5 +1,5 @@
-//! The Cargo that runs us. Never passes on what it has set for us: build scripts watch some of those
-//! variables, and a build from here would not be the same as one from the shell.
+//! The Cargo that runs us. Never passes on what it has set for us: build scripts watch some of
+//! those variables, and a build from here would not be the same as one from the shell.
 
 use std::process::Command;
 
@@ -20,8 +20,8 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Whether Cargo sets this variable for the program that it runs. The user's own settings are others:
-/// `CARGO_HOME`, `CARGO_TARGET_DIR`, `CARGO_INCREMENTAL`, `CARGO_BUILD_JOBS` and so on.
+/// Whether Cargo sets this variable for the program that it runs. The user's own settings are
+/// others: `CARGO_HOME`, `CARGO_TARGET_DIR`, `CARGO_INCREMENTAL`, `CARGO_BUILD_JOBS` and so on.
 fn is_set_for_a_run(name: &str) -> bool {
     NAMES.contains(&name) || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning))
 }

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use crate::cargo::cargo;
+use crate::command::{self, Result};
 use crate::deploy;
-use crate::steps::{self, Result, Steps, meanwhile};
+use crate::steps::{Steps, meanwhile};
 use crate::structure;
 use crate::suites::Suite;
 
@@ -62,5 +63,5 @@ fn install_components() -> Result<()> {
     if is_there("fmt") && is_there("clippy") {
         return Ok(());
     }
-    steps::run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
+    command::run(Command::new("rustup").args(["component", "add", "rustfmt", "clippy"]))
 }

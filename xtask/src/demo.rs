@@ -5,13 +5,13 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::cargo::cargo;
-use crate::steps::{self, Result};
+use crate::command::{self, Result};
 
 /// The command; with `keep`, all of it goes on running at the end.
 pub(crate) fn run(keep: bool) -> Result<()> {
     lab::install_build_packages()?;
     lab::install_servers()?;
-    steps::run(cargo().args(["build", "--workspace", "--bins"]))?;
+    command::run(cargo().args(["build", "--workspace", "--bins"]))?;
     // Cargo has built it beside us.
     let mut demo = Command::new(std::env::current_exe()?.with_file_name("demo"));
     if keep {

@@ -1,6 +1,6 @@
-//! What `./x check` says about `deploy/`: each file is judged by its own tool, and each configuration
-//! in there by the service. Never needs Docker or a cluster, and so never starts what it checks.
-//! That dashboard and alerts ask only for what there is, is a test of the server.
+//! What `./x check` says about `deploy/`: each file is judged by its own tool, and each
+//! configuration in there by the service. Never needs Docker or a cluster, and so never starts what
+//! it checks. That dashboard and alerts ask only for what there is, is a test of the server.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::process::Command;
 use lab::DeployTools;
 use serde_json::Value;
 
-use crate::steps::{self, Result, Steps};
+use crate::command::{self, Result};
+use crate::steps::Steps;
 
 const CHART: &str = "deploy/helm/milvus-cdc";
 const DASHBOARD: &str = "deploy/grafana/milvus-cdc.json";
@@ -21,8 +22,8 @@ const INSTALLED: &str = "/usr/local/bin/milvus-cdc";
 /// Out of 100, as systemd counts what a service could do to its machine; without any precaution 96.
 const EXPOSURE_MAX: &str = "20";
 
-/// What the chart is rendered with: the defaults, everything switched the other way, and clients that
-/// show certificates.
+/// What the chart is rendered with: the defaults, everything switched the other way, and clients
+/// that show certificates.
 const VALUES: [Option<&str>; 3] = [
     None,
     Some("deploy/helm/milvus-cdc/ci/all-values.yaml"),
@@ -64,10 +65,10 @@ struct Check {
 impl Check {
     /// The Dockerfile, and the compose file that builds it.
     fn image(&self) -> Result<()> {
-        steps::run(Command::new(&self.tools.hadolint).arg("deploy/docker/Dockerfile"))?;
+        command::run(Command::new(&self.tools.hadolint).arg("deploy/docker/Dockerfile"))?;
         let mut compose = Command::new(&self.tools.docker_compose);
         compose.args(["--file", "deploy/compose/compose.yaml", "--profile", "monitoring"]);
-        steps::run(compose.args(["config", "--quiet"]))?;
+        command::run(compose.args(["config", "--quiet"]))?;
         accept(Path::new("deploy/compose/cdc.yaml"))
     }
 
@@ -90,7 +91,7 @@ impl Check {
         let threshold = format!("--threshold={EXPOSURE_MAX}");
         let mut security = Command::new("systemd-analyze");
         security.args(["security", "--offline=yes", "--no-pager", &threshold]).arg(&unit);
-        steps::output(&mut security)?;
+        command::output(&mut security)?;
         accept(Path::new("deploy/systemd/cdc.yaml"))
     }
 
@@ -105,8 +106,8 @@ impl Check {
                 }
                 helm
             };
-            steps::run(with_values("lint").args(["--strict", "--quiet", CHART]))?;
-            let rendered = steps::output(with_values("template").args(["release", CHART]))?;
+            command::run(with_values("lint").args(["--strict", "--quiet", CHART]))?;
+            let rendered = command::output(with_values("template").args(["release", CHART]))?;
             self.rendered(&rendered)?;
         }
         Ok(())
@@ -117,7 +118,7 @@ impl Check {
         let mut make = Command::new("openssl");
         make.current_dir(&self.scratch).args(["req", "-x509", "-newkey", "rsa:2048", "-nodes"]);
         make.args(["-subj", "/CN=milvus-cdc", "-keyout", "tls.key", "-out", "tls.crt"]);
-        steps::output(&mut make)?;
+        command::output(&mut make)?;
         fs::copy(self.scratch.join("tls.crt"), self.scratch.join("ca.crt"))?;
         Ok(())
     }
@@ -131,7 +132,7 @@ impl Check {
             .args(["-m", "kubernetes_validate", "--kubernetes-version", KUBERNETES])
             // The kinds of the Prometheus operator are nobody's but its own.
             .args(["--strict", "--quiet", "--no-warn"]);
-        steps::run(validate.arg(&file))?;
+        command::run(validate.arg(&file))?;
         let mut configurations = Vec::new();
         let mut set = Value::Null;
         for document in serde_yaml_ng::Deserializer::from_str(text) {
@@ -158,9 +159,9 @@ impl Check {
     fn alerts(&self) -> Result<()> {
         self.rules(&fs::read_to_string("deploy/prometheus/alerts.yaml")?)?;
         let mut test = Command::new(&self.tools.promtool);
-        steps::run(test.args(["test", "rules", "deploy/prometheus/alerts_test.yaml"]))?;
+        command::run(test.args(["test", "rules", "deploy/prometheus/alerts_test.yaml"]))?;
         let mut configuration = Command::new(&self.tools.promtool);
-        steps::run(configuration.args(["check", "config", "deploy/prometheus/prometheus.yml"]))
+        command::run(configuration.args(["check", "config", "deploy/prometheus/prometheus.yml"]))
     }
 
     /// The dashboard's queries, as rules: there they can be checked without a Grafana.
@@ -187,7 +188,7 @@ impl Check {
         let file = self.write("rules.yaml", rules)?;
         let mut check = Command::new(&self.tools.promtool);
         check.args(["check", "rules", "--lint=all", "--lint-fatal"]).arg(file);
-        steps::run(&mut check)
+        command::run(&mut check)
     }
 
     fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
@@ -219,7 +220,7 @@ fn probes(set: &Value, configuration: &Value) -> Result<()> {
 fn accept(configuration: &Path) -> Result<()> {
     let mut serve = Command::new(service()?);
     serve.env_clear().args(["serve", "--check-config", "--config"]).arg(configuration);
-    steps::run(&mut serve)
+    command::run(&mut serve)
 }
 
 /// Cargo has built it beside us.

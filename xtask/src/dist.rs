@@ -1,13 +1,13 @@
-//! `./x dist`: the binary to hand out, of this machine's processor. Static, stripped, and not called
-//! done before it was seen to be so and has started. Never cross-compiles: the other processor builds
-//! its own.
+//! `./x dist`: the binary to hand out, of this machine's processor. Static, stripped, and not
+//! called done before it was seen to be so and has started. Never cross-compiles: the other
+//! processor builds its own.
 
 use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::cargo::cargo;
-use crate::steps::{self, Result};
+use crate::command::{self, Result};
 
 /// MiB; what is aimed at for the whole service.
 const SIZE_MAX: u64 = 40;
@@ -19,8 +19,8 @@ const CONFIGURATION: &str = "deploy/systemd/cdc.yaml";
 pub(crate) fn run() -> Result<()> {
     lab::install_static_build_packages()?;
     let target = format!("{ARCH}-unknown-linux-musl");
-    steps::run(Command::new("rustup").args(["target", "add", &target]))?;
-    steps::run(&mut build(&target))?;
+    command::run(Command::new("rustup").args(["target", "add", &target]))?;
+    command::run(&mut build(&target))?;
     let binary = built(&target)?;
     needs_nothing(&binary)?;
     starts(&binary)?;
@@ -53,7 +53,7 @@ fn built(target: &str) -> Result<PathBuf> {
 fn needs_nothing(binary: &Path) -> Result<()> {
     let mut readelf = Command::new("readelf");
     let listed =
-        steps::output(readelf.args(["--dynamic", "--program-headers", "--wide"]).arg(binary))?;
+        command::output(readelf.args(["--dynamic", "--program-headers", "--wide"]).arg(binary))?;
     match listed.lines().find(|line| line.contains("(NEEDED)") || line.contains("INTERP")) {
         None => Ok(()),
         Some(line) => Err(format!("{} is not static: {}", binary.display(), line.trim()).into()),
@@ -65,7 +65,7 @@ fn starts(binary: &Path) -> Result<()> {
     let command = |arguments: &[&str]| {
         let mut command = Command::new(binary);
         command.env_clear().args(arguments).stdin(Stdio::null());
-        steps::run(&mut command)
+        command::run(&mut command)
     };
     command(&["--version"])?;
     command(&["serve", "--check-config", "--config", CONFIGURATION])

@@ -4,6 +4,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod command;
 mod demo;
 mod deploy;
 mod dist;

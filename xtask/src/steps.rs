@@ -1,17 +1,13 @@
 //! Named steps in order, with the time that each took and what its tests reported. Never goes on
 //! after a step that failed, and never hides what a step prints.
 
-use std::error::Error;
-use std::process::{Command, Stdio};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::cargo::cargo;
+use crate::command::{self, Result, shown};
 use crate::suites::Suite;
 use crate::test_programs::{self, Report};
-
-/// Whatever goes wrong is told in words and ends the command.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How many of the slowest tests are shown.
 const SLOWEST: usize = 10;
@@ -58,7 +54,7 @@ impl Steps {
 
     /// Runs Cargo as a step.
     pub(crate) fn cargo(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
-        self.step(name, || run(cargo().args(arguments)))
+        self.step(name, || command::run(cargo().args(arguments)))
     }
 
     /// Runs test programs as a step.
@@ -161,38 +157,12 @@ fn minutes(time: Duration) -> String {
     format!("{:>4} min {:02} s", time.as_secs() / 60, time.as_secs() % 60)
 }
 
-/// Runs a command to its end. An exit code other than 0 is an error.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let shown = shown(command);
-    println!("$ {shown}");
-    let status = command.status().map_err(|error| format!("{shown}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}").into()) }
-}
-
-/// The same, and what it wrote to standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let shown = shown(command);
-    println!("$ {shown}");
-    let output = command.stderr(Stdio::inherit()).output();
-    let output = output.map_err(|error| format!("{shown}: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    if output.status.success() {
-        Ok(text)
-    } else {
-        Err(format!("{shown}: {}\n{text}", output.status).into())
-    }
-}
-
-/// A command as a person would type it.
-pub(crate) fn shown(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program());
-    let words = std::iter::once(program.file_name().unwrap_or_default()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+    use crate::command::run;
 
     fn shell<'a>(name: &'static str, script: String) -> Lane<'a> {
         let run = move |steps: &mut Steps| {

@@ -1,5 +1,6 @@
-//! Which test programs there are, which of them need real servers, and which of those run beside each
-//! other. Never leaves a program out: one that is not named here runs with those without servers.
+//! Which test programs there are, which of them need real servers, and which of those run beside
+//! each other. Never leaves a program out: one that is not named here runs with those without
+//! servers.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cargo::cargo;
-use crate::steps::Result;
+use crate::command::Result;
 
 /// Test programs that run as one step.
 pub(crate) struct Suite {

@@ -1,10 +1,12 @@
-//! `./x test`: all checks and all tests, those on real servers last. Never leaves a test out, except
-//! those that say the same on the second queue as on the first: `--everything` runs these too.
+//! `./x test`: all checks and all tests, those on real servers last. Never leaves a test out,
+//! except those that say the same on the second queue as on the first: `--everything` runs these
+//! too.
 
 use std::thread;
 
 use crate::check;
-use crate::steps::{Lane, Result, Steps, meanwhile};
+use crate::command::Result;
+use crate::steps::{Lane, Steps, meanwhile};
 use crate::suites::{ServerLane, with_servers};
 
 /// The command.

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::steps::{Result, shown};
+use crate::command::{Result, shown};
 
 /// In front of the seed by which a failed test can be repeated: `SIM_SEED=17: a row is missing`.
 const SEED: &str = "SIM_SEED=";
@@ -162,8 +162,9 @@ impl Log {
         }
     }
 
-    /// Counts the times of a program. Nothing prints when a test begins, but it is known: tests begin
-    /// in the order of their names, as many as there are threads, and the next whenever one ends.
+    /// Counts the times of a program. Nothing prints when a test begins, but it is known: tests
+    /// begin in the order of their names, as many as there are threads, and the next whenever one
+    /// ends.
     fn finish(&mut self) {
         let mut by_name: Vec<_> = self.ended.iter().collect();
         by_name.sort();
