@@ -1,8 +1,6 @@
 //! The queue of a source, Kafka or Pulsar, for tests that stop or restart either. Never offers what
 //! only one of them has.
 
-use std::path::Path;
-
 use crate::error::Result;
 use crate::install::Installed;
 use crate::kafka::{Kafka, KafkaOptions};
@@ -10,6 +8,7 @@ use crate::milvus::Queue;
 use crate::process::Process;
 use crate::pulsar::{Pulsar, PulsarOptions};
 use crate::server::{Server, seal};
+use std::path::Path;
 
 /// Which broker a source is to have, and how it is run.
 #[derive(Debug, Clone)]

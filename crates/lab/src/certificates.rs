@@ -1,13 +1,12 @@
 //! Certificates for tests of TLS, made by `openssl` in a folder. Never for anything but this
 //! machine: they are of 127.0.0.1 and localhost, and for two days.
 
+use crate::error::{Result, While};
+use crate::tool;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-
-use crate::error::{Result, While};
-use crate::tool;
 
 const MADE_WITHIN: Duration = Duration::from_secs(60);
 

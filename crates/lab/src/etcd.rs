@@ -1,16 +1,15 @@
 //! One etcd member, a cluster of its own. Never shared between source and target, so that each can
 //! fail alone.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
 use crate::error::{Result, While};
 use crate::ports::{self, Port};
 use crate::process::Process;
 use crate::server::{Server, http_get, seal};
 use crate::spawner;
 use crate::tool;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 const CLIENT_WITHIN: Duration = Duration::from_secs(10);
 

@@ -1,11 +1,5 @@
 //! One Apache Kafka broker that is its own controller (KRaft). Never replicates: there is one node.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
 use crate::error::{Result, While};
 use crate::install::Installed;
 use crate::ports::{self, Port};
@@ -13,6 +7,11 @@ use crate::process::Process;
 use crate::server::{Server, ask, own_folder, seal};
 use crate::spawner;
 use crate::tool;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 /// A further listener of the broker, with a port of its own.
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! Files that Milvus writes to fixed places outside its folder, and leaves there. Only those of
 //! the lab are removed, never those of another Milvus on this machine.
 
+use crate::procfs;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-use crate::procfs;
 
 /// The second is where the first one's files go when Milvus may not write there.
 const FOLDERS: [&str; 2] = ["/run/milvus", "/tmp/milvus"];

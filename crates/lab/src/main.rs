@@ -1,13 +1,12 @@
 //! `lab`: installs the real servers and runs a source and a target by hand. Never used by tests,
 //! which call the library.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
-
 use lab::{BrokerOptions, Pair, PairOptions, PulsarOptions};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use std::path::PathBuf;
+use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: lab install        install the servers (etcd, MariaDB, Kafka, Pulsar, Milvus)

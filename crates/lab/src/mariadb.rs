@@ -1,17 +1,16 @@
 //! One MariaDB server, a process of its own with a data folder of its own. Never the service that
 //! the Debian package may have set up.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
 use crate::error::{Result, While};
 use crate::ports::{self, Port};
 use crate::process::Process;
 use crate::server::{Server, ask, own_folder, seal};
 use crate::spawner;
 use crate::tool;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 /// Not in everybody's `PATH`.
 pub(crate) const PROGRAM: &str = "/usr/sbin/mariadbd";

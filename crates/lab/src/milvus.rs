@@ -1,12 +1,6 @@
 //! One Milvus, all its components in one process (standalone). It writes into the given folder;
 //! files that Milvus writes elsewhere never stay.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-use serde_yaml_ng::Value;
-
 use crate::error::{Result, While};
 use crate::etcd::EtcdClient;
 use crate::install::Installed;
@@ -16,6 +10,10 @@ use crate::ports::{self, Port};
 use crate::process::Process;
 use crate::server::{Server, http_get, own_folder, seal};
 use crate::spawner;
+use serde_yaml_ng::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Where a Milvus keeps its messages.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! Makes `milvus.yaml` from the template that comes with Milvus. Knows how settings are written,
 //! never which ones the lab wants.
 
-use serde_yaml_ng::{Mapping, Value};
-
 use crate::error::{Error, Result, While};
+use serde_yaml_ng::{Mapping, Value};
 
 /// Fills the template's placeholders (`{{ name(type): default }}`) with their defaults, then sets
 /// each `dotted.path`, adding what the template does not have.

@@ -1,17 +1,15 @@
 //! A source and a target, ready to replicate between, each on an etcd of its own: the smallest
 //! whole that a test of replication needs. Never connects the two: that is the product's work.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
-
-use serde_yaml_ng::Value;
-
 use crate::broker::{Broker, BrokerOptions};
 use crate::error::{Error, Result};
 use crate::etcd::{Etcd, EtcdOptions};
 use crate::install::Installed;
 use crate::milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
 use crate::server::{READY_WITHIN, Server};
+use serde_yaml_ng::Value;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// How a pair is to be run.
 #[derive(Debug, Clone)]

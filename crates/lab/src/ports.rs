@@ -2,13 +2,12 @@
 //! servers started at the same time, by this process or another, never get the same one. Never in
 //! the range from which the kernel hands out ports to clients: a restart must find its port free.
 
+use crate::error::{Error, Result, While};
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
-
-use crate::error::{Error, Result, While};
 
 /// Above the well-known ports of the servers themselves (2379, 9092, 19530), below 32768, where
 /// the ports of clients begin.

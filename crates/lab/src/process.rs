@@ -1,17 +1,15 @@
 //! One running program: signals, end, usage. Dropping it kills it; it never outlives us.
 
+use crate::error::{Error, Result, While};
+use crate::procfs::{self, Usage};
+use crate::spawner;
+use crate::wait;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::error::{Error, Result, While};
-use crate::procfs::{self, Usage};
-use crate::spawner;
-use crate::wait;
 
 /// A killed process is gone at once, unless the kernel is busy writing for it.
 const DEATH_WITHIN: Duration = Duration::from_secs(20);

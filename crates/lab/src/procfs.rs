@@ -1,10 +1,9 @@
 //! What the kernel says about a process: whether it lives, and what it uses. Never changes a
 //! process.
 
+use crate::error::{Error, Result, While};
 use std::fs;
 use std::time::Duration;
-
-use crate::error::{Error, Result, While};
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

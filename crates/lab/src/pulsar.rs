@@ -1,16 +1,15 @@
 //! One Apache Pulsar: broker, bookie and metadata in one process (standalone). Never replicates:
 //! there is one node.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use crate::error::{Error, Result, While};
 use crate::install::Installed;
 use crate::ports::{self, Port};
 use crate::process::Process;
 use crate::server::{Server, http, own_folder, seal};
 use crate::spawner;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// How a Pulsar is to be run.
 #[derive(Debug, Clone)]

@@ -1,15 +1,14 @@
 //! The operations on any server of the lab. Never depends on which server it is.
 
+use crate::error::{Error, Result, While};
+use crate::process::Process;
+use crate::procfs::Usage;
+use crate::wait;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-use crate::error::{Error, Result, While};
-use crate::process::Process;
-use crate::procfs::Usage;
-use crate::wait;
 
 /// Enough for the slowest server on two busy cores; a healthy one needs a tenth of it.
 pub const READY_WITHIN: Duration = Duration::from_secs(90);

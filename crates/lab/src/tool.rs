@@ -1,13 +1,12 @@
 //! Runs a program to its end (apt-get, pip, mvn, etcdctl), always with a deadline. Never used for
 //! servers: those are processes with a life of their own.
 
+use crate::error::{Error, Result, While};
+use crate::wait;
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::process::{Command, Stdio};
 use std::time::Duration;
-
-use crate::error::{Error, Result, While};
-use crate::wait;
 
 /// Runs `command` and returns what it wrote to standard output.
 pub(crate) fn run(command: &mut Command, within: Duration) -> Result<String> {

@@ -1,9 +1,8 @@
 //! Waiting with a deadline. Never a guessed sleep: every wait polls a condition and says, when it
 //! gives up, what it was waiting for.
 
-use std::time::{Duration, Instant};
-
 use crate::error::{Error, Result};
+use std::time::{Duration, Instant};
 
 /// Short enough not to be felt in a start of seconds, long enough not to load two cores.
 const POLL_EVERY: Duration = Duration::from_millis(25);

@@ -3,13 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+use lab::{Milvus, Pair, PairOptions, READY_WITHIN, Server, is_alive};
+use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-use lab::{Milvus, Pair, PairOptions, READY_WITHIN, Server, is_alive};
-use serde_json::{Value, json};
 
 const ACCEPTED: i64 = 200;
 const REFUSED_BY_A_REPLICA: i64 = 1303;

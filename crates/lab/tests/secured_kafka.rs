@@ -3,11 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+use lab::{Installed, Kafka, KafkaOptions, Listener, READY_WITHIN, Server};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
-
-use lab::{Installed, Kafka, KafkaOptions, Listener, READY_WITHIN, Server};
 
 #[test]
 fn a_listener_with_passwords_lets_in_only_who_knows_one() {

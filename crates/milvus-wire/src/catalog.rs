@@ -17,10 +17,10 @@ pub const TOMBSTONE: [u8; 3] = [0xE2, 0x9B, 0xBC];
 
 /// The field with what the rows of a dynamic collection have beyond the schema. A target adds it by
 /// itself if the schema is dynamic.
-const DYNAMIC_FIELD: &str = "$meta";
+pub(crate) const DYNAMIC_FIELD: &str = "$meta";
 
 /// Field ids below it are Milvus's own: row id and timestamp. Source: `common.StartOfUserFieldID`.
-const FIRST_USER_FIELD: i64 = 100;
+pub(crate) const FIRST_USER_FIELD: i64 = 100;
 
 /// The life of a collection or partition. Source: `etcdpb.CollectionState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

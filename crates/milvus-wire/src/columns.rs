@@ -1,6 +1,7 @@
 //! The rows of an insert, which are in its columns, and the keys of a delete.
 //! Never guesses: a column whose length does not fit is an error.
 
+use crate::catalog::{DYNAMIC_FIELD, FIRST_USER_FIELD};
 use crate::error::DecodeError;
 use crate::message::RowMessage;
 use crate::proto::msg::{DeleteRequest, InsertRequest};
@@ -11,12 +12,6 @@ use crate::proto::schema::vector_field::Data as Vectors;
 use crate::proto::schema::{DataType, FieldData, ScalarField, VectorField};
 use crate::timestamp::Timestamp;
 use prost::Message;
-
-/// The name of the field with what rows have beyond the schema.
-const DYNAMIC_FIELD: &str = "$meta";
-
-/// Field ids below it are Milvus's own. Source: `common.StartOfUserFieldID`.
-const FIRST_USER_FIELD: i64 = 100;
 
 /// Bits of a binary vector's byte.
 const BYTE_BITS: usize = 8;

@@ -1,10 +1,9 @@
 //! Which file of a crate takes which name from which other one. Never judges that, and knows
 //! nothing of other crates.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::fault::{Fault, Tree};
 use super::source::{Import, Methods, Named, Source};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that are shown from file to file are followed no further than this.
 const STEPS_MAX: usize = 16;

@@ -1,10 +1,9 @@
 //! The order of the folders of a crate, from top to bottom: a name is only taken from below. Never
 //! looks inside a folder: there only circles are forbidden.
 
-use std::collections::BTreeSet;
-
 use super::arrows::Arrow;
 use super::fault::Fault;
+use std::collections::BTreeSet;
 
 /// The files and folders of a crate's `src`, from top to bottom. What a crate has besides these is
 /// at the bottom.

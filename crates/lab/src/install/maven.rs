@@ -1,13 +1,12 @@
 //! Jars from Maven, with all that they depend on. Never writes into the user's own repository of
 //! jars.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
 use super::folder::Folder;
 use crate::error::Result;
 use crate::tool;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 const PLUGIN: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies";
 

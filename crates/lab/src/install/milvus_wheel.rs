@@ -1,14 +1,13 @@
 //! Milvus 2.3.5, the newest server among the packages of PyPI: a wheel whose programs are packed a
 //! second time with xz. Never installs anything into a Python.
 
+use super::folder::{Folder, Part};
+use crate::error::{Result, While};
+use crate::tool;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-
-use super::folder::{Folder, Part};
-use crate::error::{Result, While};
-use crate::tool;
 
 const VERSION: &str = "2.3.5";
 const DOWNLOAD_WITHIN: Duration = Duration::from_secs(600);

@@ -13,10 +13,9 @@ mod milvus_wheel;
 mod pulsar_jars;
 mod schemathesis;
 
-use std::path::PathBuf;
-
 use crate::error::Result;
 use folder::Folder;
+use std::path::PathBuf;
 
 pub use debian::{install_build_packages, install_static_build_packages};
 pub use deploy_tools::{DeployTools, install_deploy_tools};

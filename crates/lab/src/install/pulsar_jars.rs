@@ -1,11 +1,10 @@
 //! Apache Pulsar from Maven: the jars of a broker with its bookie and metadata store. There is no
 //! distribution among the packages, so the lab makes all settings. Never starts a broker.
 
-use std::path::Path;
-
 use super::folder::{self, Folder, Part};
 use super::maven;
 use crate::error::Result;
+use std::path::Path;
 
 const VERSION: &str = "3.0.7";
 

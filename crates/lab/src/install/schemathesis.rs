@@ -1,13 +1,12 @@
 //! Schemathesis from PyPI, which tests an HTTP API against its own document: a virtual environment
 //! of its own, every package at a fixed version. Never installs anything into another Python.
 
-use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
-
 use super::folder::{self, Folder, Part};
 use crate::error::Result;
 use crate::tool;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 /// Every package, at the version that was tried.
 const PACKAGES: &str = include_str!("schemathesis.txt");
