@@ -3,7 +3,7 @@
 use std::os::unix::process::CommandExt;
 
 use crate::cargo::cargo;
-use crate::steps::Result;
+use crate::command::Result;
 
 /// Becomes the lab's program, so that it gets the signals.
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

@@ -2,7 +2,7 @@
 //! machine: they are of 127.0.0.1 and localhost, and for two days.
 
 use crate::error::{Result, While};
-use crate::tool;
+use crate::processes::tool;
 use std::fs;
 use std::path::Path;
 use std::process::Command;

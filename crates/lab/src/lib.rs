@@ -3,8 +3,8 @@
 //! Never used by the product itself, and never talks to anything but loopback once installed.
 //! It is synchronous; call it from async code through `spawn_blocking`.
 //!
-//! Reading order: [`install_servers`] obtains the programs, `process` runs one of them so that it
-//! cannot outlive us, [`Server`] is what one can do to any running server ([`Etcd`], [`Kafka`],
+//! Reading order: [`install_servers`] obtains the programs, `processes` runs them so that they
+//! cannot outlive us, [`Server`] has the operations on any running server ([`Etcd`], [`Kafka`],
 //! [`Pulsar`], [`Mariadb`], [`Milvus`]), and [`Pair`] starts a whole source and target.
 //!
 //! ```no_run
@@ -21,41 +21,29 @@
 //! # }
 //! ```
 
-mod broker;
 mod certificates;
 mod error;
-mod etcd;
 mod install;
-mod kafka;
-mod litter;
-mod mariadb;
-mod milvus;
-mod milvus_config;
-mod pair;
 mod ports;
-mod process;
-mod procfs;
-mod pulsar;
-mod server;
-mod spawner;
-mod tool;
+mod processes;
+mod servers;
 mod wait;
 
-pub use broker::{Broker, BrokerOptions};
 pub use certificates::make_certificates;
 pub use error::{Error, Result, with_causes};
-pub use etcd::{Etcd, EtcdClient, EtcdOptions};
 pub use install::{
     DeployTools, Installed, install_build_packages, install_deploy_tools, install_flink,
     install_schemathesis, install_servers, install_static_build_packages, lab_folder,
 };
-pub use kafka::{Kafka, KafkaOptions, Listener};
-pub use mariadb::{Mariadb, MariadbOptions};
-pub use milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
-pub use pair::{Pair, PairOptions};
 pub use ports::{Port, claim as claim_port};
-pub use process::Process;
-pub use procfs::{Usage, is_alive, usage_of, usage_of_this};
-pub use pulsar::{Pulsar, PulsarOptions};
-pub use server::{READY_WITHIN, Server};
-pub use spawner::mortal;
+pub use processes::process::Process;
+pub use processes::procfs::{Usage, is_alive, usage_of, usage_of_this};
+pub use processes::spawner::mortal;
+pub use servers::broker::{Broker, BrokerOptions};
+pub use servers::etcd::{Etcd, EtcdClient, EtcdOptions};
+pub use servers::kafka::{Kafka, KafkaOptions, Listener};
+pub use servers::mariadb::{Mariadb, MariadbOptions};
+pub use servers::milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
+pub use servers::pair::{Pair, PairOptions};
+pub use servers::pulsar::{Pulsar, PulsarOptions};
+pub use servers::server::{READY_WITHIN, Server};

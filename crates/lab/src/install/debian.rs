@@ -1,9 +1,10 @@
 //! Debian packages: what building the workspace needs, and the programs that the servers run on.
 //! Never touches a package whose program is already there.
 
-use super::folder::Folder;
+use super::folder::{Folder, lab_folder};
 use crate::error::{Error, Result, While};
-use crate::{mariadb, tool};
+use crate::processes::tool;
+use crate::servers::mariadb;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

@@ -5,7 +5,7 @@
 use super::debian::{self, Program};
 use super::folder::{self, Folder, Part};
 use crate::error::{Result, While};
-use crate::tool;
+use crate::processes::tool;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

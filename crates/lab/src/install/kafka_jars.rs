@@ -4,7 +4,7 @@
 use super::folder::{self, Folder, Part};
 use super::maven;
 use crate::error::{Result, While};
-use crate::tool;
+use crate::processes::tool;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

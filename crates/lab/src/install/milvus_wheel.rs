@@ -3,7 +3,7 @@
 
 use super::folder::{Folder, Part};
 use crate::error::{Result, While};
-use crate::tool;
+use crate::processes::tool;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

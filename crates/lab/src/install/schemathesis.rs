@@ -3,7 +3,7 @@
 
 use super::folder::{self, Folder, Part};
 use crate::error::Result;
-use crate::tool;
+use crate::processes::tool;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;

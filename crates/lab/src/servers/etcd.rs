@@ -3,10 +3,10 @@
 
 use crate::error::{Result, While};
 use crate::ports::{self, Port};
-use crate::process::Process;
-use crate::server::{Server, http_get, seal};
-use crate::spawner;
-use crate::tool;
+use crate::processes::process::Process;
+use crate::processes::spawner;
+use crate::processes::tool;
+use crate::servers::server::{Server, http_get, seal};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Etcd {
     /// # Errors
     /// If the folder cannot be made or the program not be started.
     pub fn start(folder: &Path, options: EtcdOptions) -> Result<Self> {
-        let (folder, name) = crate::server::own_folder(folder)?;
+        let (folder, name) = crate::servers::server::own_folder(folder)?;
         let mut etcd = Self {
             name,
             folder,

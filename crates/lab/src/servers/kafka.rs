@@ -3,10 +3,10 @@
 use crate::error::{Result, While};
 use crate::install::Installed;
 use crate::ports::{self, Port};
-use crate::process::Process;
-use crate::server::{Server, ask, own_folder, seal};
-use crate::spawner;
-use crate::tool;
+use crate::processes::process::Process;
+use crate::processes::spawner;
+use crate::processes::tool;
+use crate::servers::server::{Server, ask, own_folder, seal};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

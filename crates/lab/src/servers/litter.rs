@@ -1,7 +1,7 @@
 //! Files that Milvus writes to fixed places outside its folder, and leaves there. Only those of
 //! the lab are removed, never those of another Milvus on this machine.
 
-use crate::procfs;
+use crate::processes::procfs;
 use std::fs;
 use std::path::{Path, PathBuf};
 

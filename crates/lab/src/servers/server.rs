@@ -1,8 +1,8 @@
 //! The operations on any server of the lab. Never depends on which server it is.
 
 use crate::error::{Error, Result, While};
-use crate::process::Process;
-use crate::procfs::Usage;
+use crate::processes::process::Process;
+use crate::processes::procfs::Usage;
 use crate::wait;
 use std::fs;
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ pub(crate) mod seal {
     //! Keeps the innards of a server out of the public trait.
 
     use crate::error::Result;
-    use crate::process::Process;
+    use crate::processes::process::Process;
 
     /// What a server must provide to be handled by the lab.
     pub trait Inner {

@@ -2,14 +2,14 @@
 //! files that Milvus writes elsewhere never stay.
 
 use crate::error::{Result, While};
-use crate::etcd::EtcdClient;
 use crate::install::Installed;
-use crate::litter;
-use crate::milvus_config;
 use crate::ports::{self, Port};
-use crate::process::Process;
-use crate::server::{Server, http_get, own_folder, seal};
-use crate::spawner;
+use crate::processes::process::Process;
+use crate::processes::spawner;
+use crate::servers::etcd::EtcdClient;
+use crate::servers::litter;
+use crate::servers::milvus_config;
+use crate::servers::server::{Server, http_get, own_folder, seal};
 use serde_yaml_ng::Value;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -4,9 +4,9 @@
 use crate::error::{Error, Result, While};
 use crate::install::Installed;
 use crate::ports::{self, Port};
-use crate::process::Process;
-use crate::server::{Server, http, own_folder, seal};
-use crate::spawner;
+use crate::processes::process::Process;
+use crate::processes::spawner;
+use crate::servers::server::{Server, http, own_folder, seal};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,12 @@
 //! A source and a target, ready to replicate between, each on an etcd of its own: the smallest
 //! whole that a test of replication needs. Never connects the two: that is the product's work.
 
-use crate::broker::{Broker, BrokerOptions};
 use crate::error::{Error, Result};
-use crate::etcd::{Etcd, EtcdOptions};
 use crate::install::Installed;
-use crate::milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
-use crate::server::{READY_WITHIN, Server};
+use crate::servers::broker::{Broker, BrokerOptions};
+use crate::servers::etcd::{Etcd, EtcdOptions};
+use crate::servers::milvus::{Milvus, MilvusOptions, MilvusTls, Queue};
+use crate::servers::server::{READY_WITHIN, Server};
 use serde_yaml_ng::Value;
 use std::path::Path;
 use std::time::{Duration, Instant};

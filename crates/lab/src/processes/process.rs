@@ -1,8 +1,8 @@
 //! One running program: signals, end, usage. Dropping it kills it; it never outlives us.
 
 use crate::error::{Error, Result, While};
-use crate::procfs::{self, Usage};
-use crate::spawner;
+use crate::processes::procfs::{self, Usage};
+use crate::processes::spawner;
 use crate::wait;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};

@@ -3,11 +3,11 @@
 
 use crate::error::Result;
 use crate::install::Installed;
-use crate::kafka::{Kafka, KafkaOptions};
-use crate::milvus::Queue;
-use crate::process::Process;
-use crate::pulsar::{Pulsar, PulsarOptions};
-use crate::server::{Server, seal};
+use crate::processes::process::Process;
+use crate::servers::kafka::{Kafka, KafkaOptions};
+use crate::servers::milvus::Queue;
+use crate::servers::pulsar::{Pulsar, PulsarOptions};
+use crate::servers::server::{Server, seal};
 use std::path::Path;
 
 /// Which broker a source is to have, and how it is run.
