@@ -3,26 +3,21 @@
 //!
 //! In reading order: [`config`] says what is wanted, [`compose`] makes the clients, [`service`]
 //! puts the parts together; [`http`] takes requests and writes [`tasks`], [`supervisor`] makes what
-//! runs equal to what is stored; [`observer`], [`live`],
-//! [`history`], [`lag`] and [`metrics`] say how it goes.
+//! runs equal to what is stored; [`monitoring`] says how it goes.
 
-pub mod access;
+pub mod api_tokens;
 pub mod cli;
 pub mod compose;
 pub mod config;
 mod dry_run;
-pub mod history;
 pub mod http;
-pub mod lag;
-pub mod live;
-pub mod metrics;
-pub mod observer;
+pub mod listener_tls;
+pub mod logging;
+pub mod monitoring;
 pub mod secret;
 pub mod service;
 pub mod signal;
 pub mod supervisor;
 pub mod takeover;
 pub mod tasks;
-pub mod telemetry;
-pub mod tls;
 pub mod world;

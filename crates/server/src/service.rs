@@ -3,11 +3,11 @@
 
 use crate::config::{Config, QueueConfig, SourceConfig};
 use crate::http::{self, ApiLimits, ApiState, Readiness, SourcePlace};
-use crate::metrics::Metrics;
+use crate::listener_tls;
+use crate::logging::LogLevel;
+use crate::monitoring::metrics::Metrics;
 use crate::supervisor::{STOP_MARGIN, Settings, Supervisor};
 use crate::tasks::Book;
-use crate::telemetry::LogLevel;
-use crate::tls;
 use crate::world::World;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
@@ -36,7 +36,7 @@ pub struct Service {
 impl Service {
     /// Binds the address; nothing runs yet.
     pub async fn bind(config: &Config, world: World, log_level: LogLevel) -> io::Result<Self> {
-        let tls = config.api.tls.as_ref().map(tls::load).transpose();
+        let tls = config.api.tls.as_ref().map(listener_tls::load).transpose();
         let tls = tls.map_err(|(key, what)| io::Error::other(format!("{key}: {what}")))?;
         let listener = TcpListener::bind(&config.address).await?;
         let metrics = Arc::new(Metrics::default());

@@ -7,7 +7,7 @@ use crate::config::{self, Config, Loaded};
 use crate::takeover::go_task;
 use crate::takeover::plan::{Fate, Planner, TaskPlan};
 use crate::tasks::Book;
-use crate::{compose, telemetry};
+use crate::{compose, logging};
 use clap::{Args, ValueEnum};
 use connectors::go_records::GoRecords;
 use replication::error::{Error, Result};
@@ -53,7 +53,7 @@ impl Import {
         faults.warnings.iter().for_each(|w| eprintln!("warning: {w}"));
         faults.errors.iter().for_each(|e| eprintln!("error: {e}"));
         let Some(config) = config else { return Outcome::Refused };
-        telemetry::start(&config.log);
+        logging::start(&config.log);
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {

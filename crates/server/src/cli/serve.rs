@@ -5,7 +5,7 @@ use super::{Outcome, output};
 use crate::config::{self, Config, Loaded};
 use crate::service::Service;
 use crate::world::World;
-use crate::{compose, signal, telemetry};
+use crate::{compose, logging, signal};
 use clap::Args;
 use replication::error::Result;
 use std::net::SocketAddr;
@@ -45,7 +45,7 @@ impl Serve {
             print!("{}", config.dump());
             return Outcome::Done;
         }
-        let log_level = telemetry::start(&config.log);
+        let log_level = logging::start(&config.log);
         match file {
             Some(file) => tracing::info!(file = %file.display(), "configuration read"),
             None => tracing::info!("no configuration file, only the environment and defaults"),
@@ -59,7 +59,7 @@ impl Serve {
     }
 }
 
-async fn serve(config: Config, log_level: telemetry::LogLevel) -> Outcome {
+async fn serve(config: Config, log_level: logging::LogLevel) -> Outcome {
     let world = match world(&config).await {
         Ok(world) => world,
         Err(error) => return failed("the service can't start", &error),

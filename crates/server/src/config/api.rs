@@ -3,9 +3,9 @@
 
 use super::resolve::Reader;
 use super::resolved::ApiConfig;
-use crate::access::Tokens;
+use crate::api_tokens::Tokens;
+use crate::listener_tls::{self, TlsFiles};
 use crate::secret::Secret;
-use crate::tls::{self, TlsFiles};
 
 /// Shorter ones could be guessed.
 const TOKEN_MIN: usize = 16;
@@ -49,7 +49,7 @@ fn listener(reader: &mut Reader<'_>) -> Option<TlsFiles> {
     let opens = |path: &std::path::Path| std::fs::File::open(path).is_ok();
     let all = [Some(&listener.cert), Some(&listener.key), listener.client_ca.as_ref()];
     if all.into_iter().flatten().all(|path| opens(path))
-        && let Err((path, what)) = tls::load(&listener)
+        && let Err((path, what)) = listener_tls::load(&listener)
     {
         reader.wrong(path, &what, "name a PEM file that holds it");
     }

@@ -1,9 +1,9 @@
 //! The configuration as the program sees it: complete, checked, with its defaults.
 //! Never reads a file or the environment.
 
-use crate::access::Tokens;
+use crate::api_tokens::Tokens;
+use crate::listener_tls;
 use crate::secret::{MASK, Secret, masked};
-use crate::tls;
 use connectors::pulsar::PulsarLogin;
 use connectors::store::MysqlOptions;
 use connectors::{KafkaLogin, TlsFiles};
@@ -50,7 +50,7 @@ pub struct Config {
 #[derive(Clone, Debug, Default)]
 pub struct ApiConfig {
     /// TLS, if it is spoken.
-    pub tls: Option<tls::TlsFiles>,
+    pub tls: Option<listener_tls::TlsFiles>,
     /// Who may do what; none: everybody may do everything.
     pub tokens: Tokens,
 }

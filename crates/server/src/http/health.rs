@@ -3,7 +3,7 @@
 //! wait are shown and don't make the service unready: restarting it would not mend them.
 //! Never shows a secret.
 
-use super::cdc::{Answer, Data};
+use super::answer::{Answer, Data};
 use super::state::ApiState;
 use axum::extract::State;
 use axum::http::HeaderMap;

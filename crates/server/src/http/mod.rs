@@ -2,34 +2,37 @@
 //! metrics, health.
 //! Never touches a running task: handlers write the store and poke the supervisor.
 //!
-//! `cdc` and `v1` read requests and put answers into their form. What they share: `site` keeps out pages
-//! of other sites, `gate` bounds a request, `create`, `tasks`, `show` and `positions` do the work, `refusal` is
+//! `cdc` and `v1` read requests and put answers into their form. What they share: `cross_site` keeps out pages
+//! of other sites, `gate` bounds a request, `create`, `lifecycle`, `show` and `positions` do the work, `refusal` is
 //! why not.
 
+mod answer;
 mod cdc;
 mod create;
+mod cross_site;
 mod gate;
 mod health;
+mod lifecycle;
 mod positions;
+mod problem;
 mod refusal;
 mod show;
-mod site;
 mod state;
-mod tasks;
 mod v1;
 
 pub use cdc::KINDS;
 pub use health::Readiness;
 pub use state::{ApiLimits, ApiState, SourcePlace};
 
-use crate::access::Role;
+use crate::api_tokens::Role;
+use answer::Answer;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
-use cdc::Answer;
+use problem::Problem;
 use refusal::{Kind, Refusal};
 use std::sync::Arc;
 
@@ -43,7 +46,7 @@ pub fn router(api: Arc<ApiState>) -> Router {
         .route("/readyz", get(health::readyz))
         .merge(v1::routes(&api))
         .fallback(no_such_path)
-        .layer(from_fn_with_state(Arc::clone(&api), site::ours))
+        .layer(from_fn_with_state(Arc::clone(&api), cross_site::ours))
         .layer(from_fn_with_state(Arc::clone(&api), count))
         .with_state(api)
 }
@@ -76,7 +79,7 @@ async fn process_metrics(State(api): State<Arc<ApiState>>, headers: HeaderMap) -
 fn shown(
     api: &ApiState,
     headers: &HeaderMap,
-    text: impl Fn(&crate::metrics::Metrics) -> String,
+    text: impl Fn(&crate::monitoring::metrics::Metrics) -> String,
 ) -> Response {
     match api.role(headers).and_then(|role| role.allows(Role::Read)) {
         Ok(()) => (TEXT_FORMAT, text(&api.metrics)).into_response(),
@@ -89,7 +92,7 @@ async fn no_such_path(uri: Uri) -> Response {
                    /readyz";
     let answer = if uri.path().starts_with("/api/") {
         let refusal = Refusal::new(Kind::Unknown, message, "see /api/v1/openapi.json");
-        v1::Problem::from(refusal).into_response()
+        Problem::from(refusal).into_response()
     } else {
         Answer::error(404, message).into_response()
     };

@@ -1,7 +1,7 @@
 //! Why a request is not carried out, before it is known which API says it: `cdc` and `v1` put it
 //! into their own form. Never carries the cause of an internal fault: that is for the log.
 
-use crate::access::Denied;
+use crate::api_tokens::Denied;
 
 /// What sort of refusal it is; each API has a number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::state::ApiState;
-use crate::live::Stage;
+use crate::monitoring::live::Stage;
 use crate::secret;
 use crate::tasks::{CollectionInfo, DialConfig, TaskRecord};
 use milvus_wire::timestamp::Timestamp;

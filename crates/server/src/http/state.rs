@@ -1,13 +1,13 @@
 //! What every handler holds. Never anything that could start or stop a task by itself.
 
 use super::health::Readiness;
-use crate::access::{Denied, Role, Tokens};
-use crate::lag::Lag;
-use crate::live::Live;
-use crate::metrics::Metrics;
+use crate::api_tokens::{Denied, Role, Tokens};
+use crate::logging::LogLevel;
+use crate::monitoring::lag::Lag;
+use crate::monitoring::live::Live;
+use crate::monitoring::metrics::Metrics;
 use crate::supervisor::Desk;
 use crate::tasks::Book;
-use crate::telemetry::LogLevel;
 use crate::world::Targets;
 use axum::http::{HeaderMap, HeaderValue, header};
 use replication::ports::{Catalog, Source};

@@ -12,11 +12,11 @@ mod runner;
 
 pub use desk::{Desk, Settled};
 
-use crate::history::What;
-use crate::lag::Lag;
-use crate::live::{Live, Stage};
-use crate::metrics::Metrics;
-use crate::observer::TaskObserver;
+use crate::monitoring::history::What;
+use crate::monitoring::lag::Lag;
+use crate::monitoring::live::{Live, Stage};
+use crate::monitoring::metrics::Metrics;
+use crate::monitoring::task_observer::TaskObserver;
 use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
 use crate::world::World;
 use destinations::{Destinations, name};

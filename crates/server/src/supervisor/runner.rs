@@ -2,9 +2,9 @@
 //! doesn't, end with its destination. Never runs a task twice at a time.
 
 use super::backoff::Backoff;
-use crate::history::What;
-use crate::live::{LiveTask, Stage};
-use crate::metrics::Metrics;
+use crate::monitoring::history::What;
+use crate::monitoring::live::{LiveTask, Stage};
+use crate::monitoring::metrics::Metrics;
 use crate::tasks::Book;
 use crate::world::DataPath;
 use futures::FutureExt;

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-mod access;
+mod api_tokens;
 mod create;
 mod document;
 mod envelope;

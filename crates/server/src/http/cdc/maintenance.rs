@@ -1,9 +1,9 @@
 //! `maintenance`: changes how much is logged. Always answered with code 200 and a sentence, as the
 //! Go tool does. Never logs rows, whatever is asked.
 
-use super::answer::Data;
 use super::fields::{Fields, Mismatches};
 use crate::config;
+use crate::http::answer::Data;
 use crate::http::state::ApiState;
 use serde_json::json;
 

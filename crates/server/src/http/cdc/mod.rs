@@ -1,18 +1,17 @@
 //! `POST /cdc`: the requests of the Go tool, in its envelope and its words.
 //! Never does more than read a request and put the answer into its form; the work is shared.
 //!
-//! `request` is the way of one request, `kinds` answers it.
+//! `request` is the way of one request, `answers` answers it.
 
-mod answer;
+mod answers;
 mod create;
 mod fields;
-mod kinds;
 mod maintenance;
 mod request;
 
-pub(super) use answer::{Answer, Data};
 pub use request::KINDS;
 
+use super::answer::Answer;
 use super::gate;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;

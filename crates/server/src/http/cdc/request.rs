@@ -1,13 +1,13 @@
 //! One `POST /cdc`: the envelope, the kinds of request, and how each is answered, counted and
 //! timed. Never logs what a request carries.
 
-use super::answer::{self, Answer, Data};
 use super::fields::{Fields, Mismatches};
-use super::{create, kinds, maintenance};
-use crate::access::Role;
+use super::{answers, create, maintenance};
+use crate::api_tokens::Role;
+use crate::http::answer::{self, Answer, Data};
+use crate::http::lifecycle;
 use crate::http::refusal::Refusal;
 use crate::http::state::ApiState;
-use crate::http::tasks;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
@@ -97,11 +97,11 @@ async fn handle(
         "create" => {
             let record = create::read(data, wrong);
             checked(wrong)?;
-            kinds::create(api, record).await?
+            answers::create(api, record).await?
         }
         "list" => {
             checked(wrong)?;
-            kinds::list(api).await?
+            answers::list(api).await?
         }
         "maintenance" => {
             let operation = data.text("operation", wrong);
@@ -114,11 +114,11 @@ async fn handle(
             let ignore_not_found = data.flag("ignore_not_found", wrong);
             checked(wrong)?;
             match kind {
-                "delete" => nothing(tasks::delete(api, &id, ignore_not_found).await?),
-                "pause" => nothing(tasks::pause(api, &id).await?),
-                "resume" => nothing(tasks::resume(api, &id).await?),
-                "get" => kinds::get(api, &id).await?,
-                _ => kinds::position(api, &id).await?,
+                "delete" => nothing(lifecycle::delete(api, &id, ignore_not_found).await?),
+                "pause" => nothing(lifecycle::pause(api, &id).await?),
+                "resume" => nothing(lifecycle::resume(api, &id).await?),
+                "get" => answers::get(api, &id).await?,
+                _ => answers::position(api, &id).await?,
             }
         }
     };

@@ -1,7 +1,7 @@
 //! The OpenAPI 3.1 document: what the handlers say of themselves, and what holds for all of them.
 //! Never written by hand where the code can say it.
 
-use super::problem::{MEDIA_TYPE, Problem};
+use crate::http::problem::{MEDIA_TYPE, Problem};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{

@@ -1,7 +1,7 @@
 //! What a request carries, read in one way for all of them: the id in the path, the JSON in the
 //! body. Never repeats a value that was sent: it may be a secret in the wrong place.
 
-use super::problem::Problem;
+use crate::http::problem::Problem;
 use crate::http::refusal::{Kind, Refusal};
 use crate::tasks::ID_MAX;
 use axum::body::Bytes;

@@ -1,8 +1,7 @@
 //! `/api/v1`: tasks as resources, described by a generated OpenAPI document, with a page to try it.
 //! Never does the work itself: it is shared with `/cdc`.
 //!
-//! `input` reads what a request carries, `tasks` and `places` are the operations, `problem` is how
-//! a refusal looks, `document` and `explorer` describe it all.
+//! `input` reads what a request carries, `tasks` and `places` are the operations, `document` and `explorer` describe it all.
 
 mod collections;
 mod document;
@@ -10,15 +9,13 @@ mod explorer;
 mod input;
 mod new_task;
 mod places;
-mod problem;
 mod tasks;
 
-pub(super) use problem::Problem;
-
 use super::gate;
+use super::problem::Problem;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
-use crate::access::Role;
+use crate::api_tokens::Role;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};

@@ -1,8 +1,8 @@
 //! Where the data come from, where they go, and what this service is. Never shows a login, and asks
 //! a target nothing that changes it.
 
-use super::problem::Problem;
 use crate::http::health;
+use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 use crate::tasks::TaskRecord;
 use crate::world::Client;

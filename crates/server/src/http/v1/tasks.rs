@@ -4,13 +4,13 @@ use super::collections::{self, Collections};
 use super::input::{Body, TaskId};
 use super::new_task::NewTask;
 use super::places::{self, TargetInfo};
-use super::problem::Problem;
-use crate::history::Event;
 use crate::http::positions::{self, Positions};
+use crate::http::problem::Problem;
 use crate::http::refusal::Refusal;
 use crate::http::show::{self, Channel, Task, Tasks};
 use crate::http::state::ApiState;
-use crate::http::{create, tasks};
+use crate::http::{create, lifecycle};
+use crate::monitoring::history::Event;
 use crate::tasks::TaskRecord;
 use axum::Json;
 use axum::extract::State;
@@ -169,7 +169,7 @@ pub(super) async fn delete_task(
     State(api): Api,
     TaskId(id): TaskId,
 ) -> Result<StatusCode, Problem> {
-    tasks::delete(&api, &id, false).await?;
+    lifecycle::delete(&api, &id, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -180,7 +180,7 @@ pub(super) async fn delete_task(
     params(("task_id", description = "The task.", example = "orders")),
     responses((status = 204, description = "It is paused.")))]
 pub(super) async fn pause_task(State(api): Api, TaskId(id): TaskId) -> Result<StatusCode, Problem> {
-    tasks::pause(&api, &id).await?;
+    lifecycle::pause(&api, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -192,7 +192,7 @@ pub(super) async fn resume_task(
     State(api): Api,
     TaskId(id): TaskId,
 ) -> Result<StatusCode, Problem> {
-    tasks::resume(&api, &id).await?;
+    lifecycle::resume(&api, &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,10 +1,10 @@
 //! Keeps out what a page of another site makes a browser send: it runs on a machine that may reach the
 //! service, whoever wrote the page. Never asks who the sender is; tokens do.
 
-use super::cdc::Answer;
+use super::answer::Answer;
+use super::problem::Problem;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
-use super::v1::Problem;
 use axum::extract::{Request, State};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, header};

@@ -3,8 +3,8 @@
 //! Never looks better than it is: while the end can't be read, the time since it could is added;
 //! a paused task falls behind like any other. Never disturbs the reading of a task.
 
-use crate::live::{Live, LiveTask};
-use crate::metrics::Metrics;
+use crate::monitoring::live::{Live, LiveTask};
+use crate::monitoring::metrics::Metrics;
 use bytes::Bytes;
 use milvus_wire::message;
 use milvus_wire::timestamp::Timestamp;

@@ -1,17 +1,17 @@
 //! What is answered: the Go tool's envelope, and an HTTP status equal to its `code`.
 //! Never carries the cause of an internal fault: that is for the log.
 
-use crate::http::refusal::{Kind, Refusal};
+use super::refusal::{Kind, Refusal};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 /// What a successful request answers.
-pub(in crate::http) type Data = Map<String, Value>;
+pub(super) type Data = Map<String, Value>;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::http) struct Answer {
+pub(super) struct Answer {
     /// The HTTP status and the `code` of the body.
     pub code: u16,
     /// Empty when all is well.
@@ -22,18 +22,18 @@ pub(in crate::http) struct Answer {
 
 impl Answer {
     /// All is well.
-    pub(in crate::http) fn done(data: Data) -> Self {
+    pub(super) fn done(data: Data) -> Self {
         Self { code: 200, message: String::new(), data }
     }
 
     /// It is not.
-    pub(in crate::http) fn error(code: u16, message: impl Into<String>) -> Self {
+    pub(super) fn error(code: u16, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: Data::new() }
     }
 }
 
 /// The code of a refusal: what the Go tool answers, or the nearest it could.
-pub(in crate::http) fn code(kind: Kind) -> u16 {
+pub(super) fn code(kind: Kind) -> u16 {
     match kind {
         Kind::Invalid | Kind::Unknown | Kind::Conflict => 400,
         Kind::NoToken => 401,

@@ -1,9 +1,9 @@
 //! Listens to one task's way of a row and turns events into metrics and live facts.
 //! Never waits and never decides: it is called on the path itself.
 
-use crate::history::What;
-use crate::live::LiveTask;
-use crate::metrics::Metrics;
+use crate::monitoring::history::What;
+use crate::monitoring::live::LiveTask;
+use crate::monitoring::metrics::Metrics;
 use milvus_wire::timestamp::Timestamp;
 use prometheus::{IntCounter, IntGauge};
 use replication::observer::{Event, Observer};

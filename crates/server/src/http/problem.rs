@@ -1,6 +1,6 @@
 //! Refusals as problem details (RFC 9457). Never says more than the refusal does.
 
-use crate::http::refusal::{Kind, Refusal};
+use super::refusal::{Kind, Refusal};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -17,7 +17,7 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
     "detail": "the collection name is duplicate with existing task, [sales.orders]",
     "remedy": "leave these out, or delete the task that has them",
 }))]
-pub(in crate::http) struct Problem {
+pub(super) struct Problem {
     /// Always `about:blank`: the status says the type.
     #[serde(rename = "type")]
     pub kind: &'static str,

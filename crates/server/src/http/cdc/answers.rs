@@ -1,7 +1,7 @@
 //! The answers to the kinds of request that carry something: the shared work in the Go tool's
 //! shapes. Never does anything by itself.
 
-use super::answer::Data;
+use crate::http::answer::Data;
 use crate::http::positions::{self, Position, Positions};
 use crate::http::refusal::Refusal;
 use crate::http::state::ApiState;

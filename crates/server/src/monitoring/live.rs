@@ -2,7 +2,7 @@
 //! Feeds the `status` of the answers, the lag, and the retry's decision whether there was progress.
 //! Never decides whether a task runs.
 
-use crate::history::{Event, History, What};
+use crate::monitoring::history::{Event, History, What};
 use crate::tasks::State;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, HashMap};
