@@ -1,7 +1,7 @@
 //! The part of a configuration that secures the HTTP API: TLS and tokens.
 //! Never opens a connection; reads the files to see that they hold what is wanted.
 
-use super::resolve::Reader;
+use super::reader::Reader;
 use super::resolved::ApiConfig;
 use crate::api_tokens::Tokens;
 use crate::listener_tls::{self, TlsFiles};

@@ -1,7 +1,7 @@
 //! How an etcd is reached, be it the source's or a store's: the same keys under two sections.
 //! Never opens a connection; looks at files only to see that they can be read.
 
-use super::resolve::Reader;
+use super::reader::{Reader, is_host_and_port};
 use crate::secret::Secret;
 use connectors::TlsFiles;
 
@@ -119,11 +119,4 @@ pub(super) fn tls_files(
 fn strip_scheme(endpoint: &str) -> &str {
     let rest = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://"));
     rest.unwrap_or(endpoint).trim_end_matches('/')
-}
-
-/// Whether a text is `host:port`.
-pub(super) fn is_host_and_port(text: &str) -> bool {
-    text.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|p| p > 0)
-    })
 }

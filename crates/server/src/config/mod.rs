@@ -4,11 +4,14 @@
 //! `raw` holds what was written, `keys` what may be written, `resolved` what is meant.
 
 mod api;
+mod dump;
 mod etcd;
 mod fault;
 pub mod keys;
+mod log_level;
 mod pulsar;
 mod raw;
+mod reader;
 mod resolve;
 mod resolved;
 mod source;
@@ -16,8 +19,8 @@ mod store;
 mod time;
 
 pub use fault::{Fault, Faults};
+pub use log_level::log_level;
 pub use raw::ENV_PREFIX;
-pub use resolve::level;
 pub use resolved::{
     ApiConfig, Config, EtcdConfig, KafkaConfig, Log, PulsarConfig, QueueConfig, SharedStores,
     SourceConfig, StoreConfig,

@@ -1,8 +1,7 @@
 //! The part of a configuration that names the source's Pulsar, and the Go tool's way of writing
 //! who we are to it. Never opens a connection; looks at files only to see that they can be read.
 
-use super::etcd::is_host_and_port;
-use super::resolve::Reader;
+use super::reader::{Reader, is_host_and_port};
 use super::resolved::PulsarConfig;
 use crate::secret::Secret;
 use connectors::TlsFiles;

@@ -1,9 +1,9 @@
 //! The part of a configuration that names the source Milvus: its etcd and its queue.
 //! Never opens a connection.
 
-use super::etcd::{SOURCE, is_host_and_port};
+use super::etcd::SOURCE;
 use super::pulsar;
-use super::resolve::Reader;
+use super::reader::{Reader, is_host_and_port};
 use super::resolved::{EtcdConfig, KafkaConfig, QueueConfig, SourceConfig};
 use crate::secret::Secret;
 use connectors::KafkaLogin;

@@ -1,7 +1,7 @@
 //! The part of a configuration that says where tasks and positions are kept. Never opens a store.
 
 use super::etcd::{STORE, tls_files};
-use super::resolve::Reader;
+use super::reader::Reader;
 use super::resolved::{EtcdConfig, SharedStores, StoreConfig};
 use connectors::store::{Dsn, MysqlOptions};
 

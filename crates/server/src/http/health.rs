@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 /// How long each part may take to answer.
@@ -26,11 +25,6 @@ pub(super) async fn healthz() -> Answer {
     std::future::ready(Answer::done(Data::new())).await
 }
 
-/// What was last found of the readiness. Anybody may ask, so one at a time looks, and the others are
-/// told the same.
-#[derive(Default)]
-pub struct Readiness(Mutex<Option<(Instant, Answer)>>);
-
 /// The service can do its work; what it depends on is shown.
 pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap) -> Answer {
     let mut answer = found(&api).await;
@@ -43,7 +37,7 @@ pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap)
 }
 
 async fn found(api: &ApiState) -> Answer {
-    let mut last = api.readiness.0.lock().await;
+    let mut last = api.readiness.last.lock().await;
     match &*last {
         Some((at, answer)) if at.elapsed() < GOOD_FOR => answer.clone(),
         _ => {

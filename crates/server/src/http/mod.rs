@@ -21,8 +21,7 @@ mod state;
 mod v1;
 
 pub use cdc::KINDS;
-pub use health::Readiness;
-pub use state::{ApiLimits, ApiState, SourcePlace};
+pub use state::{ApiLimits, ApiState, Readiness, SourcePlace};
 
 use crate::api_tokens::Role;
 use answer::Answer;

@@ -1,6 +1,6 @@
 //! What every handler holds. Never anything that could start or stop a task by itself.
 
-use super::health::Readiness;
+use super::answer::Answer;
 use crate::api_tokens::{Denied, Role, Tokens};
 use crate::logging::LogLevel;
 use crate::monitoring::lag::Lag;
@@ -13,7 +13,8 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use replication::ports::{Catalog, Source};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// Shared by all requests.
@@ -59,6 +60,13 @@ impl ApiState {
     pub(super) fn role(&self, headers: &HeaderMap) -> Result<Role, Denied> {
         self.tokens.role(headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes))
     }
+}
+
+/// What was last found of the readiness. Anybody may ask, so one request at a time looks, and the
+/// others get the same answer.
+#[derive(Default)]
+pub struct Readiness {
+    pub(super) last: Mutex<Option<(Instant, Answer)>>,
 }
 
 /// Where the source is, as it was configured; no login.

@@ -26,7 +26,7 @@ fn set_log_level(api: &ApiState, params: &Fields<'_>) -> String {
         return "log_level is required".into();
     }
     let text = params.text("log_level", &mut wrong);
-    match (wrong.text(), config::level(&text)) {
+    match (wrong.text(), config::log_level(&text)) {
         (Some(wrong), _) => format!("parse log level failed: {wrong}"),
         (None, None) => format!(
             "parse log level failed: {text:?} is not one of trace, debug, info, warn, error"
