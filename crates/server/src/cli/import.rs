@@ -4,8 +4,7 @@
 use super::Outcome;
 use super::output::{self, Form};
 use crate::config::{self, Config, Loaded};
-use crate::takeover::go_task;
-use crate::takeover::plan::{Fate, Planner, TaskPlan};
+use crate::takeover::{self, Fate, Importer, TaskPlan};
 use crate::tasks::Book;
 use crate::{compose, logging};
 use clap::{Args, ValueEnum};
@@ -82,14 +81,14 @@ impl Import {
             true => compose::copy_in_memory(&*world.store).await?,
             false => world.store.clone(),
         };
-        let planner = Planner {
+        let importer = Importer {
             book: &Book::new(store),
             source: &*world.source,
             catalog: &*world.catalog,
             op_channel: &config.source.op_channel,
             tasks_max: config.max_task_num,
         };
-        planner.import(&go_task::read(&records)).await
+        importer.import(&takeover::read(&records)).await
     }
 
     async fn records(&self, config: &Config) -> Result<GoRecords> {

@@ -1,16 +1,18 @@
-//! A task as the Go tool left it: its record and its positions, with whatever is wrong with them.
-//! Never judges whether it can go on.
+//! A task as the Go tool left it: its record, its positions, and what is wrong with them.
+//! Never judges whether the task can continue.
 
 use crate::tasks::{TaskRecord, VERSION};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use connectors::go_records::{GoRecord, GoRecords};
+use milvus_wire::catalog::Collection;
 use milvus_wire::ids::CollectionId;
 use milvus_wire::position::MessageId;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 
-/// Its record of the op channel lies among those of collections, under this id.
+/// The Go tool keeps its record of the op channel among those of collections, under this id.
 const OP_CHANNEL: i64 = -10;
 
 /// One task.
@@ -18,14 +20,35 @@ const OP_CHANNEL: i64 = -10;
 pub struct GoTask {
     /// Its id.
     pub id: String,
-    /// Its record in our form; the error says why there is none.
-    pub record: Result<TaskRecord, String>,
+    /// Its record in our form, or why there is none.
+    pub record: Result<TaskRecord, BrokenRecord>,
     /// What it has saved of its collections.
     pub collections: BTreeMap<CollectionId, GoPositions>,
     /// What it has saved of the op channel, by the channel's name.
     pub op: BTreeMap<String, MessageId>,
-    /// What can't be read besides the record itself.
-    pub broken: Vec<String>,
+    /// Records of positions that can't be read.
+    pub broken: Vec<BrokenRecord>,
+}
+
+/// A record of the Go tool that can't be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenRecord {
+    /// Its key in the store.
+    pub key: String,
+    /// What is wrong with it. Never quotes the record, which holds secrets.
+    pub problem: String,
+}
+
+impl BrokenRecord {
+    fn new(record: &GoRecord, problem: impl Into<String>) -> Self {
+        Self { key: record.key.clone(), problem: problem.into() }
+    }
+}
+
+impl fmt::Display for BrokenRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.problem)
+    }
 }
 
 /// What was saved of one collection.
@@ -37,10 +60,22 @@ pub struct GoPositions {
     pub channels: BTreeMap<String, GoPosition>,
 }
 
+impl GoPositions {
+    /// What the source called it when the position was saved, if it has another name now.
+    pub(super) fn former_name(&self, here: &Collection) -> Option<&str> {
+        Some(&*self.name).filter(|name| !name.is_empty() && *name != here.name())
+    }
+
+    /// The Go tool has seen its drop on every channel.
+    pub(super) fn is_dropped(&self) -> bool {
+        !self.channels.is_empty() && self.channels.values().all(|at| *at == GoPosition::Dropped)
+    }
+}
+
 /// What was saved of one channel of a collection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GoPosition {
-    /// Where it would have gone on.
+    /// Where it would have continued.
     At(MessageId),
     /// The collection was dropped, and the tool knew.
     Dropped,
@@ -58,8 +93,8 @@ struct Position {
     positions: BTreeMap<String, Entry>,
 }
 
-/// Its `Time` is not read: it is of timestamps that the tool had rewritten, and lies ahead of the
-/// rows where channels shared one of the target. What is done is known by the message id alone.
+/// Its `Time` is not read: the tool had rewritten it, and it lies ahead of the rows wherever two
+/// channels fed one of the target. The message id alone says what is done.
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase", default)]
 struct Entry {
@@ -73,8 +108,8 @@ struct DataPair {
     data: String,
 }
 
-/// All tasks, those first that leave the fewest collections to others: these others come before the
-/// ones that leave theirs to them.
+/// All tasks, in the order in which they can be stored: a task that leaves collections to others
+/// comes after those others.
 pub fn read(records: &GoRecords) -> Vec<GoTask> {
     let mut tasks: BTreeMap<String, GoTask> = BTreeMap::new();
     for record in &records.tasks {
@@ -92,8 +127,8 @@ pub fn read(records: &GoRecords) -> Vec<GoTask> {
         // `<root>/task_position/<task>/<collection>`
         let (head, _) = record.key.rsplit_once('/').unwrap_or_default();
         let Some(task) = tasks.get_mut(last_part(head)) else { continue };
-        if let Err(what) = task.take_in(record) {
-            task.broken.push(format!("{}: {what}", record.key));
+        if let Err(broken) = task.add_positions(record) {
+            task.broken.push(broken);
         }
     }
     let mut tasks: Vec<GoTask> = tasks.into_values().collect();
@@ -103,10 +138,11 @@ pub fn read(records: &GoRecords) -> Vec<GoTask> {
 }
 
 impl GoTask {
-    fn take_in(&mut self, record: &GoRecord) -> Result<(), String> {
-        let position: Position = parse(&record.value)?;
+    fn add_positions(&mut self, record: &GoRecord) -> Result<(), BrokenRecord> {
+        let position: Position = parse(record)?;
         if !position.task_id.is_empty() && position.task_id != self.id {
-            return Err(format!("says it is of task {}", position.task_id));
+            let problem = format!("says it is of task {}", position.task_id);
+            return Err(BrokenRecord::new(record, problem));
         }
         let channels = position.positions.into_iter().filter_map(|(channel, entry)| {
             if entry.dropped {
@@ -116,10 +152,13 @@ impl GoTask {
                 // Saved before anything was read: no position.
                 Ok(id) if id.is_empty() => None,
                 Ok(id) => Some(Ok((channel, GoPosition::At(MessageId(id.into()))))),
-                Err(_) => Some(Err(format!("the position on {channel} is not base64"))),
+                Err(_) => {
+                    let problem = format!("the position on {channel} is not base64");
+                    Some(Err(BrokenRecord::new(record, problem)))
+                }
             }
         });
-        let channels: BTreeMap<_, _> = channels.collect::<Result<_, String>>()?;
+        let channels: BTreeMap<_, _> = channels.collect::<Result<_, _>>()?;
         if position.collection_id == OP_CHANNEL {
             self.op.extend(channels.into_iter().filter_map(|(channel, at)| match at {
                 GoPosition::At(id) => Some((channel, id)),
@@ -135,23 +174,25 @@ impl GoTask {
     }
 }
 
-fn task_record(record: &GoRecord, id: &str) -> Result<TaskRecord, String> {
-    let mut task: TaskRecord =
-        parse(&record.value).map_err(|what| format!("{}: {what}", record.key))?;
+fn task_record(record: &GoRecord, id: &str) -> Result<TaskRecord, BrokenRecord> {
+    let mut task: TaskRecord = parse(record)?;
     if task.task_id != id {
-        return Err(format!("{}: says it is of task {:?}", record.key, task.task_id));
+        let problem = format!("says it is of task {:?}", task.task_id);
+        return Err(BrokenRecord::new(record, problem));
     }
     task.version = VERSION;
     Ok(task)
 }
 
-/// Lenient: what is null is absent. The parser's message may quote the record, which holds secrets.
-fn parse<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, String> {
-    let at =
-        |e: serde_json::Error| format!("can't be read, at line {} column {}", e.line(), e.column());
-    let mut value: Value = serde_json::from_slice(json).map_err(at)?;
+/// Reads a record leniently: null means absent. The parser's message may quote the record, so it is
+/// not used.
+fn parse<T: for<'de> Deserialize<'de>>(record: &GoRecord) -> Result<T, BrokenRecord> {
+    let mut value: Value = serde_json::from_slice(&record.value).map_err(|e| {
+        let problem = format!("can't be read, at line {} column {}", e.line(), e.column());
+        BrokenRecord::new(record, problem)
+    })?;
     drop_nulls(&mut value);
-    serde_json::from_value(value).map_err(|_| "is not such a record".to_owned())
+    serde_json::from_value(value).map_err(|_| BrokenRecord::new(record, "is not such a record"))
 }
 
 fn drop_nulls(value: &mut Value) {

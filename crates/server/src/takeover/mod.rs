@@ -1,8 +1,13 @@
-//! Takes over the tasks of a Go Milvus-CDC from what it has left in its store.
-//! Never changes the old records, nor a task that is stored already.
+//! Takes over the tasks of a Go Milvus-CDC from the records that it left in its store.
+//! Never changes those records, nor a task that is stored already.
 //!
-//! [`go_task`] reads the old records, [`plan`] says for each task what is to become of it and what
-//! differs, and carries that out.
+//! `go_task` reads the old records, `plan` says what is to become of each task, `import` carries the
+//! plans out.
 
-pub mod go_task;
-pub mod plan;
+mod go_task;
+mod import;
+mod plan;
+
+pub use go_task::{BrokenRecord, GoPosition, GoPositions, GoTask, read};
+pub use import::Importer;
+pub use plan::{CollectionPlan, Fate, TaskPlan};

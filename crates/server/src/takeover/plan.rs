@@ -1,13 +1,13 @@
-//! What becomes of each task of the Go tool: what would be stored, where each collection goes on, and
-//! what differs from before. Carrying it out stores exactly that.
-//! Never connects to a target: the task does when it starts.
+//! What is to become of each task of the Go tool: where each of its collections continues, and what
+//! differs from before. Never stores anything, and never connects to a target: the task does so when
+//! it starts.
 
 use super::go_task::{GoPosition, GoPositions, GoTask};
-use crate::tasks::{Book, CreateError, TaskRecord, check_id, differences, to_task};
+use crate::tasks::{TaskRecord, check_id, differences, to_task};
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::position::{MessageId, decode_position};
 use replication::error::{Error, Result};
-use replication::ports::{Catalog, Snapshot, Source};
+use replication::ports::{Snapshot, Source};
 use replication::selection::Selection;
 use replication::takeover::{Taken, Takeover, present_end};
 use replication::task::{Limits, Unsupported};
@@ -20,9 +20,9 @@ use std::collections::BTreeMap;
 pub enum Fate {
     /// It is taken over.
     Imported,
-    /// It is stored already, and is left as it is.
+    /// It is stored already and left as it is.
     Exists,
-    /// It can't be; the reason says why.
+    /// It can't be taken over; the reason says why.
     Refused,
 }
 
@@ -42,13 +42,13 @@ pub struct TaskPlan {
     pub target: String,
     /// `database.collection` each.
     pub selection: Vec<String>,
-    /// Its collections and where they go on.
+    /// Its collections and where they continue.
     pub collections: Vec<CollectionPlan>,
-    /// Where the op channel goes on.
+    /// Where it continues on the op channel.
     pub op_channel: String,
-    /// Inserts up to this time replace what the target has of their keys: unix milliseconds.
+    /// Inserts up to this time, in unix milliseconds, replace the target's rows with their keys.
     pub fence_ms: u64,
-    /// What differs from before, and what is to be known.
+    /// What differs from before, and what else the user should know.
     pub notes: Vec<String>,
 }
 
@@ -59,150 +59,59 @@ pub struct CollectionPlan {
     pub id: i64,
     /// `database.collection`.
     pub name: String,
-    /// Where it goes on by channel: the saved message id in base64, or `first message`.
+    /// Where it continues, by channel: the saved message id in base64, or `first message`.
     pub channels: BTreeMap<String, String>,
 }
 
-/// What an import needs to know of the world.
-pub struct Planner<'a> {
-    /// The tasks that are stored.
-    pub book: &'a Book,
-    /// The source's queue.
-    pub source: &'a dyn Source,
-    /// The source's metadata.
-    pub catalog: &'a dyn Catalog,
-    /// The source's op channel.
-    pub op_channel: &'a str,
-    /// How many tasks there may be.
-    pub tasks_max: usize,
-}
-
 /// A topic can't be fenced.
-const AGAIN_ON_KAFKA: &str = "what the Go tool has sent to Kafka after its saved positions is sent \
-                              again, and that each database and collection exists";
+const AGAIN_ON_KAFKA: &str = "what the Go tool sent to Kafka after its saved positions is sent \
+                              again, and so is the creation of each database and collection";
 
 /// The Go tool saves one with the first request that it carries out.
-const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channel, so that goes on at its \
-                              present end: what was asked for since that tool stopped is not \
-                              carried out, except that databases are created and that indexes, \
-                              loads and roles of a Milvus become the source's; drop on the target \
-                              the databases that were dropped meanwhile, and repeat there what was \
-                              asked for of users";
+const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channel, so the task continues at the present end \
+     of that channel: requests since that tool stopped are not carried out, except that databases \
+     are created and that indexes, loads and roles of a Milvus become the source's; drop on the \
+     target the databases that were dropped meanwhile, and repeat there the requests on users";
 
-/// A log is told of no rows of a collection that the catalog has given up.
-const IS_BEING_DROPPED: &str = "is being dropped on the source; its drop follows, on a Milvus after its \
-                                last rows";
+/// The log has no rows of a collection that the catalog has given up.
+const IS_BEING_DROPPED: &str = "is being dropped on the source; its drop follows, on a Milvus after \
+                                its last rows";
 
 /// A collection begins there.
 const FIRST: &str = "first message";
 
+/// Plans for one source, as its catalog was at one moment.
+pub(super) struct Planner<'a> {
+    /// The source's queue.
+    pub(super) source: &'a dyn Source,
+    /// The source's op channel.
+    pub(super) op_channel: &'a str,
+    /// The source's metadata.
+    pub(super) snapshot: Snapshot,
+}
+
 impl Planner<'_> {
-    /// Plans each task and carries the plan out; a dry run is one on a copy of the store.
-    pub async fn import(&self, tasks: &[GoTask]) -> Result<Vec<TaskPlan>> {
-        let snapshot = self.catalog.snapshot().await?;
-        let mut plans = Vec::new();
-        for task in tasks {
-            plans.push(self.import_one(task, &snapshot).await?);
-        }
-        Ok(plans)
-    }
-
-    async fn import_one(&self, task: &GoTask, snapshot: &Snapshot) -> Result<TaskPlan> {
-        let mut plan = TaskPlan::new(task);
-        let record = match &task.record {
-            Ok(record) => record,
-            Err(what) => return Ok(plan.refused(what)),
-        };
-        plan.describe(record);
-        if self.book.get(&task.id).await?.is_some() {
-            plan.fate = Fate::Exists;
-            return Ok(plan);
-        }
-        let selection = match self.check(task, record) {
-            Ok(selection) => selection,
-            Err(what) => return Ok(plan.refused(&what)),
-        };
-        let takeover = match self.takeover(task, &selection, snapshot, &mut plan).await {
-            Ok(takeover) => takeover,
-            Err(error) if error.kind == replication::error::Kind::Permanent => {
-                return Ok(plan.refused(&error.what));
-            }
-            Err(error) => return Err(error),
-        };
-        let store = self.book.store().as_ref();
-        let begin = takeover.records(self.source, store, &task.id).await?;
-        match self.book.create(record.clone(), self.tasks_max, begin).await {
-            Ok(()) => Ok(plan),
-            Err(CreateError::Refused(objection)) => Ok(plan.refused(&objection.what)),
-            Err(CreateError::Full(max)) => {
-                Ok(plan.refused(&format!("there are {max} tasks already; raise maxTaskNum")))
-            }
-            Err(CreateError::Store(error)) => Err(error),
-        }
-    }
-
-    /// What keeps a task from being taken over; else what it selects.
-    fn check(&self, task: &GoTask, record: &TaskRecord) -> std::result::Result<Selection, String> {
-        if let Some(broken) = task.broken.first() {
-            return Err(format!("{broken}; without all its positions rows could be lost"));
-        }
-        check_id(&task.id)?;
-        if record.is_to_kafka() && record.kafka_connect_param.topic.is_empty() {
-            return Err("its Kafka topic is empty".into());
-        }
-        record.target().map_err(|what| format!("its target's address is invalid, {what}"))?;
-        if record.selectors().next().is_none() {
-            return Err("it selects no collection".into());
-        }
-        if let Some(other) = task.op.keys().find(|channel| *channel != self.op_channel) {
-            return Err(format!(
-                "it has read the op channel {other}, and sourceConfig.replicateChan is {}: is this \
-                 its source?",
-                self.op_channel
-            ));
-        }
-        Ok(to_task(record, self.op_channel, Unsupported::Stop, &Limits::default())?.selection)
-    }
-
-    /// Where everything goes on; errors that are permanent are about this task alone.
-    async fn takeover<'a>(
+    /// Completes the plan of a task and says where everything continues. A permanent error is about
+    /// this task alone: it can't be taken over.
+    pub(super) async fn plan(
         &self,
         task: &GoTask,
-        selection: &Selection,
-        snapshot: &'a Snapshot,
+        record: &TaskRecord,
         plan: &mut TaskPlan,
-    ) -> Result<Takeover<'a>> {
-        let mut takeover = Takeover::default();
-        if task.record.as_ref().is_ok_and(TaskRecord::is_to_kafka) {
+    ) -> Result<Takeover<'_>> {
+        let selection = self.check(task, record)?;
+        if record.is_to_kafka() {
             plan.notes.push(AGAIN_ON_KAFKA.to_owned());
         }
-        for collection in &snapshot.collections {
-            let saved = task.collections.get(&collection.id);
-            if collection.database.is_empty() {
-                // Nobody can tell any more whether the task had it, save by its positions.
-                if let Some(saved) = saved.filter(|saved| !saved.is_dropped()) {
-                    plan.notes.push(without_database(&saved.name, collection));
-                }
-            } else if !is_selected(selection, collection, saved) {
-                if saved.is_some() {
-                    plan.note(collection, "is no longer selected by the task, and left out");
-                }
-            } else if let Some(from) = goes_on(collection, saved, plan)? {
-                plan.collections.push(CollectionPlan::new(collection, &from));
-                let called = saved.and_then(|saved| saved.called(collection)).map(str::to_owned);
-                takeover.collections.push(Taken { collection, from, called });
-            }
-        }
-        for (id, saved) in &task.collections {
-            if !snapshot.collections.iter().any(|collection| collection.id == *id) {
-                plan.notes.push(gone(&saved.name, id.0, saved));
-            }
-        }
-        takeover.op = self.op(task, plan).await?;
+        let mut takeover = Takeover {
+            collections: self.collections(task, &selection, plan)?,
+            op: self.op_position(task, record, plan).await?,
+            ..Takeover::default()
+        };
         let channels = takeover.channels(self.source);
         let op = [(self.op_channel, &takeover.op)];
         for (channel, from) in channels.iter().map(|(name, from)| (name.as_str(), from)).chain(op) {
-            // Fails for good if the queue does not hold it.
+            // Fails permanently if the queue no longer has it.
             drop(self.source.open(channel, from).await?);
         }
         takeover.fence = present_end(self.source, channels.keys()).await?;
@@ -210,8 +119,74 @@ impl Planner<'_> {
         Ok(takeover)
     }
 
-    async fn op(&self, task: &GoTask, plan: &mut TaskPlan) -> Result<MessageId> {
-        let given = task.record.as_ref().map_or("", |record| &record.rpc_channel.position);
+    /// Refuses a task that can't be taken over; else returns what it selects.
+    fn check(&self, task: &GoTask, record: &TaskRecord) -> Result<Selection> {
+        let refuse = |why: String| Err(Error::permanent(why));
+        if let Some(broken) = task.broken.first() {
+            return refuse(format!("{broken}; without all its positions rows could be lost"));
+        }
+        check_id(&task.id).map_err(Error::permanent)?;
+        if record.is_to_kafka() && record.kafka_connect_param.topic.is_empty() {
+            return refuse("its Kafka topic is empty".into());
+        }
+        if let Err(what) = record.target() {
+            return refuse(format!("its target's address is invalid, {what}"));
+        }
+        if record.selectors().next().is_none() {
+            return refuse("it selects no collection".into());
+        }
+        if let Some(other) = task.op.keys().find(|channel| *channel != self.op_channel) {
+            return refuse(format!(
+                "it has read the op channel {other}, and sourceConfig.replicateChan is {}: is this \
+                 its source?",
+                self.op_channel
+            ));
+        }
+        let task = to_task(record, self.op_channel, Unsupported::Stop, &Limits::default());
+        Ok(task.map_err(Error::permanent)?.selection)
+    }
+
+    /// The collections that the task goes on with.
+    fn collections(
+        &self,
+        task: &GoTask,
+        selection: &Selection,
+        plan: &mut TaskPlan,
+    ) -> Result<Vec<Taken<'_>>> {
+        let mut taken = Vec::new();
+        for collection in &self.snapshot.collections {
+            let saved = task.collections.get(&collection.id);
+            if collection.database.is_empty() {
+                // Only its positions still tell whether the task had it.
+                if let Some(saved) = saved.filter(|saved| !saved.is_dropped()) {
+                    plan.notes.push(without_database(&saved.name, collection));
+                }
+            } else if !is_selected(selection, collection, saved) {
+                if saved.is_some() {
+                    plan.note(collection, "is no longer selected by the task, and left out");
+                }
+            } else if let Some(from) = continues_at(collection, saved, plan)? {
+                plan.collections.push(CollectionPlan::new(collection, &from));
+                let called = saved.and_then(|saved| saved.former_name(collection));
+                let called = called.map(str::to_owned);
+                taken.push(Taken { collection, from, called });
+            }
+        }
+        for (id, saved) in &task.collections {
+            if !self.snapshot.collections.iter().any(|collection| collection.id == *id) {
+                plan.notes.push(gone(&saved.name, id.0, saved));
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn op_position(
+        &self,
+        task: &GoTask,
+        record: &TaskRecord,
+        plan: &mut TaskPlan,
+    ) -> Result<MessageId> {
+        let given = &record.rpc_channel.position;
         let op = match task.op.get(self.op_channel) {
             Some(saved) => saved.clone(),
             None if given.is_empty() => {
@@ -225,8 +200,8 @@ impl Planner<'_> {
     }
 }
 
-/// Where a selected collection goes on; `None`: it does not.
-fn goes_on(
+/// Where a selected collection continues by channel; `None` if the task is done with it.
+fn continues_at(
     collection: &Collection,
     saved: Option<&GoPositions>,
     plan: &mut TaskPlan,
@@ -257,10 +232,10 @@ fn goes_on(
             saved.name
         )));
     }
-    if let Some(called) = saved.called(collection) {
-        let told =
+    if let Some(called) = saved.former_name(collection) {
+        let note =
             format!("was called {called} by the Go tool, and is renamed on the target as well");
-        plan.note(collection, &told);
+        plan.note(collection, &note);
     }
     if !is_there {
         plan.note(collection, IS_BEING_DROPPED);
@@ -268,9 +243,10 @@ fn goes_on(
     Ok(Some(from))
 }
 
-/// By the name that it has, or had when the Go tool knew it: a task keeps what is renamed.
+/// Selected by the name that it has, or had when the Go tool saved its position: a task keeps a
+/// collection that is renamed.
 fn is_selected(selection: &Selection, here: &Collection, saved: Option<&GoPositions>) -> bool {
-    let called = saved.and_then(|saved| saved.called(here));
+    let called = saved.and_then(|saved| saved.former_name(here));
     let mut names = [Some(here.name()), called].into_iter().flatten();
     names.any(|name| selection.find(&here.database, name).is_some())
 }
@@ -287,21 +263,11 @@ fn gone(name: &str, id: i64, saved: &GoPositions) -> String {
 
 fn without_database(name: &str, collection: &Collection) -> String {
     format!(
-        "{name} ({}) was dropped on the source and its database, of id {}, with it, which may not have been \
-         carried out: if the target still has it, drop it there, or the drop of its database waits for that",
+        "{name} ({}) was dropped on the source and its database, of id {}, with it, which may not \
+         have been carried out: if the target still has it, drop it there, or the drop of its \
+         database waits for that",
         collection.id, collection.database_id.0
     )
-}
-
-impl GoPositions {
-    /// What it was called, if it is called otherwise now.
-    fn called(&self, here: &Collection) -> Option<&str> {
-        Some(&*self.name).filter(|name| !name.is_empty() && *name != here.name())
-    }
-
-    fn is_dropped(&self) -> bool {
-        !self.channels.is_empty() && self.channels.values().all(|at| *at == GoPosition::Dropped)
-    }
 }
 
 impl CollectionPlan {
@@ -318,7 +284,8 @@ impl CollectionPlan {
 }
 
 impl TaskPlan {
-    fn new(task: &GoTask) -> Self {
+    /// The plan of a task of which no more is known yet.
+    pub(super) fn new(task: &GoTask) -> Self {
         Self {
             task_id: task.id.clone(),
             fate: Fate::Imported,
@@ -333,7 +300,8 @@ impl TaskPlan {
         }
     }
 
-    fn describe(&mut self, record: &TaskRecord) {
+    /// What can be told from the record alone.
+    pub(super) fn describe(&mut self, record: &TaskRecord) {
         self.state = record.state.to_string();
         self.target = record.milvus_connect_param.uri();
         if record.is_to_kafka() {
@@ -347,7 +315,7 @@ impl TaskPlan {
         self.notes.extend(differences(record).into_iter().map(str::to_owned));
     }
 
-    fn refused(mut self, why: &str) -> Self {
+    pub(super) fn refused(mut self, why: &str) -> Self {
         self.fate = Fate::Refused;
         self.reason = why.to_owned();
         self

@@ -14,8 +14,7 @@ use replication::ports::Store;
 use replication::records::checkpoint;
 use replication::records::checkpoint::{OpPosition, Stage};
 use serde_json::{Value, json};
-use server::takeover::go_task::{self, GoPosition, GoTask};
-use server::takeover::plan::{Fate, Planner, TaskPlan};
+use server::takeover::{self, Fate, GoPosition, GoTask, Importer, TaskPlan};
 use server::tasks::{self, Book};
 use source::{END, NEWEST_MS, Queue, Scripted, collection};
 use std::sync::Arc;
@@ -63,14 +62,14 @@ impl World {
     }
 
     async fn import(&self, tasks: &[GoTask]) -> Vec<TaskPlan> {
-        let planner = Planner {
+        let importer = Importer {
             book: &Book::new(self.store.clone()),
             source: &Queue,
             catalog: &self.catalog,
             op_channel: "src-replicate-msg",
             tasks_max: 10,
         };
-        planner.import(tasks).await.unwrap()
+        importer.import(tasks).await.unwrap()
     }
 
     async fn keys(&self) -> Vec<String> {
@@ -80,7 +79,7 @@ impl World {
 
 #[test]
 fn the_records_of_a_go_tool_are_read() {
-    let read = go_task::read(&records(&captured()));
+    let read = takeover::read(&records(&captured()));
     let [task] = read.as_slice() else { panic!("{read:?}") };
     let record = task.record.as_ref().unwrap();
     assert_eq!((record.task_id.as_str(), record.state), (TASK, tasks::State::Running));
@@ -103,10 +102,11 @@ fn what_is_damaged_is_named_and_shows_no_secret() {
     all[3].1["Positions"]["src-rootcoord-dml_0"]["DataPair"]["data"] = json!("no base64!");
     let mut damaged = records(&all);
     damaged.positions[1].value.truncate(20);
-    let read = go_task::read(&damaged);
-    let what = read[0].record.as_ref().unwrap_err();
+    let read = takeover::read(&damaged);
+    let what = read[0].record.as_ref().unwrap_err().to_string();
     assert!(what.contains(TASK) && !what.contains("hunter"), "{what}");
-    let broken = read[0].broken.join("\n");
+    let broken: Vec<_> = read[0].broken.iter().map(ToString::to_string).collect();
+    let broken = broken.join("\n");
     assert!(broken.contains("/-10: can't be read, at line 1"), "{broken}");
     assert!(broken.contains("position on src-rootcoord-dml_0 is not base64"), "{broken}");
 }
@@ -114,7 +114,7 @@ fn what_is_damaged_is_named_and_shows_no_secret() {
 #[tokio::test]
 async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
     let world = World::new();
-    let tasks = go_task::read(&records(&captured()));
+    let tasks = takeover::read(&records(&captured()));
     let plans = world.import(&tasks).await;
     let plan = &plans[0];
     assert_eq!((plan.fate, plan.fence_ms), (Fate::Imported, NEWEST_MS));
@@ -156,7 +156,7 @@ async fn a_collection_that_was_renamed_goes_on_under_the_name_that_the_target_ha
     all[0].1["DBCollections"] = json!({"default": [{"name": "smoke"}]});
     let mut world = World::new();
     world.catalog.0[0].schema.name = "renamed_since".into();
-    let plans = world.import(&go_task::read(&records(&all))).await;
+    let plans = world.import(&takeover::read(&records(&all))).await;
     assert_eq!(plans[0].collections.len(), 1, "{plans:#?}");
     let notes = plans[0].notes.join("\n");
     assert!(notes.contains("was called smoke by the Go tool, and is renamed"), "{notes}");
@@ -172,7 +172,7 @@ async fn collections_of_a_database_that_was_dropped_are_left_out_and_told_of() {
         gone.state = State::Dropping;
         gone.database.clear();
     }
-    let plans = world.import(&go_task::read(&records(&captured()))).await;
+    let plans = world.import(&takeover::read(&records(&captured()))).await;
     let notes = plans[0].notes.join("\n");
     let told = "crash_1795468938 (470670813413601403) was dropped on the source and its database, of id 1,";
     assert!(notes.contains(told), "{notes}");
@@ -187,11 +187,11 @@ async fn an_op_channel_without_a_saved_position_goes_on_at_its_present_end_and_t
     let mut all = captured();
     all.retain(|(key, _)| !key.ends_with("/-10"));
     let world = World::new();
-    let plans = world.import(&go_task::read(&records(&all))).await;
+    let plans = world.import(&takeover::read(&records(&all))).await;
     let plan = &plans[0];
     assert_eq!((plan.fate, &plan.op_channel), (Fate::Imported, &format!("{:?}", offset(END))));
-    let told = "has saved no position of the op channel, so that goes on at its present end";
-    assert!(plan.notes.iter().any(|note| note.contains(told)), "{:#?}", plan.notes);
+    let note = "has saved no position of the op channel, so the task continues at the present end";
+    assert!(plan.notes.iter().any(|said| said.contains(note)), "{:#?}", plan.notes);
     assert_eq!(OpPosition::load(&*world.store, TASK).await.unwrap().unwrap().next, offset(END));
     let checkpoint = checkpoint::load(&*world.store, TASK).await.unwrap().checkpoint;
     assert!(checkpoint.unwrap().taken_over, "its databases are created when it first runs");
@@ -203,7 +203,7 @@ async fn what_cannot_go_on_is_refused_with_a_reason() {
         let mut all = captured();
         change(&mut all);
         let world = World::new();
-        let plans = world.import(&go_task::read(&records(&all))).await;
+        let plans = world.import(&takeover::read(&records(&all))).await;
         assert_eq!(plans[0].fate, Fate::Refused, "{reason}");
         assert!(plans[0].reason.contains(reason), "{:?} has no {reason:?}", plans[0].reason);
         assert_eq!(world.keys().await, Vec::<String>::new());
@@ -236,7 +236,7 @@ async fn single_collections_come_before_the_task_that_leaves_them_out() {
     all[0].1["ExcludeCollections"] = json!(["default.smoke", "default.of_a_deleted_task"]);
     all.push((key, single));
     let world = World::new();
-    let plans = world.import(&go_task::read(&records(&all))).await;
+    let plans = world.import(&takeover::read(&records(&all))).await;
     assert!(plans.iter().all(|plan| plan.fate == Fate::Imported), "{plans:#?}");
     assert_eq!(plans[0].task_id, "z-single");
     let book = Book::new(world.store.clone());
@@ -252,7 +252,7 @@ async fn single_collections_come_before_the_task_that_leaves_them_out() {
 #[tokio::test]
 async fn what_an_import_stores_means_nothing_to_the_go_tool() {
     let world = World::new();
-    world.import(&go_task::read(&records(&captured()))).await;
+    world.import(&takeover::read(&records(&captured()))).await;
     let stored = world.store.list("").await.unwrap();
     assert!(stored.len() > 4, "{stored:?}");
     for (key, stored) in stored {
