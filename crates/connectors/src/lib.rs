@@ -8,6 +8,7 @@
 
 pub mod etcd;
 pub mod go_records;
+mod invalid_option;
 pub mod kafka;
 mod kafka_fault;
 mod kafka_login;
@@ -20,6 +21,7 @@ mod secret;
 pub mod store;
 mod tls;
 
+pub use invalid_option::InvalidOption;
 pub use kafka_login::KafkaLogin;
 pub use secret::Secret;
 pub use tls::TlsFiles;

@@ -1,52 +1,53 @@
-//! Who may do what over HTTP: tokens with one of two roles, asked for only if any are configured.
-//! Never shows or logs a token, and compares them in a time that does not tell how much was right.
+//! Who may do what over HTTP: tokens with one of two roles, required only if any are configured.
+//! Never shows or logs a token, and compares them in a time that does not depend on how much of one
+//! is right.
 
 use crate::secret::Secret;
 use subtle::ConstantTimeEq;
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// To look.
+pub(crate) enum Role {
+    /// Reading.
     Read,
-    /// To look, and to create, change and delete.
+    /// Reading, creating, changing and deleting.
     Manage,
 }
 
-/// Why somebody may not.
+/// Why a request is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
-    /// A token is asked for and there is none.
+pub(crate) enum Denied {
+    /// The service requires a token, and the request has none.
     NoToken,
-    /// It is none of the configured ones.
+    /// The token is not one of the configured ones.
     UnknownToken,
-    /// It only allows to look.
-    OnlyToLook,
+    /// The token allows reading only.
+    ReadOnly,
 }
 
 /// The configured tokens.
 #[derive(Clone, Debug, Default)]
 pub struct Tokens {
-    /// They allow to look.
+    /// Tokens that allow reading.
     pub read: Vec<Secret>,
-    /// They allow everything.
+    /// Tokens that allow everything.
     pub manage: Vec<Secret>,
 }
 
 impl Tokens {
-    /// Whether anybody is asked for one.
-    pub fn are_asked_for(&self) -> bool {
+    /// Whether requests need a token.
+    pub fn are_required(&self) -> bool {
         !self.read.is_empty() || !self.manage.is_empty()
     }
 
-    /// What the sender of this `Authorization` may do. Without configured tokens everybody may do
+    /// The role of the sender of this `Authorization`. Without configured tokens everybody may do
     /// everything.
-    pub fn role(&self, authorization: Option<&[u8]>) -> Result<Role, Denied> {
-        if !self.are_asked_for() {
+    pub(crate) fn role(&self, authorization: Option<&[u8]>) -> Result<Role, Denied> {
+        if !self.are_required() {
             return Ok(Role::Manage);
         }
         let token = authorization.and_then(bearer).ok_or(Denied::NoToken)?;
-        // All are compared, whichever fits.
+        // Compares with all of them, even after a match.
         let among = |tokens: &[Secret]| {
             let same = |t: &&Secret| bool::from(t.expose().as_bytes().ct_eq(token));
             tokens.iter().filter(same).count() > 0
@@ -60,9 +61,9 @@ impl Tokens {
 }
 
 impl Role {
-    /// Refuses what the role does not allow.
-    pub fn allows(self, needed: Self) -> Result<(), Denied> {
-        if self >= needed { Ok(()) } else { Err(Denied::OnlyToLook) }
+    /// Denies a request that the role does not allow.
+    pub(crate) fn allows(self, needed: Self) -> Result<(), Denied> {
+        if self >= needed { Ok(()) } else { Err(Denied::ReadOnly) }
     }
 }
 
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_has_the_role_of_its_list_and_any_other_none() {
+    fn a_token_has_the_role_of_its_list_and_an_unknown_one_has_none() {
         let secret = |text: &str| vec![Secret::new(text)];
         let tokens = Tokens { read: secret("look"), manage: secret("rule") };
         let role = |sent: &str| tokens.role(Some(sent.as_bytes()));
@@ -93,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn who_may_look_may_not_change() {
+    fn a_reader_may_not_change_anything() {
         assert_eq!(Role::Read.allows(Role::Read), Ok(()));
-        assert_eq!(Role::Read.allows(Role::Manage), Err(Denied::OnlyToLook));
+        assert_eq!(Role::Read.allows(Role::Manage), Err(Denied::ReadOnly));
         assert_eq!(Role::Manage.allows(Role::Read), Ok(()));
         assert_eq!(Role::Manage.allows(Role::Manage), Ok(()));
     }

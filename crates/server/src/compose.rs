@@ -1,11 +1,11 @@
-//! The only place where concrete clients are made. A further queue is one more arm in `source`, a
-//! further target one more arm in `RealTargets::open`, a second store one more arm in `store`.
-//! Never connects to a source or target: a client connects when it is used.
+//! The only place where concrete clients are made. Another queue is one more arm in `source`,
+//! another store one in `store`, another target one in `RealTargets::open`. Never connects to a
+//! source or target: a client connects when it is used.
 
 use crate::config::{Config, EtcdConfig, KafkaConfig, PulsarConfig, QueueConfig, StoreConfig};
 use crate::dry_run::NoTargets;
 use crate::tasks::TaskRecord;
-use crate::world::{Client, RealPath, Targets, World};
+use crate::world::{RealPath, TargetClient, Targets, World};
 use connectors::etcd::{Etcd, EtcdOptions};
 use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
@@ -19,7 +19,7 @@ use replication::records::keys::is_of_a_lease;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Everything outside, as configured.
+/// The outside systems, as configured.
 pub async fn world(config: &Config) -> Result<World> {
     Ok(World {
         store: store(config).await?,
@@ -30,8 +30,8 @@ pub async fn world(config: &Config) -> Result<World> {
     })
 }
 
-/// The same for a dry run: nothing of it is reached that could be changed.
-pub async fn dry(world: World) -> Result<World> {
+/// The outside systems for a dry run: the store is a copy, and no target can be reached.
+pub async fn for_dry_run(world: World) -> Result<World> {
     let store = copy_in_memory(&*world.store).await?;
     Ok(World { store, targets: Arc::new(NoTargets), ..world })
 }
@@ -46,7 +46,7 @@ async fn store(config: &Config) -> Result<Arc<dyn Store>> {
     })
 }
 
-/// A copy of a store that is gone with the process, to try something on. Nobody else writes to it.
+/// A copy of a store in memory, to try something on. Nobody else writes to it.
 pub async fn copy_in_memory(store: &dyn Store) -> Result<Arc<dyn Store>> {
     let copy = MemoryStore::new();
     let records = store.list("").await?.into_iter().filter(|(key, _)| !is_of_a_lease(key));
@@ -55,7 +55,7 @@ pub async fn copy_in_memory(store: &dyn Store) -> Result<Arc<dyn Store>> {
     Ok(Arc::new(copy))
 }
 
-/// What the Go tool has left in an etcd.
+/// The records that the Go tool left in an etcd.
 pub async fn go_records_in_etcd(etcd: &EtcdConfig) -> Result<GoRecords> {
     from_etcd(etcd_options(etcd)).await
 }
@@ -72,7 +72,7 @@ fn kafka_options(kafka: &KafkaConfig, channels: usize) -> KafkaOptions {
         brokers: kafka.brokers.clone(),
         login: kafka.login.clone(),
         consumer: kafka.consumer.clone(),
-        // The op channel is one more.
+        // One more for the op channel.
         channels: channels + 1,
     }
 }
@@ -84,7 +84,7 @@ fn pulsar_options(pulsar: &PulsarConfig, channels: usize) -> PulsarOptions {
         namespace: pulsar.namespace.clone(),
         login: pulsar.login.clone(),
         tls: pulsar.tls.clone(),
-        // The op channel is one more.
+        // One more for the op channel.
         channels: channels + 1,
     }
 }
@@ -105,27 +105,28 @@ fn etcd_options(etcd: &EtcdConfig) -> EtcdOptions {
     }
 }
 
-/// What tasks write to.
+/// Makes clients of real targets.
 struct RealTargets;
 
 impl Targets for RealTargets {
-    fn open(&self, task: &TaskRecord) -> Result<Client> {
+    fn open(&self, task: &TaskRecord) -> Result<TargetClient> {
         if task.is_to_kafka() {
             let options = task.kafka_connect_param.options(&task.task_id);
             let options = options.map_err(|wrong| Error::permanent(wrong.to_string()))?;
-            return Ok(Client::Log(Arc::new(KafkaSink::new(options)?)));
+            return Ok(TargetClient::Log(Arc::new(KafkaSink::new(options)?)));
         }
         let param = &task.milvus_connect_param;
-        let address = task.milvus().map_err(Error::permanent)?;
+        let address = task.milvus().map_err(|wrong| Error::permanent(wrong.problem))?;
         let mut options = MilvusOptions::new(address.uri());
         options.token = param.login();
         if let Ok(seconds @ 1..) = u64::try_from(param.connect_timeout) {
             options.connect_timeout = Duration::from_secs(seconds);
         }
-        // Of no interest, and so never wrong, where TLS is not spoken.
+        // Without TLS the files are not used, so they can't be wrong.
         if address.tls() {
-            options.tls = param.dial_config.files().map_err(Error::permanent)?;
+            let files = param.dial_config.files();
+            options.tls = files.map_err(|wrong| Error::permanent(wrong.problem))?;
         }
-        Ok(Client::Milvus(Arc::new(Milvus::new(&options)?)))
+        Ok(TargetClient::Milvus(Arc::new(Milvus::new(&options)?)))
     }
 }

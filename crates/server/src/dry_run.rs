@@ -1,32 +1,33 @@
-//! `dryRun`: tasks read all that they would replicate and say so in the log; nothing is written to a
-//! target, and how far they come is forgotten with the process. Never reaches a target.
+//! `dryRun`: tasks read what they would replicate and log it. Nothing is written to a target, and
+//! their progress is lost with the process. Never reaches a target.
 
 use crate::tasks::TaskRecord;
-use crate::world::{Client, Targets};
+use crate::world::{TargetClient, Targets};
 use async_trait::async_trait;
 use milvus_wire::ids::CollectionName;
 use milvus_wire::message::Message;
+use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
 use replication::ports::{Change, Ddl, Sink};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Stands in the place of every target.
+/// Takes the place of every target.
 pub(crate) struct NoTargets;
 
 impl Targets for NoTargets {
-    fn open(&self, task: &TaskRecord) -> Result<Client> {
-        Ok(Client::Log(Arc::new(Saying { task: task.task_id.clone() })))
+    fn open(&self, task: &TaskRecord) -> Result<TargetClient> {
+        Ok(TargetClient::Log(Arc::new(LogOnly { task: task.task_id.clone() })))
     }
 }
 
-/// A log that is only said aloud.
-struct Saying {
+/// A sink that only logs what it gets.
+struct LogOnly {
     task: String,
 }
 
 #[async_trait]
-impl Sink for Saying {
+impl Sink for LogOnly {
     async fn open(&self) -> Result<()> {
         Ok(())
     }
@@ -53,7 +54,7 @@ impl Sink for Saying {
                         *rows.entry(place).or_default() += row.rows;
                     }
                 }
-                Change::Request(request, at) => self.say(request, *at),
+                Change::Request(request, at) => self.log_request(request, *at),
                 Change::Tick { .. } => {}
             }
         }
@@ -64,8 +65,9 @@ impl Sink for Saying {
     }
 }
 
-impl Saying {
-    fn say(&self, request: &Ddl, at: milvus_wire::timestamp::Timestamp) {
-        tracing::info!(task = self.task, request = request.name(), what = request.what(), %at, "dry run: request");
+impl LogOnly {
+    fn log_request(&self, request: &Ddl, at: Timestamp) {
+        let (task, what) = (&*self.task, request.what());
+        tracing::info!(task, request = request.name(), what, %at, "dry run: request");
     }
 }

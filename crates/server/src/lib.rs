@@ -1,23 +1,24 @@
-//! The service: configuration, HTTP API, supervisor, metrics and the command line.
-//! Never looks into a row; that is `replication`'s, and clients are `connectors`'.
+//! The service: configuration, HTTP API, supervisor, metrics and the command line. Never looks into
+//! a row, which is up to `replication`, and has no clients of its own, which are in `connectors`.
 //!
-//! In reading order: [`config`] says what is wanted, [`compose`] makes the clients, [`service`]
-//! puts the parts together; [`http`] takes requests and writes [`tasks`], [`supervisor`] makes what
-//! runs equal to what is stored; [`monitoring`] says how it goes.
+//! In reading order: [`cli`] is the entrance, [`config`] says what to do, [`compose`] makes the
+//! clients of the [`world`] outside, and [`service`] puts the parts together. `http` takes requests
+//! and writes [`tasks`], `supervisor` makes what runs equal to what is stored, and `monitoring`
+//! says how the tasks are doing. [`takeover`] imports the tasks of a Go tool.
 
-pub mod api_tokens;
+mod api_tokens;
 pub mod cli;
 pub mod compose;
 pub mod config;
 mod dry_run;
-pub mod http;
-pub mod listener_tls;
+mod http;
+mod listener_tls;
 pub mod logging;
-pub mod monitoring;
-pub mod secret;
+mod monitoring;
+mod secret;
 pub mod service;
-pub mod signal;
-pub mod supervisor;
+mod signal;
+mod supervisor;
 pub mod takeover;
 pub mod tasks;
 pub mod world;

@@ -1,5 +1,5 @@
-//! What is logged and how: lines on standard error, or one JSON object per line. The level can be
-//! changed while the service runs. Never logs rows or secrets: nobody hands them in.
+//! How the service logs: lines on standard error, or one JSON object per line. The level can be
+//! changed while the service runs. Never gets rows or secrets to log.
 
 use crate::config::Log;
 use std::io::IsTerminal;
@@ -7,20 +7,20 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-/// Clients that say at `info` what only their authors want to know.
+/// Libraries whose `info` only helps their authors.
 const QUIET: &str =
     "h2=warn,hyper=warn,tower=warn,tonic=warn,rustls=warn,sqlx=warn,rdkafka=warn,librdkafka=warn";
 
-/// Changes the level.
+/// Changes the log level.
 #[derive(Clone, Default)]
 pub struct LogLevel(Option<reload::Handle<EnvFilter, Registry>>);
 
 impl LogLevel {
-    /// Sets one of the five levels; the error says why not.
-    pub fn set(&self, level: &str) -> Result<(), String> {
+    /// Sets one of the five levels.
+    pub fn set(&self, level: &str) -> Result<(), reload::Error> {
         match &self.0 {
             None => Ok(()),
-            Some(handle) => handle.reload(filter(level)).map_err(|e| e.to_string()),
+            Some(handle) => handle.reload(filter(level)),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-/// Messages of very different sizes come and go on many threads: with the system's allocator a third
-/// of the memory is holes. See `docs/decisions/allocator.md`.
+/// Many threads allocate and free messages of very different sizes. With the system's allocator a
+/// third of the memory is lost to fragmentation: `docs/decisions/allocator.md`.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -1,8 +1,8 @@
-//! The running service: listens first, then looks after the tasks, and stops everything in order.
-//! Never waits for a source or a target before it answers.
+//! The running service: listens, supervises the tasks, and stops everything in order.
+//! Never waits for a source or a target before it answers requests.
 
 use crate::config::{Config, QueueConfig, SourceConfig};
-use crate::http::{self, ApiLimits, ApiState, Readiness, SourcePlace};
+use crate::http::{self, ApiLimits, ApiState, Readiness, SourceAddress};
 use crate::listener_tls;
 use crate::logging::LogLevel;
 use crate::monitoring::metrics::Metrics;
@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long requests in flight may take to end after the service was told to stop.
+/// How long requests in work may still take after the service was told to stop.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A service that listens.
@@ -37,7 +37,7 @@ impl Service {
     /// Binds the address; nothing runs yet.
     pub async fn bind(config: &Config, world: World, log_level: LogLevel) -> io::Result<Self> {
         let tls = config.api.tls.as_ref().map(listener_tls::load).transpose();
-        let tls = tls.map_err(|(key, what)| io::Error::other(format!("{key}: {what}")))?;
+        let tls = tls.map_err(io::Error::other)?;
         let listener = TcpListener::bind(&config.address).await?;
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
@@ -51,12 +51,12 @@ impl Service {
             tasks_max: config.max_task_num,
             name_length_max: config.max_name_length,
             requests_max: config.requests_max,
-            // The supervisor cuts a runner off after its own margin; the handler sees that.
+            // The supervisor cuts a task off after one margin, so that the handler still sees it.
             stop_within: config.limits.finish_max + STOP_MARGIN * 2,
         };
         let is_loopback = listener.local_addr()?.ip().is_loopback();
         let api = ApiState {
-            only_local: is_loopback && tls.is_none() && !config.api.tokens.are_asked_for(),
+            only_local: is_loopback && tls.is_none() && !config.api.tokens.are_required(),
             readiness: Readiness::default(),
             book: Book::new(Arc::clone(&world.store)),
             desk: supervisor.desk(),
@@ -65,7 +65,7 @@ impl Service {
             source: world.source,
             catalog: world.catalog,
             targets: world.targets,
-            source_place: place(&config.source),
+            source_address: source_address(&config.source),
             tokens: config.api.tokens.clone(),
             op_channel: config.source.op_channel.clone(),
             permits: Semaphore::new(limits.requests_max),
@@ -82,8 +82,8 @@ impl Service {
         self.listener.local_addr()
     }
 
-    /// Runs until `stop`: then no new requests, all tasks finish what is open, each within its
-    /// limit.
+    /// Runs until `stop`. Then it takes no new requests, and each task finishes its open window
+    /// within its limit.
     pub async fn run(self, stop: CancellationToken) -> io::Result<()> {
         let Self { listener, tls, api, supervisor } = self;
         let supervising = tokio::spawn(supervisor.run(stop.child_token()));
@@ -96,7 +96,7 @@ impl Service {
             result = served => result,
             () = drained => Ok(()),
         };
-        // A listener that failed must not leave tasks running that nobody can reach.
+        // After a failure of the listener nobody could stop a task that still runs.
         stop.cancel();
         api.requests.close();
         if supervising.await.is_err() {
@@ -107,7 +107,7 @@ impl Service {
     }
 }
 
-/// Answers requests until `stop`, then those in flight.
+/// Answers requests until `stop`, and finishes those in work.
 async fn serve(
     listener: TcpListener,
     tls: Option<Arc<ServerConfig>>,
@@ -116,7 +116,7 @@ async fn serve(
 ) -> io::Result<()> {
     let handle: Handle<SocketAddr> = Handle::new();
     let mut server = Server::from_listener(listener).handle(handle.clone()).http1_only();
-    // With a clock the server no longer waits for ever for the head of a request.
+    // Without a timer the server waits for ever for the head of a request.
     server.http_builder().http1().timer(TokioTimer::new());
     let paths = http::router(api).into_make_service();
     let stopping = async {
@@ -139,13 +139,13 @@ async fn serve(
     }
 }
 
-/// What is shown of the source; its logins are not.
-fn place(source: &SourceConfig) -> SourcePlace {
+/// What is shown of the source: its addresses, never its logins.
+fn source_address(source: &SourceConfig) -> SourceAddress {
     let (queue, queue_address) = match &source.queue {
         QueueConfig::Kafka(kafka) => ("kafka", kafka.brokers.clone()),
         QueueConfig::Pulsar(pulsar) => ("pulsar", pulsar.brokers.join(",")),
     };
-    SourcePlace {
+    SourceAddress {
         queue,
         queue_address,
         catalog_addresses: source.catalog.endpoints.clone(),

@@ -1,14 +1,14 @@
-//! When the process is told to stop. Never stops anything itself, save that a second signal means
-//! "at once".
+//! Listens for the signals that tell the process to stop. Never stops anything itself, except that
+//! a second signal ends the process at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// What a shell reports for a process that an interrupt ended.
+/// The exit code of a process that an interrupt ended, as shells report it.
 const INTERRUPTED: i32 = 130;
 
 /// Cancels `stop` at the first SIGTERM or SIGINT, and ends the process at the second.
-pub async fn watch(stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn watch(stop: CancellationToken) -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     for first in [true, false] {

@@ -1,5 +1,5 @@
-//! What the service needs from outside, as traits: made for real in `compose`, scripted in tests.
-//! Never names a concrete client.
+//! The outside systems that the service needs, as traits: `compose` makes the real ones, tests
+//! script theirs. Never names a concrete client.
 
 use crate::tasks::TaskRecord;
 use async_trait::async_trait;
@@ -11,10 +11,10 @@ use replication::task::Task;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Everything outside.
+/// All outside systems.
 #[derive(Clone)]
 pub struct World {
-    /// Tasks, checkpoints, lanes; of a dry run a copy.
+    /// Tasks, checkpoints and lanes; in a dry run a copy of them.
     pub store: Arc<dyn Store>,
     /// The queue of the source.
     pub source: Arc<dyn Source>,
@@ -26,21 +26,21 @@ pub struct World {
     pub path: Arc<dyn DataPath>,
 }
 
-/// Makes the client of what a task writes to, by what its record says.
+/// Makes the client of what a task writes to, as its record says.
 pub trait Targets: Send + Sync {
     /// A client; connects when it is used, not here.
-    fn open(&self, task: &TaskRecord) -> Result<Client>;
+    fn open(&self, task: &TaskRecord) -> Result<TargetClient>;
 }
 
 /// A client of what a task writes to.
-pub enum Client {
+pub enum TargetClient {
     /// A Milvus.
     Milvus(Arc<dyn Target>),
     /// A log of changes.
     Log(Arc<dyn Sink>),
 }
 
-/// The way of a row.
+/// Runs the data path of a task.
 #[async_trait]
 pub trait DataPath: Send + Sync {
     /// See [`replication::run::run`].

@@ -1,4 +1,4 @@
-//! The command line as a script uses it: exit codes, what goes to which output, signals.
+//! The command line as a script uses it: exit codes, outputs, signals.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_milvus-cdc");
 
-/// Neither etcd nor Kafka is there: the service has to work all the same.
+/// Neither etcd nor Kafka runs there: the service has to answer in any case.
 const CONFIG: &str = "
 metaStoreConfig: {sqlite: {path: STORE}}
 sourceConfig:
@@ -42,7 +42,7 @@ fn stderr(output: &Output) -> String {
 struct Service {
     child: Child,
     server: String,
-    /// Read to its end, or the service would stand still before a full pipe.
+    /// A thread reads it to its end; otherwise the service would stop at a full pipe.
     log: Option<JoinHandle<String>>,
 }
 
@@ -51,7 +51,7 @@ impl Service {
         Self::start_with(folder, &[])
     }
 
-    /// With these variables over the configuration.
+    /// Starts a service with these variables over its configuration.
     fn start_with(folder: &Path, variables: &[(&str, &str)]) -> Self {
         let file = folder.join("cdc.yaml");
         let store = folder.join("cdc.db");
@@ -168,9 +168,9 @@ fn a_configuration_is_checked_and_dumped() {
     assert!(stderr(&run(&["serve", "--config", name, "--check-config"])).contains("warning: new"));
 }
 
-/// However it is secured: a container's health check knows no token and no certificate.
+/// The health check of a container knows neither a token nor a certificate.
 #[test]
-fn the_health_of_a_service_is_asked_with_its_configuration_alone() {
+fn a_health_check_needs_only_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let papers = rcgen::generate_simple_self_signed(["cdc.internal".to_owned()]).unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
@@ -238,7 +238,7 @@ fn a_task_is_created_shown_paused_resumed_and_deleted() {
     assert!(stderr(&again).contains("the task has running, task_id: a"), "{}", stderr(&again));
     let watched =
         service.task(&["watch", "a", "--until-caught-up", "--timeout", "1", "--interval", "0.2"]);
-    // Without a source there is nothing to catch up with, yet nobody can tell that so soon.
+    // Without a source there is nothing to catch up with, but it is too soon to know that.
     assert_eq!(code(&watched), 4, "{}", stderr(&watched));
     assert!(stdout(&watched).lines().count() >= 3, "{}", stdout(&watched));
     assert_eq!(code(&service.task(&["delete", "a"])), 0);
@@ -281,7 +281,7 @@ fn a_task_is_checked_before_it_is_created_and_asked_about_afterwards() {
 }
 
 #[test]
-fn a_service_that_asks_for_a_token_is_given_it() {
+fn a_service_that_requires_a_token_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let token = "the-token-of-the-manager";
     let service = Service::start_with(folder.path(), &[("MILVUS_CDC_API__MANAGETOKENS", token)]);
@@ -301,7 +301,7 @@ fn a_service_that_asks_for_a_token_is_given_it() {
 }
 
 #[test]
-fn a_service_that_speaks_tls_is_trusted_by_its_authority() {
+fn a_service_that_speaks_tls_is_trusted_because_of_its_authority() {
     let folder = tempfile::tempdir().unwrap();
     let names = vec!["127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -316,7 +316,7 @@ fn a_service_that_speaks_tls_is_trusted_by_its_authority() {
         [("MILVUS_CDC_API__TLSCERTPATH", &*cert), ("MILVUS_CDC_API__TLSKEYPATH", &*key)];
     let mut service = Service::start_with(folder.path(), &variables);
     service.server = service.server.replace("http://", "https://");
-    assert_eq!(code(&service.task(&["list"])), 3, "nobody vouches for it");
+    assert_eq!(code(&service.task(&["list"])), 3, "no authority is trusted");
     let trusted = service.task(&["list", "--api-ca", &cert]);
     assert_eq!(code(&trusted), 0, "{}", stderr(&trusted));
     let no_file = service.task(&["list", "--api-ca", "/no/such/file"]);
@@ -324,12 +324,16 @@ fn a_service_that_speaks_tls_is_trusted_by_its_authority() {
 }
 
 #[test]
-fn a_request_can_come_from_a_file_whole_or_only_its_data() {
+fn a_file_contains_a_whole_request_or_only_its_data() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start(folder.path());
     let file = folder.path().join("request.json");
     let name = file.to_str().unwrap();
-    let data = r#"{"task_id": "ID", "milvus_connect_param": {"uri": "http://127.0.0.1:1"}, "collection_infos": [{"name": "ID"}]}"#;
+    let data = r#"{
+        "task_id": "ID",
+        "milvus_connect_param": {"uri": "http://127.0.0.1:1"},
+        "collection_infos": [{"name": "ID"}]
+    }"#;
     std::fs::write(&file, data.replace("ID", "a")).unwrap();
     assert_eq!(stdout(&service.task(&["create", "--file", name])), "a\n");
     let whole =
@@ -341,7 +345,7 @@ fn a_request_can_come_from_a_file_whole_or_only_its_data() {
 }
 
 #[test]
-fn tasks_survive_a_restart_and_the_service_ends_when_told() {
+fn tasks_survive_a_restart_and_the_service_ends_on_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let service = Service::start(folder.path());
     for id in ["a", "b"] {
@@ -373,7 +377,7 @@ fn tasks_survive_a_restart_and_the_service_ends_when_told() {
 }
 
 #[test]
-fn an_address_in_use_is_said() {
+fn an_address_in_use_is_reported() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("cdc.yaml");

@@ -2,7 +2,7 @@
 //! listed here. All others are refused: some of them load code, run a command, lead to other
 //! brokers than the task says, or break what a sink guarantees. Never sets one.
 
-use super::invalid::InvalidOption;
+use crate::invalid_option::InvalidOption;
 
 /// Settings for every client of the brokers. A name that ends with a dot is a prefix.
 const FOR_ALL: [&str; 11] = [

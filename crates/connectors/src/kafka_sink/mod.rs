@@ -9,7 +9,6 @@ mod allowed_settings;
 mod event_format;
 mod fault;
 mod go_format;
-mod invalid;
 mod marks;
 mod options;
 mod progress;
@@ -20,7 +19,6 @@ mod sample_changes;
 mod session;
 mod topic_template;
 
-pub use invalid::InvalidOption;
 pub use options::{Format, KafkaSinkOptions, Vectors};
 
 use async_trait::async_trait;

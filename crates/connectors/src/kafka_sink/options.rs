@@ -2,9 +2,9 @@
 //! secret, and never connects.
 
 use super::allowed_settings;
-use super::invalid::InvalidOption;
 use super::topic_template::Template;
 use crate::KafkaLogin;
+use crate::invalid_option::InvalidOption;
 use crate::kafka_fault::refused_options;
 use rdkafka::ClientConfig;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! The template of topic names. Never asks a broker.
 
-use super::invalid::InvalidOption;
+use crate::invalid_option::InvalidOption;
 
 /// Kafka refuses longer names.
 const NAME_BYTES_MAX: usize = 249;

@@ -1,7 +1,7 @@
-//! `task create`: from flags or a file to a request. Never checks what the server checks.
+//! `task create`: turns flags or a file into a request. Never checks what the server checks.
 
 use super::Outcome;
-use super::client::Failure;
+use super::failure::Failure;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -10,16 +10,16 @@ use std::path::PathBuf;
 
 #[derive(Args, Debug)]
 pub(super) struct Create {
-    /// A file with the request, whole or only its `request_data`; `-` reads standard input.
+    /// A file with the whole request or only its `request_data`; `-` reads standard input.
     #[arg(long, conflicts_with_all = ["uri", "kafka", "collections", "databases"])]
     file: Option<PathBuf>,
     /// The target Milvus, `http(s)://host:port`.
     #[arg(long, required_unless_present_any = ["file", "kafka"])]
     uri: Option<String>,
-    /// Its `user:password`; better given by the variable, which other users can't see.
+    /// Its `user:password`. Prefer the variable, which other users can't see.
     #[arg(long, env = "MILVUS_CDC_TARGET_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Or the brokers of a target Kafka; a login to it is given with `--file`.
+    /// The brokers of a Kafka to write to instead; its login is given with `--file`.
     #[arg(long, value_name = "HOST:PORT,…", conflicts_with = "uri", requires = "topic")]
     kafka: Option<String>,
     /// Its topic, or a template: `{task}` and, for change events, `{database}` and `{collection}`.
@@ -40,16 +40,16 @@ pub(super) struct Create {
     /// Another name on the target: `db=db` or `db.collection=db.collection`. Repeatable.
     #[arg(long = "map", value_name = "SOURCE=TARGET")]
     mappings: Vec<String>,
-    /// The id; without one the server makes one.
+    /// The id; if there is none, the server makes one.
     #[arg(long)]
     task_id: Option<String>,
-    /// Existing collections from their first message on, not from now.
+    /// Read existing collections from their first message, not from now.
     #[arg(long)]
     from_start: bool,
-    /// Leave creating and dropping partitions out.
+    /// Do not create and drop partitions.
     #[arg(long)]
     ignore_partition: bool,
-    /// Seconds.
+    /// How long a connection to the target may take.
     #[arg(long, value_name = "SECONDS")]
     connect_timeout: Option<u32>,
     /// Pause the task when the service starts.
@@ -58,15 +58,15 @@ pub(super) struct Create {
 }
 
 impl Create {
-    /// The `request_data`.
+    /// The `request_data` of the request.
     pub(super) fn request(&self) -> Result<Value, Failure> {
         match &self.file {
             Some(file) => read(file),
-            None => self.as_flags_say(),
+            None => self.from_flags(),
         }
     }
 
-    fn as_flags_say(&self) -> Result<Value, Failure> {
+    fn from_flags(&self) -> Result<Value, Failure> {
         let mut by_database: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let mut add = |database: &str, name: &str| {
             let info = json!({ "name": name, "use_start_position": self.from_start });
@@ -118,7 +118,7 @@ impl Create {
     }
 }
 
-/// One rule per pair of databases.
+/// The name mapping, with one rule per pair of databases.
 fn mapping(texts: &[String]) -> Result<Value, Failure> {
     let mut rules: BTreeMap<(&str, &str), Map<String, Value>> = BTreeMap::new();
     for text in texts {
@@ -137,8 +137,10 @@ fn mapping(texts: &[String]) -> Result<Value, Failure> {
             _ => return Err(wrong()),
         }
     }
-    let rule = |((source, target), collections): ((&str, &str), Map<String, Value>)| json!({ "source_db": source, "target_db": target, "collection_mapping": collections });
-    Ok(rules.into_iter().map(rule).collect())
+    let rules = rules.into_iter().map(|((source, target), collections)| {
+        json!({ "source_db": source, "target_db": target, "collection_mapping": collections })
+    });
+    Ok(rules.collect())
 }
 
 fn read(file: &PathBuf) -> Result<Value, Failure> {
@@ -165,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mappings_of_one_pair_of_databases_are_one_rule() {
+    fn mappings_between_the_same_two_databases_are_one_rule() {
         let texts = ["a.x=b.y", "a.z=b.w", "c=d"].map(String::from);
         assert_eq!(
             mapping(&texts).unwrap(),

@@ -1,7 +1,9 @@
-//! `milvus-cdc health`: asks the service of a configuration, on this machine, whether it is well: what a
-//! health check runs that knows no address, token or certificate. Never sends anything secret.
+//! `milvus-cdc health`: asks the service on this machine whether it is healthy. A health check can
+//! run it that knows the configuration file, but no address, token or certificate. Never sends a
+//! secret.
 
 use super::Outcome;
+use super::failure::Failure;
 use crate::config::{self, Config, Loaded};
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -10,14 +12,14 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// A health check that hangs says nothing.
+/// A health check must not hang.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 
-/// Ask the service that runs here with this configuration whether it is well.
+/// Ask the service that runs here with this configuration whether it is healthy.
 ///
-/// If it asks clients for a certificate, only whether it can be connected to is asked.
+/// If the service requires certificates of clients, this only tries to connect.
 ///
-/// Exit codes: 0 it is well, 1 it is not or the configuration has an error, 3 it does not answer.
+/// Exit codes: 0 healthy, 1 not healthy or an error in the configuration, 3 no answer.
 #[derive(Args, Debug)]
 pub(super) struct Health {
     /// The configuration file, as for `serve`.
@@ -30,9 +32,8 @@ pub(super) struct Health {
 
 impl Health {
     pub(super) fn run(self) -> Outcome {
-        let env = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let Loaded { config, faults, .. } = config::load(self.config.as_deref(), env);
+        let Loaded { config, faults, .. } =
+            config::load(self.config.as_deref(), config::environment());
         faults.errors.iter().for_each(|e| eprintln!("error: {e}"));
         let Some(config) = config else { return Outcome::Refused };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -40,21 +41,20 @@ impl Health {
             Ok(runtime) => {
                 runtime.block_on(async { timeout(ANSWER_WITHIN, self.ask(&config)).await })
             }
-            Err(error) => Ok(Err((Outcome::Refused, error.to_string()))),
+            Err(error) => Ok(Err(Failure::new(Outcome::Refused, error.to_string()))),
         };
-        let silent = |_| Err((Outcome::Unreachable, format!("no answer in {ANSWER_WITHIN:?}")));
-        match asked.unwrap_or_else(silent) {
+        match asked.unwrap_or_else(|_| Err(unreachable(format!("no answer in {ANSWER_WITHIN:?}"))))
+        {
             Ok(()) => Outcome::Done,
-            Err((outcome, what)) => {
-                eprintln!("{}: {what}", config.address);
-                outcome
+            Err(failure) => {
+                eprintln!("{}: {}", config.address, failure.what);
+                failure.outcome
             }
         }
     }
 
-    async fn ask(&self, config: &Config) -> Result<(), (Outcome, String)> {
-        let address = here(&config.address);
-        let unreachable = |what: String| (Outcome::Unreachable, what);
+    async fn ask(&self, config: &Config) -> Result<(), Failure> {
+        let address = reachable_from_here(&config.address);
         let tls = config.api.tls.as_ref();
         if tls.is_some_and(|tls| tls.client_ca.is_some()) {
             return TcpStream::connect(&address)
@@ -64,7 +64,7 @@ impl Health {
         }
         let scheme = if tls.is_some() { "https" } else { "http" };
         let path = if self.ready { "/readyz" } else { "/healthz" };
-        // Its certificate is for the names that others call it by.
+        // Its certificate is for the names that other machines use.
         let http = reqwest::Client::builder().no_proxy().danger_accept_invalid_certs(true).build();
         let http = http.map_err(|e| unreachable(e.to_string()))?;
         let answer = http.get(format!("{scheme}://{address}{path}")).send().await;
@@ -72,12 +72,16 @@ impl Health {
         if answer.status().is_success() {
             return Ok(());
         }
-        Err((Outcome::Refused, format!("{path} answers {}", answer.status())))
+        Err(Failure::new(Outcome::Refused, format!("{path} answers {}", answer.status())))
     }
 }
 
-/// Where a service that listens on `address` can be reached from this machine.
-fn here(address: &str) -> String {
+fn unreachable(what: String) -> Failure {
+    Failure::new(Outcome::Unreachable, what)
+}
+
+/// The address on which this machine reaches a service that listens on `address`.
+fn reachable_from_here(address: &str) -> String {
     match address.parse::<SocketAddr>() {
         Ok(all) if all.ip().is_unspecified() => {
             let loopback: IpAddr = match all.ip() {
@@ -95,10 +99,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_listens_everywhere_is_reached_on_loopback() {
-        assert_eq!(here("0.0.0.0:8444"), "127.0.0.1:8444");
-        assert_eq!(here("[::]:8444"), "[::1]:8444");
-        assert_eq!(here("10.0.0.1:1"), "10.0.0.1:1");
-        assert_eq!(here("cdc.internal:1"), "cdc.internal:1");
+    fn a_service_that_listens_on_all_addresses_is_reached_on_loopback() {
+        assert_eq!(reachable_from_here("0.0.0.0:8444"), "127.0.0.1:8444");
+        assert_eq!(reachable_from_here("[::]:8444"), "[::1]:8444");
+        assert_eq!(reachable_from_here("10.0.0.1:1"), "10.0.0.1:1");
+        assert_eq!(reachable_from_here("cdc.internal:1"), "cdc.internal:1");
     }
 }

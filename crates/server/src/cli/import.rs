@@ -1,8 +1,8 @@
-//! `milvus-cdc import`: takes over the tasks that a Go Milvus-CDC has left in its store.
-//! Never changes a record of that tool, and with `--dry-run` stores no task.
+//! `milvus-cdc import`: takes over the tasks of a Go Milvus-CDC from its store.
+//! Never changes a record of that tool, and stores no task with `--dry-run`.
 
 use super::Outcome;
-use super::output::{self, Form};
+use super::output::{self, OutputFormat};
 use crate::config::{self, Config, Loaded};
 use crate::takeover::{self, Fate, Importer, TaskPlan};
 use crate::tasks::Book;
@@ -14,12 +14,12 @@ use std::path::PathBuf;
 
 /// Import the tasks of a Go Milvus-CDC from its store.
 ///
-/// Stop the Go tool first. Its records are read from `metaStoreConfig` of the configuration file and
-/// left untouched. Tasks go to the store of the configuration, in the state they had; each goes on
-/// where the Go tool had saved its positions, and rows that are on the target already are replaced,
-/// not doubled. A task that is stored already is left alone, so this can be repeated.
+/// Stop the Go tool first. Its records are read from the store in `metaStoreConfig` and not
+/// changed. The tasks are stored in the store of the configuration, in the state they had. Each
+/// continues at the positions that the Go tool saved, and rows that are on the target already are
+/// replaced, not doubled. A task that is stored already is not changed, so this can be repeated.
 ///
-/// Exit codes: 0 all tasks are imported or were before, 1 one was refused or nothing could be read.
+/// Exit codes: 0 all tasks are imported, now or before, 1 one was refused or nothing could be read.
 #[derive(Args, Debug)]
 pub(super) struct Import {
     /// The configuration file, as for `serve`.
@@ -28,12 +28,12 @@ pub(super) struct Import {
     /// Where the Go tool keeps its records; by default `metaStoreConfig.storeType`.
     #[arg(long, value_enum)]
     from: Option<From>,
-    /// Only say what would happen.
+    /// Only show what would happen.
     #[arg(long)]
     dry_run: bool,
     /// The form of the output.
     #[arg(long, value_enum, default_value = "table")]
-    output: Form,
+    output: OutputFormat,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -46,9 +46,8 @@ enum From {
 
 impl Import {
     pub(super) fn run(self) -> Outcome {
-        let env = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let Loaded { config, faults, .. } = config::load(self.config.as_deref(), env);
+        let Loaded { config, faults, .. } =
+            config::load(self.config.as_deref(), config::environment());
         faults.warnings.iter().for_each(|w| eprintln!("warning: {w}"));
         faults.errors.iter().for_each(|e| eprintln!("error: {e}"));
         let Some(config) = config else { return Outcome::Refused };
@@ -73,7 +72,7 @@ impl Import {
         let records = self.records(config).await?;
         if records.tasks.is_empty() {
             return Err(Error::permanent(
-                "the Go tool has left no task there; check metaStoreConfig.rootPath",
+                "there are no tasks of a Go tool; check metaStoreConfig.rootPath",
             ));
         }
         let world = compose::world(config).await?;
@@ -117,10 +116,10 @@ impl Import {
 
     fn show(&self, plans: &[TaskPlan]) -> Outcome {
         match self.output {
-            Form::Json => {
+            OutputFormat::Json => {
                 println!("{}", serde_json::json!({ "dry_run": self.dry_run, "tasks": plans }));
             }
-            Form::Table => plans.iter().for_each(|plan| print!("{}", self.text(plan))),
+            OutputFormat::Table => plans.iter().for_each(|plan| print!("{}", self.text(plan))),
         }
         let of = |fate| plans.iter().filter(|plan| plan.fate == fate).count();
         let (imported, exist, refused) = (of(Fate::Imported), of(Fate::Exists), of(Fate::Refused));

@@ -1,9 +1,10 @@
-//! The command line: `serve` runs the service, `task` talks to one over HTTP, `health` asks whether it is
-//! well, `import` takes over the tasks of a Go Milvus-CDC.
-//! Data goes to standard output, everything else to standard error. Never shows a secret.
+//! The command line: `serve` runs the service, `task` talks to one over HTTP, `health` asks whether
+//! it is healthy, `import` takes over the tasks of a Go Milvus-CDC. Data goes to standard output,
+//! everything else to standard error. Never shows a secret.
 
 mod client;
 mod create;
+mod failure;
 mod health;
 mod import;
 mod output;
@@ -18,11 +19,11 @@ use std::process::ExitCode;
 /// How a command ended; scripts rely on the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Done.
+    /// The command succeeded.
     Done = 0,
     /// The server refused it, or the service could not start.
     Refused = 1,
-    /// The command line is wrong; also what the parser itself answers.
+    /// The command line is wrong. The parser ends with this code too.
     Usage = 2,
     /// The server does not answer.
     Unreachable = 3,

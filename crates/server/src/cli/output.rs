@@ -1,4 +1,4 @@
-//! How answers are shown: tables for people, JSON for programs. Never adds anything to an answer.
+//! Shows answers: tables for people, JSON for programs. Never adds anything to an answer.
 
 use clap::ValueEnum;
 use serde_json::Value;
@@ -6,16 +6,21 @@ use std::error::Error;
 
 /// The form of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Form {
+pub(super) enum OutputFormat {
     /// For people.
     Table,
-    /// For programs: the answer as it is.
+    /// For programs: the unchanged answer.
     Json,
 }
 
-/// An error and all that it was because of.
+/// An error and its causes.
 pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
+    format!("{error}{}", causes(error))
+}
+
+/// The causes of an error, each after a colon.
+pub(super) fn causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));
@@ -24,7 +29,7 @@ pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Rows under headings, columns as wide as need be.
+/// Rows under headings, each column as wide as its longest cell.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
         let cells = rows.iter().map(|r| r[column].chars().count());
@@ -58,7 +63,7 @@ pub(super) fn tasks(tasks: &[Value]) -> String {
     table(&["TASK", "STATE", "STAGE", "LAG", "TARGET", "COLLECTIONS", "REASON"], &rows)
 }
 
-/// All of one task, and its channels.
+/// One task with its channels.
 pub(super) fn task(task: &Value) -> String {
     let status = &task["status"];
     let pairs = [
@@ -85,7 +90,7 @@ pub(super) fn task(task: &Value) -> String {
     shown
 }
 
-/// A Milvus's address, or a Kafka's brokers and topic.
+/// The address of a Milvus, or the brokers and the topic of a Kafka.
 fn target(task: &Value) -> String {
     let kafka = &task["kafka_connect_param"];
     match text(&kafka["address"]).as_str() {
@@ -110,7 +115,7 @@ pub(super) fn events(events: &[Value]) -> String {
     table(&["AT_MS", "EVENT", "TIMES", "REASON"], &rows)
 }
 
-/// One line per request that was not carried over.
+/// One line per request that was not replicated.
 pub(super) fn missed(missed: &[Value]) -> String {
     let row = |m: &Value| ["at_ms", "request", "collection"].map(|key| text(&m[key])).to_vec();
     let rows: Vec<Vec<String>> = missed.iter().map(row).collect();
@@ -151,7 +156,7 @@ pub(super) fn positions(data: &Value) -> String {
     table(&["KIND", "COLLECTION", "CHANNEL", "TIME_MS", "POSITION"], &rows)
 }
 
-/// Seconds, or nothing.
+/// A lag in seconds; empty if it is unknown.
 pub(super) fn lag(value: &Value) -> String {
     value.as_f64().map(|s| format!("{s:.1}s")).unwrap_or_default()
 }
@@ -174,7 +179,7 @@ fn selection(task: &Value) -> String {
     names.join(",")
 }
 
-/// The items of a list; none if it is no list.
+/// The items of a list; none if the value is not a list.
 pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Reads row counts out of the text of the metrics. Never needs more of that format than this.
+//! Reads row counts from the text of the metrics. Never reads any other metric.
 
 /// Rows of a task by direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -12,7 +12,7 @@ pub(super) struct Rows {
 /// The metric that counts rows.
 const METRIC: &str = "milvus_cdc_replicate_data_cnt{";
 
-/// Sums up a task's rows. Task ids need no escapes in a label.
+/// The rows of a task over all its collections. Ids of tasks need no escapes in a label.
 pub(super) fn of_task(metrics: &str, task: &str) -> Rows {
     let label = format!("task_id=\"{task}\"");
     let mut rows = Rows::default();
@@ -33,13 +33,25 @@ mod tests {
 
     #[test]
     fn rows_are_summed_over_collections_and_kinds() {
-        let text = "\
-# TYPE milvus_cdc_replicate_data_cnt counter
-milvus_cdc_replicate_data_cnt{api_type=\"insert\",collection_id=\"1\",collection_name=\"a b\",op_type=\"write\",task_id=\"t\"} 10
-milvus_cdc_replicate_data_cnt{api_type=\"delete\",collection_id=\"1\",collection_name=\"a\",op_type=\"write\",task_id=\"t\"} 5
-milvus_cdc_replicate_data_cnt{api_type=\"insert\",collection_id=\"1\",collection_name=\"a\",op_type=\"read\",task_id=\"t\"} 20
-milvus_cdc_replicate_data_cnt{api_type=\"insert\",collection_id=\"1\",collection_name=\"a\",op_type=\"read\",task_id=\"u\"} 99
-";
+        let line = |kind: &str, name: &str, op: &str, task: &str, rows: u64| {
+            let labels = [
+                ("api_type", kind),
+                ("collection_id", "1"),
+                ("collection_name", name),
+                ("op_type", op),
+                ("task_id", task),
+            ];
+            let labels = labels.map(|(name, value)| format!("{name}=\"{value}\"")).join(",");
+            format!("milvus_cdc_replicate_data_cnt{{{labels}}} {rows}\n")
+        };
+        let text = &[
+            "# TYPE milvus_cdc_replicate_data_cnt counter\n".to_owned(),
+            line("insert", "a b", "write", "t", 10),
+            line("delete", "a", "write", "t", 5),
+            line("insert", "a", "read", "t", 20),
+            line("insert", "a", "read", "u", 99),
+        ]
+        .concat();
         assert_eq!(of_task(text, "t"), Rows { read: 20.0, written: 15.0 });
     }
 }

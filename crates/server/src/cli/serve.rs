@@ -1,5 +1,5 @@
-//! `milvus-cdc serve`: reads the configuration, says everything that is wrong with it, runs the
-//! service until it is told to stop. Never starts with a configuration that has an error.
+//! `milvus-cdc serve`: reads the configuration, reports all its faults, and runs the service until
+//! it is told to stop. Never starts with a configuration that has an error.
 
 use super::{Outcome, output};
 use crate::config::{self, Config, Loaded};
@@ -27,10 +27,8 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Outcome {
-        // A variable that is not Unicode can't be one of ours.
-        let env = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-        let Loaded { file, config, faults } = config::load(self.config.as_deref(), env);
+        let Loaded { file, config, faults } =
+            config::load(self.config.as_deref(), config::environment());
         let started = !self.check_config && !self.dump_config && config.is_some();
         if !started {
             faults.warnings.iter().for_each(|w| eprintln!("warning: {w}"));
@@ -89,17 +87,21 @@ async fn serve(config: Config, log_level: logging::LogLevel) -> Outcome {
 
 async fn world(config: &Config) -> Result<World> {
     let world = compose::world(config).await?;
-    if config.dry_run { compose::dry(world).await } else { Ok(world) }
+    if config.dry_run { compose::for_dry_run(world).await } else { Ok(world) }
 }
 
 fn greet(address: SocketAddr, config: &Config) {
-    let (tls, tokens) = (config.api.tls.is_some(), config.api.tokens.are_asked_for());
+    let (tls, tokens) = (config.api.tls.is_some(), config.api.tokens.are_required());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), tls, tokens, %address, "listening");
     if address.ip().is_loopback() {
         return;
     }
     if !tokens {
-        tracing::warn!(%address, "the API asks nobody for a token: let only trusted machines reach this address, or set api.manageTokens");
+        tracing::warn!(
+            %address,
+            "the API needs no token: let only trusted machines reach this address, or set \
+             api.manageTokens"
+        );
     } else if !tls {
         tracing::warn!(%address, "tokens travel in clear: set api.tlsCertPath and api.tlsKeyPath");
     }

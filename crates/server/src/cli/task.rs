@@ -1,9 +1,11 @@
-//! `milvus-cdc task …`: a request or two each, and `watch`. Never keeps anything between two runs.
+//! `milvus-cdc task …`: one or two requests for each verb, and `watch`. Never keeps anything
+//! between two runs.
 
 use super::Outcome;
-use super::client::{Client, Failure, Place, TASKS, path_of};
+use super::client::{Client, ServerArgs, TASKS, path_of};
 use super::create::Create;
-use super::output::{self, Form};
+use super::failure::Failure;
+use super::output::{self, OutputFormat};
 use super::watch::Watch;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -11,10 +13,10 @@ use serde_json::{Value, json};
 #[derive(Args, Debug)]
 pub(super) struct TaskCommand {
     #[command(flatten)]
-    place: Place,
+    server: ServerArgs,
     /// The form of the output.
     #[arg(long, global = true, value_enum, default_value = "table")]
-    output: Form,
+    output: OutputFormat,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -37,11 +39,11 @@ enum Verb {
     Delete {
         #[command(flatten)]
         task: OneTask,
-        /// A task that does not exist is as good as deleted.
+        /// Succeed if the task does not exist.
         #[arg(long)]
         ignore_not_found: bool,
     },
-    /// Show how far a task is, or all of them.
+    /// Show the positions of a task, or of all tasks.
     Position {
         /// The task's id.
         task_id: Option<String>,
@@ -50,7 +52,7 @@ enum Verb {
     Lag(OneTask),
     /// Show what happened to a task since the service started, the newest last.
     Events(OneTask),
-    /// Show what the target of a task lacks, because it can't be replicated.
+    /// Show the requests that the target of a task lacks, because they can't be replicated.
     Missed(OneTask),
     /// Show which collections a task covers.
     Collections(OneTask),
@@ -87,7 +89,7 @@ impl TaskCommand {
     }
 
     async fn carry_out(self) -> Result<(), Failure> {
-        let client = Client::new(&self.place)?;
+        let client = Client::new(&self.server)?;
         let answer = match &self.verb {
             Verb::Watch(watch) => return watch.run(&client, self.output).await,
             Verb::Create(create) => client.post(TASKS, Some(&create.request()?)).await?,
@@ -119,7 +121,7 @@ impl TaskCommand {
         for warning in answer["warnings"].as_array().into_iter().flatten() {
             eprintln!("warning: {}", output::text(warning));
         }
-        if self.output == Form::Json {
+        if self.output == OutputFormat::Json {
             let text = if answer.is_null() { "{}".to_owned() } else { answer.to_string() };
             println!("{text}");
             return;
@@ -146,7 +148,7 @@ impl TaskCommand {
     }
 }
 
-/// The positions of a task, of an unknown one none; without an id those of all.
+/// The positions of a task, or of all tasks if there is no id. An unknown task has none.
 async fn positions(client: &Client, id: Option<&str>) -> Result<Value, Failure> {
     let paths: Vec<String> = match id {
         Some(id) => vec![path_of(id)],
@@ -168,7 +170,7 @@ async fn positions(client: &Client, id: Option<&str>) -> Result<Value, Failure> 
             }
         }
     }
-    // Scripts know nothing as null.
+    // Scripts expect null for nothing, as `/cdc` answers.
     for list in all.as_object_mut().into_iter().flatten().map(|(_, list)| list) {
         if output::items(list).is_empty() {
             *list = Value::Null;
@@ -177,7 +179,7 @@ async fn positions(client: &Client, id: Option<&str>) -> Result<Value, Failure> 
     Ok(all)
 }
 
-/// A check that found its target away has failed.
+/// A check fails if the target can't be reached.
 fn reachable(target: &Value) -> Result<(), Failure> {
     if target["reachable"] == true {
         return Ok(());

@@ -1,10 +1,11 @@
-//! `task watch`: one line per look at a task, until interrupted, out of time or caught up.
-//! Caught up means: everything that stood in the source's queue when the watch began is on the
-//! target. Never takes a small lag for that.
+//! `task watch`: prints a line per look at a task, until it is interrupted, out of time or caught
+//! up. Caught up means that everything in the source's queue at the beginning of the watch is on
+//! the target. A small lag is never enough.
 
 use super::Outcome;
-use super::client::{Client, Failure, path_of};
-use super::output::{self, Form};
+use super::client::{Client, path_of};
+use super::failure::Failure;
+use super::output::{self, OutputFormat};
 use super::rows::{self, Rows};
 use clap::Args;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A running task without channels has nothing to catch up with; it opens them within this.
+/// A running task opens its channels within this time. One without channels has caught up.
 const CHANNELS_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
@@ -31,15 +32,15 @@ pub(super) struct Watch {
     timeout: Option<f64>,
 }
 
-/// A number of seconds that a timer takes.
+/// A number of seconds in the range of a timer.
 fn seconds(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches('s').parse::<f64>();
     let fits = number.ok().filter(|n| (0.1..=1e6).contains(n));
-    fits.ok_or_else(|| "a number of seconds from 0.1 to 1000000 is wanted".into())
+    fits.ok_or_else(|| "write a number of seconds from 0.1 to 1000000".into())
 }
 
 impl Watch {
-    pub(super) async fn run(&self, client: &Client, form: Form) -> Result<(), Failure> {
+    pub(super) async fn run(&self, client: &Client, form: OutputFormat) -> Result<(), Failure> {
         let began = Instant::now();
         let mut goal = Goal::default();
         let mut last: Option<(Instant, Rows)> = None;
@@ -65,17 +66,17 @@ impl Watch {
                 return Err(Failure::new(Outcome::TooLate, "the time is up"));
             }
             tokio::select! {
-                // Being interrupted is the ordinary end of a watch.
+                // An interrupt is the ordinary end of a watch.
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 () = tokio::time::sleep(left.map_or(pause, |left| left.min(pause))) => {}
             }
         }
     }
 
-    fn show(&self, form: Form, task: &Value, rows: Rows, speed: Rows) {
+    fn show(&self, form: OutputFormat, task: &Value, rows: Rows, speed: Rows) {
         let status = &task["status"];
         let why = output::why(task);
-        if form == Form::Json {
+        if form == OutputFormat::Json {
             let line = json!({
                 "task_id": self.task_id,
                 "at_ms": status["at_ms"],
@@ -95,7 +96,8 @@ impl Watch {
         let tick = status["channels"].as_array().into_iter().flatten();
         let tick = tick.filter_map(|c| c["acknowledged_ms"].as_u64()).min();
         println!(
-            "{:<8} {:<9} lag {:>8}  tick {:<13}  read {:>9.0} rows/s  written {:>9.0} rows/s  total {:.0}  {why}",
+            "{:<8} {:<9} lag {:>8}  tick {:<13}  read {:>9.0} rows/s  written {:>9.0} rows/s  \
+             total {:.0}  {why}",
             output::text(&task["state"]),
             output::text(&status["stage"]),
             output::lag(&status["lag_seconds"]),
@@ -116,7 +118,7 @@ fn speed(before: Rows, now: Rows, time: Duration) -> Rows {
     }
 }
 
-/// Where each channel's end was at the first look at the queue that came after the watch began.
+/// The end of each channel at the first look at the queue after the watch began.
 #[derive(Debug, Default)]
 struct Goal {
     began_ms: Option<u64>,
@@ -162,17 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn caught_up_is_measured_at_an_end_that_was_read_after_the_watch_began() {
+    fn a_task_has_caught_up_with_an_end_that_was_read_after_the_watch_began() {
         let mut goal = Goal::default();
         let second = Duration::from_secs(1);
-        assert!(!goal.reached(&status(1000, 900, 500, 500), second), "an old look proves nothing");
+        assert!(
+            !goal.reached(&status(1000, 900, 500, 500), second),
+            "the look was before the watch"
+        );
         assert!(!goal.reached(&status(2000, 1900, 1800, 1700), second));
         assert!(!goal.reached(&status(3000, 2900, 2800, 1799), second));
         assert!(goal.reached(&status(4000, 3900, 3800, 1800), second), "the goal does not move");
     }
 
     #[test]
-    fn a_task_without_channels_is_caught_up_once_it_has_had_time_to_open_some() {
+    fn a_task_without_channels_has_caught_up_after_the_time_to_open_them() {
         let mut goal = Goal::default();
         let status = json!({"stage": "running", "waiting": null, "at_ms": 1, "channels": []});
         assert!(!goal.reached(&status, Duration::from_secs(1)));

@@ -1,16 +1,16 @@
 //! The part of a configuration that secures the HTTP API: TLS and tokens.
-//! Never opens a connection; reads the files to see that they hold what is wanted.
+//! Never opens a connection; reads the files to check their contents.
 
 use super::reader::Reader;
 use super::resolved::ApiConfig;
 use crate::api_tokens::Tokens;
-use crate::listener_tls::{self, TlsFiles};
+use crate::listener_tls::{self, ListenerFiles};
 use crate::secret::Secret;
 
-/// Shorter ones could be guessed.
+/// A shorter token could be guessed.
 const TOKEN_MIN: usize = 16;
 
-/// What a header can carry, and then some.
+/// Every HTTP client and proxy can send a header of this size.
 const TOKEN_MAX: usize = 512;
 
 const TOKEN_REMEDY: &str =
@@ -20,7 +20,7 @@ pub(super) fn resolve(reader: &mut Reader<'_>) -> ApiConfig {
     ApiConfig { tls: listener(reader), tokens: all_tokens(reader) }
 }
 
-fn listener(reader: &mut Reader<'_>) -> Option<TlsFiles> {
+fn listener(reader: &mut Reader<'_>) -> Option<ListenerFiles> {
     let cert = reader.file("api.tlsCertPath");
     let key = reader.file("api.tlsKeyPath");
     let client_ca = reader.file("api.tlsClientCAPath");
@@ -44,14 +44,14 @@ fn listener(reader: &mut Reader<'_>) -> Option<TlsFiles> {
         return None;
     }
     let client_ca = given(&client_ca).then_some(client_ca);
-    let listener = TlsFiles { cert, key, client_ca };
-    // A file that can't be opened has been reported.
+    let listener = ListenerFiles { cert, key, client_ca };
+    // A file that can't be opened has been reported already.
     let opens = |path: &std::path::Path| std::fs::File::open(path).is_ok();
     let all = [Some(&listener.cert), Some(&listener.key), listener.client_ca.as_ref()];
     if all.into_iter().flatten().all(|path| opens(path))
-        && let Err((path, what)) = listener_tls::load(&listener)
+        && let Err(wrong) = listener_tls::load(&listener)
     {
-        reader.wrong(path, &what, "name a PEM file that holds it");
+        reader.wrong(wrong.field, &wrong.problem, &wrong.remedy);
     }
     Some(listener)
 }
@@ -64,7 +64,7 @@ fn all_tokens(reader: &mut Reader<'_>) -> Tokens {
     if !found.read.is_empty() && found.manage.is_empty() {
         reader.wrong(
             "api.manageTokens",
-            "there are only tokens to look, nobody could create a task",
+            "there are only tokens for reading, nobody could create a task",
             "set it too, or remove api.readTokens",
         );
     }
@@ -85,7 +85,7 @@ fn tokens(reader: &mut Reader<'_>, path: &'static str) -> Vec<Secret> {
             && token.chars().all(|c| c.is_ascii_graphic())
     };
     if !tokens.iter().all(fits) {
-        reader.wrong(path, "a token is too short, too long, or holds blanks", TOKEN_REMEDY);
+        reader.wrong(path, "a token is too short, too long, or contains blanks", TOKEN_REMEDY);
     }
     tokens.into_iter().map(Secret::new).collect()
 }

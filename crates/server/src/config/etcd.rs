@@ -1,5 +1,5 @@
-//! How an etcd is reached, be it the source's or a store's: the same keys under two sections.
-//! Never opens a connection; looks at files only to see that they can be read.
+//! The connection to an etcd, the source's or a store's: the same keys in two sections.
+//! Never opens a connection; opens files only to see that they can be read.
 
 use super::reader::{Reader, is_host_and_port};
 use crate::secret::Secret;
@@ -18,7 +18,7 @@ pub(super) struct EtcdKeys {
     pub(super) min_version: &'static str,
 }
 
-/// The source's.
+/// The keys of the source's etcd.
 pub(super) const SOURCE: EtcdKeys = EtcdKeys {
     address: "sourceConfig.etcd.address",
     enable_auth: "sourceConfig.etcd.enableAuth",
@@ -31,7 +31,7 @@ pub(super) const SOURCE: EtcdKeys = EtcdKeys {
     min_version: "sourceConfig.etcd.tlsMinVersion",
 };
 
-/// The store's.
+/// The keys of the store's etcd.
 pub(super) const STORE: EtcdKeys = EtcdKeys {
     address: "metaStoreConfig.etcd.address",
     enable_auth: "metaStoreConfig.etcd.enableAuth",
@@ -45,7 +45,7 @@ pub(super) const STORE: EtcdKeys = EtcdKeys {
 };
 
 impl EtcdKeys {
-    /// Checks what was written as the address.
+    /// Checks the endpoints.
     pub(super) fn check_endpoints(&self, reader: &mut Reader<'_>, endpoints: &[String]) {
         if endpoints.iter().any(|e| !is_host_and_port(strip_scheme(e))) {
             reader.wrong(
@@ -84,7 +84,7 @@ impl EtcdKeys {
         if !reader.flag(self.enable_tls) {
             return None;
         }
-        // The client speaks 1.2 and 1.3 and takes the best that the server has.
+        // The client speaks 1.2 and 1.3, and takes the better one if the server has it.
         match version.as_str() {
             "1.0" | "1.1" => reader.faults.warn(self.min_version, "TLS below 1.2 is never spoken"),
             "1.3" => reader.faults.warn(
@@ -97,7 +97,7 @@ impl EtcdKeys {
     }
 }
 
-/// Certificates that can be read; ours with its key or not at all.
+/// The files of TLS. A certificate of our own needs its key.
 pub(super) fn tls_files(
     reader: &mut Reader<'_>,
     ca: &'static str,

@@ -1,14 +1,14 @@
-//! What is wrong with a configuration, collected so that all of it is said at once.
-//! Never holds a secret: whoever reports leaves the value out.
+//! The faults of a configuration, collected so that all are reported at once.
+//! Never contains a secret: whoever reports a fault leaves a secret value out.
 
 use std::fmt;
 
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The key; empty: the file as a whole.
+    /// The key; empty if the fault is about the whole file.
     pub key: String,
-    /// The value as it was written; empty: it was not, or it is secret.
+    /// The value as it was written; empty if there is none or if it is secret.
     pub value: String,
     /// What is wrong.
     pub what: String,
@@ -31,14 +31,14 @@ impl fmt::Display for Fault {
 /// All faults and warnings of one configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    /// The service does not start with these.
+    /// The service does not start with these faults.
     pub errors: Vec<Fault>,
-    /// It starts, and somebody should look.
+    /// The service starts; somebody should look at these.
     pub warnings: Vec<String>,
 }
 
 impl Faults {
-    /// Reports something that keeps the service from starting.
+    /// Reports a fault that prevents the start of the service.
     pub fn error(&mut self, key: &str, value: &str, what: &str, remedy: &str) {
         self.errors.push(Fault {
             key: key.into(),

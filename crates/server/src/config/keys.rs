@@ -1,10 +1,10 @@
-//! Every key that a configuration may hold, and what becomes of it. The documentation is checked
-//! against this table; a key that is not in it is unknown. Never reads a value.
+//! Every key that a configuration may contain, and whether it has an effect. A test checks the
+//! documentation against this table; a key that is not in it is unknown. Never reads a value.
 
-/// What a value looks like.
+/// The form of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Text; numbers and booleans are taken as they are written.
+    /// Text; numbers and booleans are read as they are written.
     Text,
     /// Text that is never shown.
     Secret,
@@ -18,25 +18,25 @@ pub enum Form {
     List,
     /// A time with its unit: `500ms`, `30s`, `2m`.
     Time,
-    /// Keys and texts that are handed on; the keys are not ours.
+    /// Names and values for a client; the names are the client's.
     Map,
 }
 
 impl Form {
-    /// Whether a value may be a secret, or hold one.
+    /// Whether a value may be or contain a secret.
     pub fn is_secret(self) -> bool {
         matches!(self, Self::Secret | Self::Secrets | Self::Map)
     }
 }
 
-/// What becomes of a key.
+/// The effect of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is used.
+pub enum Effect {
+    /// The key is used.
     Used,
-    /// It is used, but another key is to be preferred.
+    /// The key is used, but this other key should be written.
     Deprecated(&'static str),
-    /// It is accepted and changes nothing; says why.
+    /// The key is accepted and has no effect, for this reason.
     Idle(&'static str),
 }
 
@@ -45,22 +45,22 @@ pub enum Fate {
 pub struct Key {
     /// Its path, segments separated by dots, spelled as documented.
     pub path: &'static str,
-    /// What its value looks like.
+    /// The form of its value.
     pub form: Form,
-    /// What becomes of it.
-    pub fate: Fate,
+    /// Its effect.
+    pub effect: Effect,
 }
 
 const fn used(path: &'static str, form: Form) -> Key {
-    Key { path, form, fate: Fate::Used }
+    Key { path, form, effect: Effect::Used }
 }
 
 const fn deprecated(path: &'static str, form: Form, instead: &'static str) -> Key {
-    Key { path, form, fate: Fate::Deprecated(instead) }
+    Key { path, form, effect: Effect::Deprecated(instead) }
 }
 
 const fn idle(path: &'static str, form: Form, why: &'static str) -> Key {
-    Key { path, form, fate: Fate::Idle(why) }
+    Key { path, form, effect: Effect::Idle(why) }
 }
 
 const NO_PACKER: &str =
@@ -178,8 +178,8 @@ pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.path.eq_ignore_ascii_case(path))
 }
 
-/// The map that a path lies in, and the rest of the path behind it.
-pub fn map_around(path: &str) -> Option<(&'static Key, &str)> {
+/// The map that contains a path, and the rest of the path.
+pub fn enclosing_map(path: &str) -> Option<(&'static Key, &str)> {
     KEYS.iter().filter(|k| k.form == Form::Map).find_map(|k| {
         let (head, rest) = path.split_at_checked(k.path.len())?;
         let rest = rest.strip_prefix('.')?;
@@ -187,7 +187,7 @@ pub fn map_around(path: &str) -> Option<(&'static Key, &str)> {
     })
 }
 
-/// Whether keys lie below a path.
+/// Whether there are keys below a path.
 pub fn is_section(path: &str) -> bool {
     KEYS.iter().any(|k| {
         k.path
@@ -196,9 +196,9 @@ pub fn is_section(path: &str) -> bool {
     })
 }
 
-/// The known key that looks most like an unknown one, if any does.
+/// The known key that is most similar to an unknown one, if any is similar enough.
 pub fn nearest(path: &str) -> Option<&'static str> {
-    // Below this the two have little in common but their section.
+    // Less similar keys have little more in common than their section.
     const ALIKE_MIN: f64 = 0.75;
     let path = path.to_ascii_lowercase();
     KEYS.iter()
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_key_is_listed_twice_and_none_is_also_a_section() {
+    fn no_key_is_listed_twice_or_is_also_a_section() {
         for (i, key) in KEYS.iter().enumerate() {
             assert!(!KEYS[..i].iter().any(|k| k.path.eq_ignore_ascii_case(key.path)), "{key:?}");
             assert!(!is_section(key.path), "{key:?}");
@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn a_key_inside_a_map_finds_its_map() {
-        let (key, rest) = map_around("sourceconfig.kafka.CONSUMER.ssl.ca.location").unwrap();
+        let (key, rest) = enclosing_map("sourceconfig.kafka.CONSUMER.ssl.ca.location").unwrap();
         assert_eq!((key.path, rest), ("sourceConfig.kafka.consumer", "ssl.ca.location"));
-        assert!(map_around("sourceConfig.kafka.address").is_none());
+        assert!(enclosing_map("sourceConfig.kafka.address").is_none());
     }
 }

@@ -1,7 +1,8 @@
 //! The configuration: file and environment in, one checked value out. Nothing outside this module
 //! reads a configuration file or an environment variable of the service.
 //!
-//! `raw` holds what was written, `keys` what may be written, `resolved` what is meant.
+//! `keys` is the list of possible keys, `raw` has what was written, `resolve` checks it with a
+//! `reader`, and `resolved` is what the program sees.
 
 mod api;
 mod dump;
@@ -29,10 +30,10 @@ pub use resolved::{
 use raw::Raw;
 use std::path::{Path, PathBuf};
 
-/// Where a file is looked for when none is named: here, and where the Go tool has it.
+/// The files that are looked for if none is named: ours, and the Go tool's.
 const DEFAULT_FILES: [&str; 2] = ["cdc.yaml", "configs/cdc.yaml"];
 
-/// A configuration as it was found, and everything there is to say about it.
+/// A configuration as it was found, with its faults.
 #[derive(Debug)]
 pub struct Loaded {
     /// The file that was read, if there was one.
@@ -43,7 +44,7 @@ pub struct Loaded {
     pub faults: Faults,
 }
 
-/// Reads the file (one that was named must exist) and lays the environment over it.
+/// Reads the file, which must exist if it is named, and lays the environment over it.
 pub fn load(named: Option<&Path>, env: impl Iterator<Item = (String, String)>) -> Loaded {
     let file = match named {
         Some(path) => Some(path.to_owned()),
@@ -62,7 +63,12 @@ pub fn load(named: Option<&Path>, env: impl Iterator<Item = (String, String)>) -
     Loaded { file, config, faults }
 }
 
-/// Reads a configuration's text and lays the environment over it.
+/// The environment of the process. A variable that is not Unicode can't be one of ours.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+}
+
+/// Reads the text of a configuration and lays the environment over it.
 pub fn parse(
     text: &str,
     env: impl Iterator<Item = (String, String)>,

@@ -1,5 +1,5 @@
-//! The part of a configuration that names the source's Pulsar, and the Go tool's way of writing
-//! who we are to it. Never opens a connection; looks at files only to see that they can be read.
+//! The part of a configuration that names the source's Pulsar and our login to it, as the Go tool
+//! writes them. Never opens a connection; opens files only to see that they can be read.
 
 use super::reader::{Reader, is_host_and_port};
 use super::resolved::PulsarConfig;
@@ -13,7 +13,7 @@ const PLUGIN: &str = "sourceConfig.pulsar.authPlugin";
 const PARAMS: &str = "sourceConfig.pulsar.authParams";
 const TRUST: &str = "sourceConfig.pulsar.tlsTrustCertsFilePath";
 
-/// The methods and the names that they go by; Pulsar's clients take both.
+/// The login methods with their names. Pulsar's clients accept both names.
 const METHODS: [(&str, [&str; 2]); 3] = [
     ("token", ["token", "org.apache.pulsar.client.impl.auth.AuthenticationToken"]),
     ("basic", ["basic", "org.apache.pulsar.client.impl.auth.AuthenticationBasic"]),
@@ -45,10 +45,11 @@ pub(super) fn resolve(reader: &mut Reader<'_>) -> Option<PulsarConfig> {
     })
 }
 
-/// `pulsar://a:1,b:2`, or a scheme before each; without any TLS is not spoken, as in Milvus.
+/// Reads `pulsar://a:1,b:2`, also with a scheme before each. Without a scheme there is no TLS, as
+/// in Milvus.
 fn brokers(reader: &mut Reader<'_>, address: &[String]) -> (Vec<String>, bool) {
-    const REMEDY: &str = "write pulsar://host:6650 or, for TLS, pulsar+ssl://host:6651; several hosts separated by \
-         commas";
+    const REMEDY: &str = "write pulsar://host:6650 or, for TLS, pulsar+ssl://host:6651; several \
+                          hosts separated by commas";
     let speaks_tls = address.iter().any(|broker| broker.starts_with("pulsar+ssl://"));
     let scheme = if speaks_tls { "pulsar+ssl://" } else { "pulsar://" };
     let brokers: Vec<String> = address
@@ -73,7 +74,7 @@ fn name(reader: &mut Reader<'_>, key: &'static str, default: &str) -> String {
     if name.is_empty() { default.into() } else { name }
 }
 
-/// Who we are, and the certificate that says so.
+/// Our login, and the files of a certificate if that is the login.
 fn login(reader: &mut Reader<'_>) -> (PulsarLogin, TlsFiles) {
     let none = (PulsarLogin::None, TlsFiles::default());
     let plugin = reader.text(PLUGIN);
@@ -86,7 +87,7 @@ fn login(reader: &mut Reader<'_>) -> (PulsarLogin, TlsFiles) {
         return none;
     }
     let Some((method, _)) = METHODS.iter().find(|(_, names)| names.contains(&&*plugin)) else {
-        let what = "not a way to log in that is known";
+        let what = "not a known way to log in";
         reader.wrong(PLUGIN, what, "write token, basic or tls, or Pulsar's name for one of them");
         return none;
     };
@@ -116,7 +117,7 @@ fn login(reader: &mut Reader<'_>) -> (PulsarLogin, TlsFiles) {
     understood.unwrap_or(none)
 }
 
-/// `key:value,key:value`. The Go tool drops what it does not understand.
+/// Reads `key:value,key:value`. Reports what it does not understand; the Go tool drops it.
 fn params(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     let text = reader.verbatim(PARAMS);
     let mut params = BTreeMap::new();
@@ -134,7 +135,7 @@ fn params(reader: &mut Reader<'_>) -> BTreeMap<String, String> {
     params
 }
 
-/// The token that a file holds.
+/// The token in a file.
 fn token_in(reader: &mut Reader<'_>, path: &str) -> Option<PulsarLogin> {
     let path = path.trim_start_matches("//");
     match std::fs::read_to_string(path) {

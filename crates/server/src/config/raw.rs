@@ -1,14 +1,14 @@
-//! What file and environment said, as texts under known keys. Never judges what a value means.
+//! What file and environment say, as texts under known keys. Never judges the meaning of a value.
 
 use super::fault::Faults;
-use super::keys::{self, Fate, Form, Key};
+use super::keys::{self, Effect, Form, Key};
 use serde_yaml_ng::Value;
 use std::collections::BTreeMap;
 
-/// Before every environment variable that overrides a key; `__` separates the segments.
+/// The prefix of every environment variable that overrides a key; `__` separates the segments.
 pub const ENV_PREFIX: &str = "MILVUS_CDC_";
 
-/// Variables of the command line: not keys of the configuration.
+/// Variables of the command line, which are not keys of the configuration.
 const ENV_OF_THE_COMMAND_LINE: [&str; 7] = [
     "MILVUS_CDC_SERVER",
     "MILVUS_CDC_API_TOKEN",
@@ -30,14 +30,14 @@ pub(super) enum Written {
     Map(BTreeMap<String, String>),
 }
 
-/// All that was set, by the documented spelling of the key.
+/// All values that were set, by the documented spelling of the key.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Raw {
     values: BTreeMap<&'static str, Written>,
 }
 
 impl Raw {
-    /// Reads a file's text; what does not belong there is reported.
+    /// Reads the text of a file and reports what does not belong there.
     pub(super) fn read(text: &str, faults: &mut Faults) -> Self {
         let mut raw = Self::default();
         match serde_yaml_ng::from_str::<Value>(text) {
@@ -49,7 +49,7 @@ impl Raw {
                 "the file is not a list of keys and values",
                 "write `key: value` lines",
             ),
-            // The parser's message holds a position, never a value.
+            // The parser's message contains a position, never a value.
             Err(e) => faults.error("", "", &format!("the file is not YAML: {e}"), "mend that line"),
         }
         raw
@@ -69,7 +69,7 @@ impl Raw {
             let path = rest.replace("__", ".");
             if let Some(key) = keys::find(&path).filter(|k| k.form != Form::Map) {
                 self.set(key, Written::One(value), faults);
-            } else if let Some((key, inner)) = keys::map_around(&path) {
+            } else if let Some((key, inner)) = keys::enclosing_map(&path) {
                 // The names of librdkafka have dots where a shell allows only underscores.
                 let inner = inner.to_ascii_lowercase().replace('_', ".");
                 self.set(key, Written::Map([(inner, value)].into()), faults);
@@ -79,7 +79,7 @@ impl Raw {
         }
     }
 
-    /// What was set for a key. An empty scalar counts as not set, as in the Go tool.
+    /// The value that was set for a key. An empty scalar counts as not set, as in the Go tool.
     pub(super) fn get(&self, path: &'static str) -> Option<&Written> {
         debug_assert!(
             keys::find(path).is_some_and(|k| k.path == path),
@@ -102,7 +102,7 @@ impl Raw {
                 (true, _) => faults.error(
                     path,
                     "",
-                    "a section is wanted here, not a value",
+                    "this is a section, not a key with a value",
                     "put its keys below it, indented",
                 ),
                 (false, _) => faults.unknown(path, keys::nearest(path)),
@@ -121,15 +121,15 @@ impl Raw {
     }
 
     fn set(&mut self, key: &'static Key, written: Written, faults: &mut Faults) {
-        // The shipped files spell many defaults out: what is off or empty is not worth a warning.
+        // The Go tool's files spell out many defaults: a key that is off or empty needs no warning.
         let off = matches!(&written, Written::One(v) if matches!(v.as_str(), "" | "0" | "false"));
-        match key.fate {
-            Fate::Used => {}
+        match key.effect {
+            Effect::Used => {}
             _ if off => {}
-            Fate::Deprecated(instead) => {
+            Effect::Deprecated(instead) => {
                 faults.warn(key.path, &format!("is deprecated, write {instead}"))
             }
-            Fate::Idle(why) => faults.warn(key.path, &format!("has no effect: {why}")),
+            Effect::Idle(why) => faults.warn(key.path, &format!("has no effect: {why}")),
         }
         match (self.values.get_mut(key.path), written) {
             (Some(Written::Map(old)), Written::Map(new)) => old.extend(new),
@@ -140,7 +140,7 @@ impl Raw {
     }
 }
 
-/// The value of a key, if its shape fits.
+/// The value of a key, if it has the right shape.
 fn written(key: &Key, value: &Value, faults: &mut Faults) -> Option<Written> {
     let shown = |v: &Value| match key.form.is_secret() {
         true => String::new(),
@@ -158,8 +158,10 @@ fn written(key: &Key, value: &Value, faults: &mut Faults) -> Option<Written> {
                 None => wrong(faults, "write a list of texts"),
             }
         }
-        // What an idle key holds does not matter.
-        (Form::Map, _) if matches!(key.fate, Fate::Idle(_)) => Some(Written::Map(BTreeMap::new())),
+        // The value of an idle key does not matter.
+        (Form::Map, _) if matches!(key.effect, Effect::Idle(_)) => {
+            Some(Written::Map(BTreeMap::new()))
+        }
         (Form::Map, Value::Mapping(tree)) => {
             let pairs = tree.iter().map(|(k, v)| Some((scalar(k)?, scalar(v)?)));
             match pairs.collect() {

@@ -1,6 +1,5 @@
-//! Reads typed values out of what was written, for all parts of a configuration alike. Collects what
-//! is wrong with them and never stops at the first fault. Never opens a connection; opens files only
-//! to see that they can be read.
+//! Reads typed values from what was written, for every part of a configuration. Never stops at the
+//! first fault, and never opens a connection; opens files only to see that they can be read.
 
 use super::fault::Faults;
 use super::raw::{Raw, Written};
@@ -9,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Reads typed values and collects what is wrong with them.
+/// Reads typed values and collects their faults.
 pub(super) struct Reader<'a> {
     pub(super) raw: &'a Raw,
     pub(super) faults: &'a mut Faults,
@@ -83,7 +82,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Like [`Self::number`], but what is zero or less means the default, as in the Go tool.
+    /// Like [`Self::number`], but zero and less mean the default, as in the Go tool.
     pub(super) fn positive(
         &mut self,
         path: &'static str,
@@ -111,7 +110,8 @@ impl Reader<'_> {
             Some(t) if range.contains(&t.as_secs()) => t,
             _ => {
                 let remedy = format!(
-                    "write one from {}s to {}s with its unit (ms, s, m, h), or leave the key out for {}",
+                    "write one from {}s to {}s with its unit (ms, s, m, h), or leave the key out \
+                     for {}",
                     range.start(),
                     range.end(),
                     time::write(default)
@@ -122,7 +122,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One of several words, whatever its case; empty if it was not set.
+    /// One of several words in any case; empty if it was not set.
     pub(super) fn word(&mut self, path: &'static str, words: &[&str]) -> String {
         let text = self.text(path);
         if text.is_empty() {
@@ -141,7 +141,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The name of a file that can be read; empty if none is given.
+    /// The path of a file, which must be readable; empty if it was not set.
     pub(super) fn file(&mut self, path: &'static str) -> PathBuf {
         let name = self.text(path);
         if name.is_empty() {
@@ -150,7 +150,7 @@ impl Reader<'_> {
         self.readable(path, &name)
     }
 
-    /// A file that a key names; an error if it can't be read.
+    /// The path of a file that a key names. Reports an error if it can't be read.
     pub(super) fn readable(&mut self, path: &'static str, name: &str) -> PathBuf {
         if let Err(e) = std::fs::File::open(name) {
             self.wrong(

@@ -1,5 +1,5 @@
-//! The whole configuration, from what was written to what is meant: every check, all faults at once.
-//! Never opens a connection; opens files only to see that they can be read.
+//! The whole configuration, from what was written to what is meant: every check, all faults at
+//! once. Never opens a connection; opens files only to see that they can be read.
 
 use super::fault::Faults;
 use super::log_level::log_level;
@@ -79,13 +79,13 @@ fn state_folder(reader: &mut Reader<'_>) -> PathBuf {
     if folder.is_empty() { "milvus-cdc.state".into() } else { folder.into() }
 }
 
-/// In the Go tool a limit at which it sends what it holds, and so often a small one.
+/// The Go tool sends at this limit what it has in memory, so its users often set a small one.
 fn held_kib(reader: &mut Reader<'_>, default: usize) -> usize {
     const KEY: &str = "packer.memoryLimit";
     let kib = reader.positive(KEY, 1024..=1 << 30, default);
     if kib < HELD_KIB_LOW {
-        let what = "here a task that has to hold more than this while it waits for a tick stops: \
-                    leave the key out, or write at least 65536";
+        let what = "a task stops if it has to keep more than this until a tick comes: leave the \
+                    key out, or write at least 65536";
         reader.faults.warn(KEY, what);
     }
     kib

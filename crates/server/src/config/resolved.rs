@@ -2,7 +2,7 @@
 //! Never reads a file or the environment; `dump` shows it.
 
 use crate::api_tokens::Tokens;
-use crate::listener_tls;
+use crate::listener_tls::ListenerFiles;
 use crate::secret::Secret;
 use connectors::pulsar::PulsarLogin;
 use connectors::store::MysqlOptions;
@@ -23,13 +23,13 @@ pub struct Config {
     pub max_task_num: usize,
     /// The longest name of a database or collection, in bytes.
     pub max_name_length: usize,
-    /// How many requests are worked on at a time.
+    /// How many requests may be in work at a time.
     pub requests_max: usize,
     /// What is logged and how.
     pub log: Log,
     /// Where tasks and checkpoints are kept.
     pub store: StoreConfig,
-    /// The shared stores that are named, in use or not.
+    /// The shared stores that the configuration names, whether they are in use or not.
     pub shared: SharedStores,
     /// Where this machine's name in a shared store is kept.
     pub state_folder: PathBuf,
@@ -37,9 +37,9 @@ pub struct Config {
     pub source: SourceConfig,
     /// The pause after the first failure of a task; it doubles up to `limits.backoff_max`.
     pub backoff_first: Duration,
-    /// What becomes of a request of the source that can't be replicated.
+    /// What a task does about a request of the source that can't be replicated.
     pub unsupported: Unsupported,
-    /// Nothing is written to a target, and no checkpoint.
+    /// Neither targets nor checkpoints are written.
     pub dry_run: bool,
     /// Bounds of every task.
     pub limits: Limits,
@@ -48,9 +48,9 @@ pub struct Config {
 /// The security of the HTTP API.
 #[derive(Clone, Debug, Default)]
 pub struct ApiConfig {
-    /// TLS, if it is spoken.
-    pub tls: Option<listener_tls::TlsFiles>,
-    /// Who may do what; none: everybody may do everything.
+    /// TLS, if the API speaks it.
+    pub tls: Option<ListenerFiles>,
+    /// Who may do what. Without tokens everybody may do everything.
     pub tokens: Tokens,
 }
 
@@ -66,9 +66,9 @@ pub struct Log {
 /// The kind of store.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
-    /// A file; relative to the working directory.
+    /// A file, relative to the working directory.
     Sqlite(PathBuf),
-    /// Gone with the process.
+    /// Memory, lost with the process.
     Memory,
     /// An etcd, below `root_path`.
     Etcd(EtcdConfig),
@@ -76,7 +76,7 @@ pub enum StoreConfig {
     Mysql(MysqlOptions),
 }
 
-/// The stores that several machines can share. The Go tool's records lie in one of them.
+/// The stores that several machines can share. The Go tool keeps its records in one of them.
 #[derive(Clone, Debug, Default)]
 pub struct SharedStores {
     /// `metaStoreConfig.etcd`.
@@ -109,11 +109,11 @@ pub struct EtcdConfig {
     pub meta_sub_path: String,
     /// User and password, if it asks for them.
     pub login: Option<(String, Secret)>,
-    /// TLS, if it is spoken.
+    /// TLS, if it is used.
     pub tls: Option<TlsFiles>,
 }
 
-/// The queue of the source. A further kind gets its variant here, its keys in `keys` and its
+/// The queue of the source. Another kind gets its variant here, its keys in `keys` and its
 /// constructor in `compose`.
 #[derive(Clone, Debug)]
 pub enum QueueConfig {
@@ -128,9 +128,9 @@ pub enum QueueConfig {
 pub struct KafkaConfig {
     /// `host:port`, separated by commas.
     pub brokers: String,
-    /// How we log in.
+    /// The login of our clients.
     pub login: KafkaLogin,
-    /// Handed on to librdkafka.
+    /// Settings for librdkafka.
     pub consumer: BTreeMap<String, String>,
 }
 
@@ -143,9 +143,9 @@ pub struct PulsarConfig {
     pub tenant: String,
     /// Their namespace.
     pub namespace: String,
-    /// Who we are to the brokers.
+    /// The login to the brokers.
     pub login: PulsarLogin,
-    /// TLS, if it is spoken.
+    /// TLS, if it is used.
     pub tls: Option<TlsFiles>,
 }
 

@@ -11,7 +11,7 @@ use connectors::KafkaLogin;
 /// Milvus's default for `rootCoord.dmlChannelNum`.
 const CHANNELS: usize = 16;
 
-/// A topic name's longest form: Kafka's limit.
+/// The longest name of a topic, which is Kafka's limit.
 const TOPIC_MAX: usize = 249;
 
 pub(super) fn resolve(reader: &mut Reader<'_>) -> SourceConfig {
@@ -25,7 +25,8 @@ pub(super) fn resolve(reader: &mut Reader<'_>) -> SourceConfig {
 
 fn op_channel(reader: &mut Reader<'_>) -> String {
     const KEY: &str = "sourceConfig.replicateChan";
-    const REMEDY: &str = "write the source's msgChannel.chanNamePrefix.cluster and `-replicate-msg`, for example by-dev-replicate-msg";
+    const REMEDY: &str = "write the source's msgChannel.chanNamePrefix.cluster and \
+                          `-replicate-msg`, for example by-dev-replicate-msg";
     let name = reader.text(KEY);
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if name.is_empty() {
@@ -36,7 +37,7 @@ fn op_channel(reader: &mut Reader<'_>) -> String {
     name
 }
 
-/// Pulsar if its address is given, as in the Go tool, else Kafka.
+/// Pulsar if its address is given, otherwise Kafka, as in the Go tool.
 fn queue(reader: &mut Reader<'_>) -> QueueConfig {
     let kafka = kafka(reader);
     if let Some(pulsar) = pulsar::resolve(reader) {
@@ -99,7 +100,7 @@ fn kafka(reader: &mut Reader<'_>) -> KafkaConfig {
 
 fn etcd(reader: &mut Reader<'_>) -> EtcdConfig {
     let old = reader.list("sourceConfig.etcdAddress");
-    // As in the Go tool the deprecated three are used together or not at all.
+    // As in the Go tool, the three deprecated keys are used together or not at all.
     let (endpoints, root, meta) = if old.is_empty() {
         (
             reader.list("sourceConfig.etcd.address"),

@@ -1,4 +1,4 @@
-//! The part of a configuration that says where tasks and positions are kept. Never opens a store.
+//! The part of a configuration that names the store of tasks and positions. Never opens a store.
 
 use super::etcd::{STORE, tls_files};
 use super::reader::Reader;
@@ -8,10 +8,10 @@ use connectors::store::{Dsn, MysqlOptions};
 const TYPE: &str = "metaStoreConfig.storeType";
 const URL: &str = "metaStoreConfig.mysqlSourceUrl";
 
-/// As the Go tool's shipped file has it.
+/// The default, from the file that the Go tool ships.
 const ROOT: &str = "cdc-by-dev";
 
-/// The store in use, and all that are named: `import` reads from those.
+/// The store in use, and all shared stores that are named: `import` reads from those.
 pub(super) fn resolve(reader: &mut Reader<'_>) -> (StoreConfig, SharedStores) {
     let shared = SharedStores { etcd: etcd(reader), mysql: mysql(reader) };
     let path = reader.text("metaStoreConfig.sqlite.path");
@@ -20,7 +20,9 @@ pub(super) fn resolve(reader: &mut Reader<'_>) -> (StoreConfig, SharedStores) {
     let kind = reader.word(TYPE, &["sqlite", "memory", "etcd", "mysql"]);
     let store = match (kind.as_str(), &shared.etcd, &shared.mysql) {
         ("memory", ..) => {
-            reader.faults.warn(TYPE, "memory forgets all tasks and positions when the process ends; it is meant for tests");
+            let what = "memory forgets all tasks and positions when the process ends; it is meant \
+                        for tests";
+            reader.faults.warn(TYPE, what);
             StoreConfig::Memory
         }
         ("etcd", Some(etcd), _) => StoreConfig::Etcd(etcd.clone()),
@@ -54,7 +56,7 @@ fn root(reader: &Reader<'_>) -> String {
 }
 
 fn etcd(reader: &mut Reader<'_>) -> Option<EtcdConfig> {
-    // As in the Go tool the deprecated one wins.
+    // As in the Go tool, the deprecated key wins.
     let old = reader.list("metaStoreConfig.etcdEndpoints");
     let endpoints = if old.is_empty() { reader.list(STORE.address) } else { old };
     STORE.check_endpoints(reader, &endpoints);
@@ -86,7 +88,7 @@ fn mysql(reader: &mut Reader<'_>) -> Option<MysqlOptions> {
             if named && !dsn.tls() {
                 reader.wrong(
                     "metaStoreConfig.mysql.tlsCACertPath",
-                    "certificates are named and TLS is not spoken",
+                    "certificates are given, but TLS is off",
                     "add tls=true to metaStoreConfig.mysqlSourceUrl, or remove them",
                 );
             }

@@ -1,5 +1,5 @@
-//! Times as they are written in a configuration: a whole number and its unit.
-//! Never takes a number without one: nobody could tell seconds from milliseconds.
+//! Times in a configuration: a whole number and its unit.
+//! Never accepts a number without a unit: it could mean seconds or milliseconds.
 
 use std::time::Duration;
 

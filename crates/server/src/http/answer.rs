@@ -1,12 +1,13 @@
-//! What is answered: the Go tool's envelope, and an HTTP status equal to its `code`.
-//! Never carries the cause of an internal fault: that is for the log.
+//! The answer in the Go tool's envelope, with an HTTP status equal to its `code`. Requests for
+//! health and for unknown paths have the same form. Never contains the cause of an internal fault:
+//! that is for the log.
 
 use super::refusal::{Kind, Refusal};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
-/// What a successful request answers.
+/// The data of a successful answer.
 pub(super) type Data = Map<String, Value>;
 
 /// One answer.
@@ -14,25 +15,25 @@ pub(super) type Data = Map<String, Value>;
 pub(super) struct Answer {
     /// The HTTP status and the `code` of the body.
     pub code: u16,
-    /// Empty when all is well.
+    /// Empty if the request succeeded.
     pub message: String,
-    /// Left out when it is empty.
+    /// Left out if it is empty.
     pub data: Data,
 }
 
 impl Answer {
-    /// All is well.
+    /// The request succeeded.
     pub(super) fn done(data: Data) -> Self {
         Self { code: 200, message: String::new(), data }
     }
 
-    /// It is not.
+    /// The request failed.
     pub(super) fn error(code: u16, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), data: Data::new() }
     }
 }
 
-/// The code of a refusal: what the Go tool answers, or the nearest it could.
+/// The code of a refusal: the Go tool's, or the nearest that it could have.
 pub(super) fn code(kind: Kind) -> u16 {
     match kind {
         Kind::Invalid | Kind::Unknown | Kind::Conflict => 400,

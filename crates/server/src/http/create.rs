@@ -1,35 +1,35 @@
-//! A new task: checks what a user asks for and stores it as a running task. Both APIs read it in
-//! their own way and come here.
-//! Never connects to anything: a source or target that is away shows as the task's waiting reason.
+//! Checks a new task and stores it as a running task, for both APIs.
+//! Never connects to anything: a task shows as its waiting reason that a source or target can't be
+//! reached.
 
 use super::positions;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
 use crate::supervisor::Settled;
 use crate::tasks::{
-    CollectionInfo, CreateError, TargetAddress, TaskRecord, check_id, differences, in_brackets,
+    CollectionInfo, CreateError, HOW_TO_NAME, TargetAddress, TaskRecord, check_id, in_brackets,
 };
 use replication::ports::Transaction;
 use replication::selection::{ANY, named};
 use std::time::Duration;
 
-/// A path of the API stands where an id would.
+/// `/api/v1/tasks/check` is a path of the API.
 const RESERVED_ID: &str = "check";
 
-/// How long a creation waits for the supervisor to have seen it; the task is stored anyway.
+/// How long a creation waits until the supervisor has seen it. The task is stored in any case.
 const START_WITHIN: Duration = Duration::from_secs(2);
 
-/// What came of a creation.
+/// The outcome of a creation.
 pub(super) struct Created {
     /// The task.
     pub task_id: String,
-    /// What was asked for and is not done.
+    /// Options that have no effect, or not with every source.
     pub warnings: Vec<&'static str>,
-    /// False: there was such a task, and nothing was changed.
+    /// `false` if there was a task of this id already; then nothing was changed.
     pub new: bool,
 }
 
-/// Checks and stores.
+/// Checks and stores a task.
 pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Created, Refusal> {
     check(api, &record)?;
     if record.task_id.is_empty() {
@@ -38,7 +38,7 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Cre
         return Ok(Created { task_id: record.task_id, warnings: Vec::new(), new: false });
     }
     let task_id = record.task_id.clone();
-    let warnings = differences(&record);
+    let warnings = record.warnings();
     let begin = Transaction::default();
     api.book.create(record, api.limits.tasks_max, begin).await.map_err(not_created)?;
     tracing::info!(task = task_id, "task created");
@@ -48,8 +48,7 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Cre
     Ok(Created { task_id, warnings, new: true })
 }
 
-/// Checks all that a creation would check and stores nothing; answers the record as it would be
-/// stored.
+/// Makes all checks of a creation and stores nothing. Returns the record as it would be stored.
 pub(super) async fn try_out(
     api: &ApiState,
     record: TaskRecord,
@@ -65,18 +64,16 @@ pub(super) async fn try_out(
         return Err(Refusal { field: "task_id".into(), ..refusal });
     }
     let record = api.book.admit(&record, api.limits.tasks_max).await.map_err(not_created)?;
-    let warnings = differences(&record);
+    let warnings = record.warnings();
     Ok((record, warnings))
 }
 
 fn not_created(error: CreateError) -> Refusal {
     match error {
-        CreateError::Refused(objection) => {
-            let kind = if objection.conflict { Kind::Conflict } else { Kind::Invalid };
-            let refusal = Refusal::new(kind, objection.what, objection.remedy);
-            Refusal { field: objection.field.into(), ..refusal }
-        }
+        CreateError::Invalid(wrong) => wrong.into(),
+        CreateError::Conflict(wrong) => Refusal { kind: Kind::Conflict, ..wrong.into() },
         CreateError::Full(max) => {
+            // The Go tool's words.
             let detail = format!("the task num has reach the limit, {max}");
             Refusal::new(Kind::Full, detail, "delete a task, or raise maxTaskNum")
         }
@@ -84,15 +81,12 @@ fn not_created(error: CreateError) -> Refusal {
     }
 }
 
-/// How a target is named.
-const HOW_TO_NAME: &str = "give the target as http(s)://host:port in milvus_connect_param.uri";
-
 fn refuse<T>(field: &str, what: &str, remedy: &str) -> Result<T, Refusal> {
     Err(Refusal::invalid(field, what, remedy))
 }
 
 fn check_new_id(id: &str) -> Result<(), Refusal> {
-    check_id(id).map_err(|what| Refusal::invalid("task_id", what, "give another one, or none"))?;
+    check_id(id)?;
     if id == RESERVED_ID {
         let detail = format!("the task_id is invalid, `{RESERVED_ID}` is a path of the API");
         return refuse("task_id", &detail, "write another one");
@@ -100,7 +94,7 @@ fn check_new_id(id: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The checks of the Go tool, in its order and words; several selectors are allowed here.
+/// The checks of the Go tool, in its order and words, except that several selectors are allowed.
 fn check(api: &ApiState, record: &TaskRecord) -> Result<(), Refusal> {
     check_target(record)?;
     let buffer = &record.writer_cache_config;
@@ -181,12 +175,15 @@ fn check_target(record: &TaskRecord) -> Result<(), Refusal> {
     }
     match TargetAddress::parse(&milvus.uri()) {
         Ok(_) => Ok(()),
-        Err(what) => here("uri", &format!("the milvus uri is invalid, {what}"), HOW_TO_NAME),
+        Err(wrong) => {
+            let detail = format!("the milvus uri is invalid, {}", wrong.problem);
+            here("uri", &detail, &wrong.remedy)
+        }
     }
 }
 
 fn check_kafka(record: &TaskRecord) -> Result<(), Refusal> {
-    // Names and limits do not depend on the id, which may be made later.
+    // No check depends on the id, which may not exist yet.
     match record.kafka_connect_param.options("task") {
         Ok(_) => Ok(()),
         Err(wrong) => {
@@ -231,7 +228,7 @@ fn check_infos(field: &str, infos: &[CollectionInfo], max: usize) -> Result<(), 
     refuse(field, &what, "shorten them, or raise maxNameLength")
 }
 
-/// A name on the target must be one, and may not stand for a pattern.
+/// Every name of the mapping must be a name of its own, not a pattern.
 fn check_mapping(record: &TaskRecord, max: usize) -> Result<(), Refusal> {
     for rule in record.name_mapping.iter().flatten() {
         let sources = std::iter::once(named(&rule.source_db))

@@ -1,5 +1,6 @@
-//! Keeps out what a page of another site makes a browser send: it runs on a machine that may reach the
-//! service, whoever wrote the page. Never asks who the sender is; tokens do.
+//! Refuses requests that a page of another site makes a browser send: the browser may run on a
+//! machine that can reach the service, whoever wrote the page. Never asks who the sender is; tokens
+//! do that.
 
 use super::answer::Answer;
 use super::problem::Problem;
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Lets a request on unless it comes from another site.
-pub(super) async fn ours(
+/// Refuses a request that comes from another site.
+pub(super) async fn refuse(
     State(api): State<Arc<ApiState>>,
     request: Request,
     next: Next,
@@ -31,7 +32,7 @@ pub(super) async fn ours(
 }
 
 fn check(only_local: bool, method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
-    // What is no text is nothing that we are called or that comes from us.
+    // A value that is not text is neither our name nor our origin.
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text(header::HOST);
     if only_local && !host.is_none_or(is_this_machine) {
@@ -42,7 +43,7 @@ fn check(only_local: bool, method: &Method, headers: &HeaderMap) -> Result<(), R
             "ask for localhost, or set api.manageTokens",
         ));
     }
-    // A browser says where a request comes from, and a script says nothing of it.
+    // A browser says where a request comes from; other clients say nothing about it.
     let is_ours = match (text(FETCH_SITE), text(header::ORIGIN)) {
         (Some(site), _) => matches!(site, "same-origin" | "none"),
         (None, Some(origin)) => {
@@ -51,18 +52,18 @@ fn check(only_local: bool, method: &Method, headers: &HeaderMap) -> Result<(), R
         }
         (None, None) => true,
     };
-    // Looking changes nothing, and no page of another site is told what is seen.
+    // Reading changes nothing, and the browser does not show the answer to a page of another site.
     if is_ours || method.is_safe() {
         return Ok(());
     }
     Err(Refusal::new(
         Kind::NotAllowed,
         "the request comes from a page of another site",
-        "use the page of this service, or a client that is no browser",
+        "use the page of this service, or a client other than a browser",
     ))
 }
 
-/// An address can't be made to mean another machine, as a name can.
+/// Whether a host is this machine. A name can be made to mean another machine, an address can't.
 fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else { return false };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_of_another_site_sends_changes_nothing() {
+    fn a_page_of_another_site_can_change_nothing() {
         let from = |headers: &[(HeaderName, &'static str)]| {
             let host = (header::HOST, "Cdc:8444");
             allowed(false, Method::POST, &[&[host][..], headers].concat())
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_of_this_machine_alone_has_no_other_name() {
+    fn a_service_for_this_machine_alone_answers_to_no_other_host_name() {
         let at = |host| allowed(true, Method::GET, &[(header::HOST, host)]);
         for here in ["localhost:8444", "LOCALHOST", "127.0.0.1:8444", "[::1]:8444", "a.localhost"] {
             assert!(at(here), "{here}");

@@ -1,29 +1,30 @@
-//! The bounds of every request on tasks: the size of its body, the time it may take, how many are
-//! worked on at once. What has been begun goes on to its end though the client has left, so that no
-//! change of a task stops half way; a panic is answered and not more.
-//! Never looks into a request.
+//! The bounds of every request on tasks: the size of its body, the time it may take, and how many
+//! run at once. A request that has begun runs to its end even if the client is gone, so that no
+//! change of a task stops half way. A panic ends only its own request. Never looks into a request.
 
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
+use http_body_util::LengthLimitError;
+use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The largest body: a task with ten thousand selectors fits.
+/// The largest body. A task with ten thousand selectors fits.
 const BODY_MAX: usize = 1 << 20;
 
 /// How long a client may take to send its body.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long a request waits for its turn when as many as may be are being worked on.
+/// How long a request waits for its turn while the permitted number of others run.
 const TURN_WITHIN: Duration = Duration::from_secs(1);
 
 /// How much longer than the longest wait of a handler a request may take.
 const REQUEST_MARGIN: Duration = Duration::from_secs(15);
 
-/// The whole body.
+/// Reads the whole body.
 pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
     let unread = |kind, what: &str, remedy| {
         Refusal::new(kind, format!("fail to read the request body, error: {what}"), remedy)
@@ -40,7 +41,7 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, 
     let read = axum::body::to_bytes(body, BODY_MAX);
     match tokio::time::timeout(BODY_WITHIN, read).await {
         Ok(Ok(body)) => Ok(body),
-        Ok(Err(error)) if is_length_limit(&error) => Err(too_large()),
+        Ok(Err(error)) if exceeds_limit(&error) => Err(too_large()),
         Ok(Err(error)) => Err(unread(Kind::TooSlow, &error.to_string(), "send it again")),
         Err(_) => {
             let what = format!("it did not come within {BODY_WITHIN:?}");
@@ -49,11 +50,11 @@ pub(super) async fn read_body(headers: &HeaderMap, body: Body) -> Result<Bytes, 
     }
 }
 
-fn is_length_limit(error: &axum::Error) -> bool {
-    std::error::Error::source(error).is_some_and(|cause| cause.to_string().contains("limit"))
+fn exceeds_limit(error: &axum::Error) -> bool {
+    error.source().is_some_and(|cause| cause.is::<LengthLimitError>())
 }
 
-/// Does the work of a request when its turn has come.
+/// Runs the work of a request when its turn has come.
 pub(super) async fn in_turn<T: Send + 'static>(
     api: &Arc<ApiState>,
     work: impl Future<Output = T> + Send + 'static,

@@ -1,13 +1,13 @@
-//! `GET /healthz` and `GET /readyz`. Healthy: the process answers. Ready: the store can be read and
-//! the tasks are looked after, so requests mean something. A source that is away and tasks that
-//! wait are shown and don't make the service unready: restarting it would not mend them.
-//! Never shows a secret.
+//! `GET /healthz` and `GET /readyz`. Healthy means that the process answers. Ready means that the
+//! store can be read and that the tasks are supervised, so that requests have an effect. A source
+//! that can't be reached and tasks that wait are shown, but don't make the service unready: a
+//! restart would not help them. Never shows a secret.
 
 use super::answer::{Answer, Data};
 use super::state::ApiState;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use replication::error::Result;
+use replication::error::{Error, Result};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 /// How long each part may take to answer.
 const PART_WITHIN: Duration = Duration::from_secs(2);
 
-/// How long what was found is told.
+/// How long a result is valid for further requests.
 const GOOD_FOR: Duration = Duration::from_secs(1);
 
 /// The process answers.
@@ -27,8 +27,8 @@ pub(super) async fn healthz() -> Answer {
 
 /// The service can do its work; what it depends on is shown.
 pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap) -> Answer {
-    let mut answer = found(&api).await;
-    // Whether it is ready is everybody's; names of tasks and what they wait for are not.
+    let mut answer = recent(&api).await;
+    // Everybody may know whether it is ready, but not the names of tasks and what they wait for.
     if api.role(&headers).is_err() {
         answer.data.clear();
         answer.message = if answer.code == 200 { String::new() } else { "not ready".to_owned() };
@@ -36,20 +36,20 @@ pub(super) async fn readyz(State(api): State<Arc<ApiState>>, headers: HeaderMap)
     answer
 }
 
-async fn found(api: &ApiState) -> Answer {
+async fn recent(api: &ApiState) -> Answer {
     let mut last = api.readiness.last.lock().await;
     match &*last {
         Some((at, answer)) if at.elapsed() < GOOD_FOR => answer.clone(),
         _ => {
-            let answer = look(api).await;
+            let answer = check(api).await;
             *last = Some((Instant::now(), answer.clone()));
             answer
         }
     }
 }
 
-async fn look(api: &ApiState) -> Answer {
-    let (store, (queue, catalog)) = tokio::join!(within(api.book.list()), source(api));
+async fn check(api: &ApiState) -> Answer {
+    let (store, (queue, catalog)) = tokio::join!(answer_of(api.book.list()), source(api));
     let mut data = Data::new();
     let mut reasons = Vec::new();
     match &store {
@@ -64,7 +64,7 @@ async fn look(api: &ApiState) -> Answer {
                 data.insert("broken_records".into(), json!(broken));
             }
         }
-        Err(reason) => {
+        Err(Error { what: reason, .. }) => {
             data.insert("store".into(), json!(reason));
             reasons.push(format!("store: {reason}"));
         }
@@ -80,21 +80,18 @@ async fn look(api: &ApiState) -> Answer {
 
 /// Whether the source's queue and metadata can be read: `ok` or why not.
 pub(super) async fn source(api: &ApiState) -> (String, String) {
-    let queue = within(api.source.end(&api.op_channel));
-    let catalog = within(api.catalog.collection(Default::default()));
+    let queue = answer_of(api.source.end(&api.op_channel));
+    let catalog = answer_of(api.catalog.collection(Default::default()));
     let (queue, catalog) = tokio::join!(queue, catalog);
-    let word = |reason: Option<String>| reason.unwrap_or_else(|| "ok".into());
-    (word(queue.err()), word(catalog.err()))
+    let state = |error: Option<Error>| error.map_or_else(|| "ok".to_owned(), |error| error.what);
+    (state(queue.err()), state(catalog.err()))
 }
 
-/// What a part of the outside answers, or why it does not.
-pub(super) async fn within<T>(
-    part: impl Future<Output = Result<T>>,
-) -> std::result::Result<T, String> {
-    match tokio::time::timeout(PART_WITHIN, part).await {
-        Ok(answered) => answered.map_err(|error| error.what),
-        Err(_) => Err(format!("no answer within {} s", PART_WITHIN.as_secs())),
-    }
+/// The answer of a part, or an error if there is none in time.
+pub(super) async fn answer_of<T>(part: impl Future<Output = Result<T>>) -> Result<T> {
+    let seconds = PART_WITHIN.as_secs();
+    let silent = |_| Err(Error::transient(format!("no answer within {seconds} s")));
+    tokio::time::timeout(PART_WITHIN, part).await.unwrap_or_else(silent)
 }
 
 fn waiting<'a>(api: &ApiState, ids: impl Iterator<Item = &'a str>) -> Value {

@@ -1,23 +1,23 @@
-//! `delete`, `pause`, `resume`: changes of a stored task, each answered once the task has followed
-//! or its time is up. Never touches a running task itself.
+//! `delete`, `pause`, `resume`: changes of a stored task. Each returns when the task has followed,
+//! or after a limit. Never touches a running task itself.
 
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
 use crate::supervisor::Settled;
-use crate::tasks::{Change, PAUSED_BY_USER, State};
+use crate::tasks::{PAUSED_BY_USER, State, StateChange};
 use std::time::Duration;
 
-/// How long a resume waits for the supervisor to have seen it; it is stored anyway.
+/// How long a resume waits until the supervisor has seen it. It is stored in any case.
 const START_WITHIN: Duration = Duration::from_secs(2);
 
-/// Stops a task, finishing its window, and removes it and all that is stored of it.
+/// Lets a task finish its window and stop, then removes it and all that is stored of it.
 pub(super) async fn delete(
     api: &ApiState,
     id: &str,
     ignore_not_found: bool,
 ) -> Result<(), Refusal> {
     let begun = api.book.begin_delete(id).await.map_err(|e| Refusal::store(&e))?;
-    if begun == Change::Unknown {
+    if begun == StateChange::NoSuchTask {
         return if ignore_not_found { Ok(()) } else { Err(Refusal::unknown_task(id)) };
     }
     if api.desk.stopped(id, api.limits.stop_within).await == Settled::NotInTime {
@@ -26,30 +26,31 @@ pub(super) async fn delete(
         return Err(Refusal::failed(what, "delete it again"));
     }
     match api.book.delete(id).await.map_err(|e| Refusal::store(&e))? {
-        Change::Made | Change::Unknown => {}
-        Change::From(state) => {
+        StateChange::Made | StateChange::NoSuchTask => {}
+        StateChange::NotFrom(state) => {
             let what = format!(
-                "the task was set to {state} while it was being deleted, task_id: {id}; delete it again"
+                "the task was set to {state} while it was being deleted, task_id: {id}; delete it \
+                 again"
             );
             return Err(Refusal::new(Kind::Stuck, what, "delete it again"));
         }
     }
     tracing::info!(task = id, "task deleted");
-    // Its metrics go with the next look; the answer means that they are gone.
+    // The next look of the supervisor removes its metrics; wait for that before answering.
     api.desk.poke(api.limits.stop_within).await;
     Ok(())
 }
 
-/// Stops a task, finishing its window; it stays stopped until it is resumed.
+/// Lets a task finish its window and stop. It stays stopped until it is resumed.
 pub(super) async fn pause(api: &ApiState, id: &str) -> Result<(), Refusal> {
     match api.book.pause(id, PAUSED_BY_USER).await.map_err(|e| Refusal::store(&e))? {
-        Change::Made => {}
-        Change::Unknown => return Err(Refusal::unknown_task(id)),
-        Change::From(State::Paused) => {
+        StateChange::Made => {}
+        StateChange::NoSuchTask => return Err(Refusal::unknown_task(id)),
+        StateChange::NotFrom(State::Paused) => {
             let what = format!("the task has paused, task_id: {id}");
             return Err(Refusal::new(Kind::Conflict, what, "resume it to let it run"));
         }
-        Change::From(state) => {
+        StateChange::NotFrom(state) => {
             let what =
                 format!("fail to update the task state, task_id: {id}: it is {state}, not Running");
             return Err(Refusal::new(Kind::Stuck, what, "try again"));
@@ -57,7 +58,7 @@ pub(super) async fn pause(api: &ApiState, id: &str) -> Result<(), Refusal> {
     }
     tracing::info!(task = id, "task paused by a user");
     if api.desk.stopped(id, api.limits.stop_within).await == Settled::NotInTime {
-        // Paused it is, and it will stop: that is no reason to call the request failed.
+        // The task is paused and will stop, so the request has not failed.
         tracing::warn!(task = id, "task is paused and still stopping");
     }
     Ok(())
@@ -66,9 +67,9 @@ pub(super) async fn pause(api: &ApiState, id: &str) -> Result<(), Refusal> {
 /// Sets a task to run.
 pub(super) async fn resume(api: &ApiState, id: &str) -> Result<(), Refusal> {
     match api.book.resume(id).await.map_err(|e| Refusal::store(&e))? {
-        Change::Made => {}
-        Change::Unknown => return Err(Refusal::unknown_task(id)),
-        Change::From(_) => {
+        StateChange::Made => {}
+        StateChange::NoSuchTask => return Err(Refusal::unknown_task(id)),
+        StateChange::NotFrom(_) => {
             let what = format!("the task has running, task_id: {id}");
             return Err(Refusal::new(Kind::Conflict, what, "pause it to stop it"));
         }

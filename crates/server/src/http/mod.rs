@@ -1,10 +1,10 @@
 //! The HTTP API: `POST /cdc` with the requests of the Go tool, `/api/v1` with tasks as resources,
-//! metrics, health.
-//! Never touches a running task: handlers write the store and poke the supervisor.
+//! metrics and health. Never starts or stops a task: handlers write the store and poke the
+//! supervisor.
 //!
-//! `cdc` and `v1` read requests and put answers into their form. What they share: `cross_site` keeps out pages
-//! of other sites, `gate` bounds a request, `create`, `lifecycle`, `show` and `positions` do the work, `refusal` is
-//! why not.
+//! `cdc` and `v1` read requests and give answers their form. Both share the rest: `cross_site`
+//! refuses pages of other sites, `gate` bounds a request; `create`, `lifecycle`, `show` and
+//! `positions` do the work. A `refusal` says why not; `answer` and `problem` are its two forms.
 
 mod answer;
 mod cdc;
@@ -20,8 +20,7 @@ mod show;
 mod state;
 mod v1;
 
-pub use cdc::KINDS;
-pub use state::{ApiLimits, ApiState, Readiness, SourcePlace};
+pub(crate) use state::{ApiLimits, ApiState, Readiness, SourceAddress};
 
 use crate::api_tokens::Role;
 use answer::Answer;
@@ -36,7 +35,7 @@ use refusal::{Kind, Refusal};
 use std::sync::Arc;
 
 /// All paths.
-pub fn router(api: Arc<ApiState>) -> Router {
+pub(crate) fn router(api: Arc<ApiState>) -> Router {
     Router::new()
         .route("/cdc", any(cdc::cdc))
         .route("/cdc/metrics", get(metrics))
@@ -45,12 +44,13 @@ pub fn router(api: Arc<ApiState>) -> Router {
         .route("/readyz", get(health::readyz))
         .merge(v1::routes(&api))
         .fallback(no_such_path)
-        .layer(from_fn_with_state(Arc::clone(&api), cross_site::ours))
+        .layer(from_fn_with_state(Arc::clone(&api), cross_site::refuse))
         .layer(from_fn_with_state(Arc::clone(&api), count))
         .with_state(api)
 }
 
-/// Counts every request. What a client makes up is not a label: there is no end to it.
+/// Counts every request. Methods and paths that a client makes up are one label: they are
+/// unlimited.
 async fn count(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     let known = [Method::GET, Method::POST, Method::DELETE, Method::PUT, Method::HEAD];
     let method = known.into_iter().find(|m| m == request.method());
@@ -74,7 +74,7 @@ async fn process_metrics(State(api): State<Arc<ApiState>>, headers: HeaderMap) -
     std::future::ready(shown(&api, &headers, |m| m.process_text())).await
 }
 
-/// Metrics name tasks and collections: who may look at these may look at them.
+/// Metrics contain names of tasks and collections, so they need the same role.
 fn shown(
     api: &ApiState,
     headers: &HeaderMap,

@@ -1,5 +1,5 @@
-//! Positions as users write and read them: base64 of a `MsgPosition` by channel.
-//! Never asks the queue whether a position is still held; opening it tells.
+//! Positions as users write and read them: by channel, a `MsgPosition` in base64.
+//! Never asks the queue whether it still has a position: the task finds that out when it starts.
 
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
@@ -11,26 +11,26 @@ use replication::records::shown_positions::{ShownPosition, show};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Where positions come from.
+/// Where a user finds positions.
 pub(super) const HOW_TO_GIVE: &str =
     "give positions by virtual channel, as the positions of a task show them";
 
 /// Where a task resumes on one channel of one collection.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Position {
-    /// The collection on the source; −10 for the op channel.
+    /// The collection's id on the source; −10 for the op channel.
     #[schema(example = 446_000_000_000_000_001_i64)]
     pub collection_id: i64,
     /// The physical channel.
     #[schema(example = "by-dev-rootcoord-dml_0")]
     pub channel_name: String,
-    /// Everything up to it is on the target, unix milliseconds; null as long as that is nothing.
+    /// Everything up to this time is on the target, unix milliseconds; null if nothing is yet.
     #[schema(example = 1_700_000_000_000_u64)]
     pub time: Option<u64>,
     /// The same as a hybrid timestamp.
     #[schema(example = 445_644_800_262_144_000_u64)]
     pub tt: Option<u64>,
-    /// The position, to be given to a new task.
+    /// The position, in the form that a new task takes.
     #[schema(example = "ChZieS1kZXYtcm9vdGNvb3JkLWRtbF8wEggAAAAAAAAAAA==")]
     pub msg_id: String,
 }
@@ -38,11 +38,11 @@ pub(super) struct Position {
 /// Where a task resumes.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct Positions {
-    /// On the source's channels, per collection.
+    /// Positions on the source's channels, one per collection and channel.
     pub positions: Vec<Position>,
-    /// On the source's op channel.
+    /// Position on the source's op channel.
     pub op_positions: Vec<Position>,
-    /// On the target's channels.
+    /// Always empty: a task's progress is known by the source's channels.
     pub target_positions: Vec<Position>,
 }
 
@@ -76,16 +76,16 @@ fn check_one(field: &str, what: &str, text: &str) -> Result<(), Refusal> {
     })
 }
 
-/// What is stored of a task; nothing if it has not begun.
+/// The stored positions of a task; none if it has not begun.
 pub(super) async fn of(api: &ApiState, id: &str) -> Result<Positions, Refusal> {
     let shown = show(api.book.store().as_ref(), id).await.map_err(|e| Refusal::store(&e))?;
     let list = |positions: Vec<ShownPosition>| positions.iter().map(shown_as).collect();
     let mut all = Positions {
         positions: list(shown.positions),
         op_positions: list(shown.op_positions),
-        target_positions: list(shown.target_positions),
+        target_positions: Vec::new(),
     };
-    // A position without its channel could not be given to a new task.
+    // A new task does not take a position without its channel.
     for position in &mut all.op_positions {
         if position.channel_name.is_empty() {
             position.channel_name = api.op_channel.clone();
@@ -95,13 +95,13 @@ pub(super) async fn of(api: &ApiState, id: &str) -> Result<Positions, Refusal> {
 }
 
 fn shown_as(position: &ShownPosition) -> Position {
-    // The Go tool tells of a channel only when it has sent something of it; the place is known before.
+    // The Go tool shows a channel once it has sent a message of it; the position is known before.
     let time = Some(position.tick).filter(|tick| *tick > Timestamp::ZERO).map(Timestamp::ms);
     Position {
         collection_id: position.collection.0,
         channel_name: position.channel.clone(),
         time,
-        // The first timestamp behind that millisecond.
+        // The first timestamp after that millisecond.
         tt: time.map(|time| (time + 1) << 18),
         msg_id: encode_position(&position.channel, &position.id),
     }
@@ -119,7 +119,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     #[test]
-    fn a_channel_of_which_nothing_is_on_the_target_has_a_place_and_no_time() {
+    fn a_channel_with_nothing_on_the_target_yet_has_a_position_and_no_time() {
         let at = |tick| {
             let (collection, channel) = (CollectionId(7), "dml_0".to_owned());
             shown_as(&ShownPosition { collection, channel, id: MessageId::default(), tick })
@@ -131,9 +131,9 @@ mod tests {
         assert_eq!((reached.time, reached.tt), (Some(1000), Some(1001 << 18)));
     }
 
-    /// Whoever waits for a position writes rows then, and means them to be replicated.
+    /// A user who waits for a position writes rows then, and expects them to be replicated.
     #[tokio::test]
-    async fn no_position_is_shown_before_all_of_a_task_has_begun() {
+    async fn no_position_is_shown_before_the_whole_task_has_begun() {
         let store = MemoryStore::default();
         let mut begins = Transaction::default();
         let first = MessageId(vec![0; 8].into());

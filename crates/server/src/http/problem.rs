@@ -1,4 +1,5 @@
-//! Refusals as problem details (RFC 9457). Never says more than the refusal does.
+//! A refusal as problem details (RFC 9457), the form of `/api/v1`. Never says more than the refusal
+//! does.
 
 use super::refusal::{Kind, Refusal};
 use axum::http::{StatusCode, header};
@@ -18,16 +19,16 @@ pub(super) const MEDIA_TYPE: &str = "application/problem+json";
     "remedy": "leave these out, or delete the task that has them",
 }))]
 pub(super) struct Problem {
-    /// Always `about:blank`: the status says the type.
+    /// Always `about:blank`: the status is the type.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The words of the status.
+    /// The name of the status.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// The sort of problem, for programs.
+    /// The kind of problem, for programs.
     pub code: &'static str,
-    /// The key of the request that has to be changed; left out if there is none.
+    /// The key of the request that has to be changed; absent if there is none.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
     pub field: String,
@@ -37,8 +38,7 @@ pub(super) struct Problem {
     pub remedy: String,
 }
 
-/// The status and the word of a refusal.
-fn words(kind: Kind) -> (StatusCode, &'static str) {
+fn status_and_code(kind: Kind) -> (StatusCode, &'static str) {
     match kind {
         Kind::Malformed => (StatusCode::BAD_REQUEST, "malformed"),
         Kind::TooSlow => (StatusCode::BAD_REQUEST, "incomplete"),
@@ -58,7 +58,7 @@ fn words(kind: Kind) -> (StatusCode, &'static str) {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let (status, code) = words(refusal.kind);
+        let (status, code) = status_and_code(refusal.kind);
         Self {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),

@@ -1,63 +1,65 @@
-//! Why a request is not carried out, before it is known which API says it: `cdc` and `v1` put it
-//! into their own form. Never carries the cause of an internal fault: that is for the log.
+//! Why a request is not carried out, independent of the API: `answer` and `problem` give it the
+//! form of `/cdc` and of `/api/v1`. Never contains the cause of an internal fault: that is for the
+//! log.
 
 use crate::api_tokens::Denied;
+use connectors::InvalidOption;
 
-/// What sort of refusal it is; each API has a number for it.
+/// The kind of a refusal. Each API has a number for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The body is not what the API reads.
+    /// The body can't be read.
     Malformed,
-    /// It can be read and makes no sense.
+    /// The body can be read, but makes no sense.
     Invalid,
-    /// A position in it can't be decoded.
+    /// A position can't be decoded.
     Undecodable,
-    /// There is no token, or an unknown one.
+    /// The request has no token, or an unknown one.
     NoToken,
-    /// The token's role does not allow it.
+    /// The token's role does not allow the request.
     NotAllowed,
-    /// There is no such task, or no such path.
+    /// There is no such task or path.
     Unknown,
     /// The path has no such method.
     NoSuchMethod,
-    /// It stands against another task, or against the state of this one.
+    /// Another task is in the way, or the state of this one.
     Conflict,
-    /// The state of the task does not allow it, where the Go tool fails.
+    /// The state of the task does not allow the request, and the Go tool fails in this case.
     Stuck,
-    /// There are as many tasks as there may be.
+    /// There are as many tasks as permitted.
     Full,
     /// The body is too large.
     TooLarge,
-    /// The body is not said to be JSON.
+    /// The content type is not JSON.
     NotJson,
-    /// The body did not come in time.
+    /// The body did not arrive in time.
     TooSlow,
-    /// Something here failed.
+    /// An internal fault.
     Failed,
-    /// As much as may be is being worked on.
+    /// As many requests as permitted are in work.
     Busy,
 }
 
 /// A refusal or failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// What sort it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The key of the request that has to be changed; empty: none.
+    /// The key of the request that has to be changed; empty if there is none.
     pub field: String,
-    /// What is wrong, in the words of the Go tool where it has some.
+    /// What is wrong, in the Go tool's words where it has some.
     pub detail: String,
-    /// What to do; empty: the detail says it.
+    /// What to do; empty if the detail says it.
     pub remedy: String,
 }
 
 impl Refusal {
-    /// Something that no key of the request is to blame for.
+    /// A refusal that no key of the request causes.
     pub(super) fn new(kind: Kind, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { kind, field: String::new(), detail: detail.into(), remedy: remedy.into() }
     }
 
-    /// A key of the request has to be changed.
+    /// A refusal because of one key of the request.
     pub(super) fn invalid(
         field: impl Into<String>,
         detail: impl Into<String>,
@@ -72,15 +74,21 @@ impl Refusal {
         Self::new(Kind::Unknown, detail, "list the tasks to see which there are")
     }
 
-    /// Something here failed.
+    /// An internal fault.
     pub(super) fn failed(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(Kind::Failed, detail, remedy)
     }
 
-    /// A store that failed: the sentence for the user, the cause for the log.
+    /// A fault of the store. The user gets the sentence, the log gets the cause.
     pub(super) fn store(error: &replication::error::Error) -> Self {
         tracing::error!(error = ?error, "the store failed");
         Self::failed(error.what.clone(), "try again; if it stays, look at the store and the log")
+    }
+}
+
+impl From<InvalidOption> for Refusal {
+    fn from(InvalidOption { field, problem, remedy }: InvalidOption) -> Self {
+        Self::invalid(field, problem, remedy)
     }
 }
 
@@ -93,7 +101,7 @@ impl From<Denied> for Refusal {
                 Self::new(Kind::NoToken, "a token is asked for and there is none", known)
             }
             Denied::UnknownToken => Self::new(Kind::NoToken, "the token is not known here", known),
-            Denied::OnlyToLook => Self::new(
+            Denied::ReadOnly => Self::new(
                 Kind::NotAllowed,
                 "this token only allows to look",
                 "use a token of api.manageTokens",

@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::state::ApiState;
-use crate::monitoring::live::Stage;
+use crate::monitoring::live::RunStage;
 use crate::secret;
 use crate::tasks::{CollectionInfo, DialConfig, TaskRecord};
 use milvus_wire::timestamp::Timestamp;
@@ -42,15 +42,15 @@ pub(super) struct Task {
     pub db_collections: Option<BTreeMap<String, Vec<CollectionInfo>>>,
     /// Names on the target.
     pub name_mapping: Option<Vec<MappedNames>>,
-    /// What it leaves to other tasks, `database.collection`.
+    /// The collections that it leaves to other tasks, as `database.collection`.
     pub exclude_collections: Option<Vec<String>>,
-    /// It is paused when the service starts.
+    /// Whether it is paused when the service starts.
     pub disable_auto_start: bool,
     /// Why it is paused and, after a fault, what to do.
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false, example = "manually pause through http interface")]
     pub reason: String,
-    /// What is known of it now.
+    /// Its current status.
     pub status: Status,
 }
 
@@ -63,7 +63,7 @@ pub(super) struct MappedNames {
     /// The target's database.
     #[schema(example = "sales_copy")]
     pub target_db: String,
-    /// Source collection to target collection; without any the whole database is meant.
+    /// Source collection to target collection; if there are none, the whole database is mapped.
     pub collection_mapping: BTreeMap<String, String>,
 }
 
@@ -88,11 +88,11 @@ pub(super) struct Target {
     pub uri: String,
     /// Files for TLS on the machine of the service.
     pub dial_config: DialConfig,
-    /// Not needed, the target is asked.
+    /// Not needed: the target is asked.
     pub channel_num: i64,
     /// Partitions are neither created nor dropped.
     pub ignore_partition: bool,
-    /// Seconds; 0: the default.
+    /// Seconds; 0 means the default.
     pub connect_timeout: i64,
 }
 
@@ -105,7 +105,7 @@ pub(super) struct KafkaTarget {
     pub topic: String,
     /// Whether SASL is spoken.
     pub enable_sasl: bool,
-    /// Nothing of it is shown.
+    /// Never shown.
     pub sasl: BTreeMap<String, String>,
     /// `replicate` or `change_event`.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -135,26 +135,26 @@ pub(super) struct KafkaTarget {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
     pub replication_factor: Option<i64>,
-    /// Settings of a producer of librdkafka; secrets are masked.
+    /// Settings of the producer, as librdkafka names them; secrets are masked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schema(required = false)]
     pub producer: BTreeMap<String, String>,
 }
 
-/// What is known of a task now; stored nowhere.
+/// The current status of a task. It is not stored.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct Status {
-    /// `running`, `retrying` (it failed and is started again), `stopping` or `stopped`.
+    /// `running`, `retrying` (the task failed and is started again), `stopping` or `stopped`.
     #[schema(example = "running")]
     pub stage: &'static str,
-    /// What it waits for.
+    /// What the task waits for.
     pub waiting: Option<String>,
-    /// Restarts after a fault since the service started.
+    /// How often it was started again after a fault since the service started.
     pub restarts: u64,
-    /// How far it is behind: the worst of its channels.
+    /// How far it is behind on the worst of its channels.
     #[schema(example = 0.2)]
     pub lag_seconds: Option<f64>,
-    /// When this was written, unix milliseconds.
+    /// The time of this status, unix milliseconds.
     #[schema(example = 1_700_000_000_000_u64)]
     pub at_ms: u64,
     /// The source's channels that it reads.
@@ -236,15 +236,15 @@ fn task(api: &ApiState, record: TaskRecord) -> Task {
     }
 }
 
-/// What is known of a stored task right now.
+/// The current status of a stored task.
 pub(super) fn status(api: &ApiState, id: &str) -> Status {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let at_ms = now.as_millis() as u64;
     let Some(live) = api.live.get(id) else {
-        return Status { stage: Stage::Stopped.word(), at_ms, ..Status::default() };
+        return Status { stage: RunStage::Stopped.name(), at_ms, ..Status::default() };
     };
     let facts = live.facts();
-    let channels = api.lag.of(&live);
+    let channels = api.lag.by_channel(&live);
     let worst = channels.iter().filter_map(|c| c.lag).max_by(f64::total_cmp);
     let channels = channels.into_iter().map(|c| Channel {
         channel_name: c.channel,
@@ -255,7 +255,7 @@ pub(super) fn status(api: &ApiState, id: &str) -> Status {
         lag_seconds: c.lag,
     });
     Status {
-        stage: facts.stage.word(),
+        stage: facts.stage.name(),
         waiting: facts.waiting,
         restarts: facts.restarts,
         lag_seconds: worst,

@@ -1,4 +1,4 @@
-//! What every handler holds. Never anything that could start or stop a task by itself.
+//! What every handler can use. Never contains anything that starts or stops a task by itself.
 
 use super::answer::Answer;
 use crate::api_tokens::{Denied, Role, Tokens};
@@ -18,14 +18,14 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 /// Shared by all requests.
-pub struct ApiState {
+pub(crate) struct ApiState {
     /// The stored tasks.
     pub book: Book,
-    /// Where the supervisor is poked.
+    /// Where handlers poke the supervisor.
     pub desk: Desk,
-    /// What is known of running tasks.
+    /// What is known of the tasks right now.
     pub live: Arc<Live>,
-    /// How far they are behind.
+    /// How far the tasks are behind.
     pub lag: Arc<Lag>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
@@ -36,22 +36,22 @@ pub struct ApiState {
     /// Makes clients of targets, to ask whether one answers.
     pub targets: Arc<dyn Targets>,
     /// Where the source is.
-    pub source_place: SourcePlace,
+    pub source_address: SourceAddress,
     /// The op channel's topic.
     pub op_channel: String,
     /// Changes what is logged.
     pub log_level: LogLevel,
     /// Who may do what.
     pub tokens: Tokens,
-    /// It listens on loopback, where everybody may do everything.
+    /// Whether it listens on loopback without TLS and tokens, where everybody may do everything.
     pub only_local: bool,
-    /// What was last found of its readiness.
+    /// The last result of a check of readiness.
     pub readiness: Readiness,
     /// Bounds.
     pub limits: ApiLimits,
     /// One permit per request that is worked on.
     pub permits: Semaphore,
-    /// Requests that go on although their client has gone.
+    /// Requests in work, which continue even if their client is gone.
     pub requests: TaskTracker,
 }
 
@@ -62,16 +62,16 @@ impl ApiState {
     }
 }
 
-/// What was last found of the readiness. Anybody may ask, so one request at a time looks, and the
-/// others get the same answer.
+/// The last result of a check of readiness. Anybody may ask, so one request at a time checks, and
+/// the others get its answer.
 #[derive(Default)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     pub(super) last: Mutex<Option<(Instant, Answer)>>,
 }
 
-/// Where the source is, as it was configured; no login.
+/// Where the source is, as it was configured, without a login.
 #[derive(Clone, Debug)]
-pub struct SourcePlace {
+pub(crate) struct SourceAddress {
     /// The kind of its queue.
     pub queue: &'static str,
     /// Its brokers.
@@ -84,13 +84,13 @@ pub struct SourcePlace {
 
 /// Bounds of the API.
 #[derive(Clone, Debug)]
-pub struct ApiLimits {
+pub(crate) struct ApiLimits {
     /// How many tasks there may be.
     pub tasks_max: usize,
     /// The longest name, in bytes.
     pub name_length_max: usize,
     /// How many requests are worked on at a time.
     pub requests_max: usize,
-    /// How long a handler waits for a task to stop.
+    /// How long a handler waits until a task has stopped.
     pub stop_within: Duration,
 }

@@ -1,7 +1,7 @@
 //! How far each task is behind its source, in seconds: the newest timestamp at the end of the
 //! source's queue minus the last tick that the target acknowledged, per task and channel.
-//! Never looks better than it is: while the end can't be read, the time since it could is added;
-//! a paused task falls behind like any other. Never disturbs the reading of a task.
+//! Never shows too small a lag: while the end can't be read, the time since the last success is
+//! added, and a paused task falls behind like any other. Never disturbs the reading of a task.
 
 use crate::monitoring::live::{Live, LiveTask};
 use crate::monitoring::metrics::Metrics;
@@ -15,14 +15,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Ticks come every 200 ms; a figure older than this would be noticed.
+/// Ticks come every 200 ms. Users would notice a figure that is older than this.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// How long one channel's end may take to read; the rest of the round waits meanwhile.
+/// How long reading the end of one channel may take; other channels wait meanwhile.
 const PROBE_MAX: Duration = Duration::from_secs(5);
 
-/// The newest few entries: among them is a tick or a row, and either tells the time of the end.
-/// More would mean megabytes per look where rows are many.
+/// So many of the newest entries include a tick or a row, and either has the time of the end.
+/// More would mean megabytes per look where there are many rows.
 const ENTRIES: usize = 4;
 
 /// How many ends are read at a time.
@@ -36,9 +36,9 @@ struct End {
     failing: bool,
 }
 
-/// One channel of a task as the answers show it.
+/// The lag of one channel of a task.
 #[derive(Clone, Debug)]
-pub struct ChannelLag {
+pub(crate) struct ChannelLag {
     /// The source's channel.
     pub channel: String,
     /// The last tick read.
@@ -47,14 +47,14 @@ pub struct ChannelLag {
     pub acknowledged: Timestamp,
     /// The newest timestamp at the queue's end, if it was ever read.
     pub newest: Option<Timestamp>,
-    /// How long ago that was.
+    /// How long ago the end was read.
     pub looked: Option<Duration>,
-    /// Seconds behind; `None`: nothing is known yet.
+    /// Seconds behind; `None` if nothing is known yet.
     pub lag: Option<f64>,
 }
 
 /// The ends of all channels, shared by the tasks that read them.
-pub struct Lag {
+pub(crate) struct Lag {
     source: Arc<dyn Source>,
     live: Arc<Live>,
     metrics: Arc<Metrics>,
@@ -63,12 +63,12 @@ pub struct Lag {
 
 impl Lag {
     /// Nothing is read before [`Self::watch`] runs.
-    pub fn new(source: Arc<dyn Source>, live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(source: Arc<dyn Source>, live: Arc<Live>, metrics: Arc<Metrics>) -> Self {
         Self { source, live, metrics, ends: Mutex::default() }
     }
 
     /// Looks at the ends of all channels of all tasks every few seconds until `stop`.
-    pub async fn watch(&self, stop: CancellationToken) {
+    pub(crate) async fn watch(&self, stop: CancellationToken) {
         let mut timer = tokio::time::interval(PERIOD);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -83,8 +83,8 @@ impl Lag {
         }
     }
 
-    /// One look at every channel; then the metrics say what it means.
-    pub async fn look(&self) {
+    /// Reads the end of every channel once, then updates the metrics.
+    async fn look(&self) {
         use futures::StreamExt;
         let tasks = self.live.all();
         let channels: BTreeSet<String> =
@@ -97,7 +97,7 @@ impl Lag {
             for gone in task.drop_unconfirmed() {
                 let _ = self.metrics.lag_seconds.remove_label_values(&[id, &gone]);
             }
-            for channel in self.of(task) {
+            for channel in self.by_channel(task) {
                 if let Some(lag) = channel.lag {
                     let labels = [id.as_str(), channel.channel.as_str()];
                     self.metrics.lag_seconds.with_label_values(&labels).set(lag);
@@ -106,8 +106,8 @@ impl Lag {
         }
     }
 
-    /// The channels of a task.
-    pub fn of(&self, task: &LiveTask) -> Vec<ChannelLag> {
+    /// The lag of each channel of a task.
+    pub(crate) fn by_channel(&self, task: &LiveTask) -> Vec<ChannelLag> {
         let ends = self.lock();
         let channels = task.facts().channels.into_iter();
         channels
@@ -115,7 +115,7 @@ impl Lag {
                 let end = ends.get(&channel).filter(|e| e.newest > Timestamp::ZERO);
                 let known = ticks.acknowledged > Timestamp::ZERO;
                 ChannelLag {
-                    lag: known.then(|| behind(end, ticks.acknowledged)),
+                    lag: known.then(|| seconds_behind(end, ticks.acknowledged)),
                     newest: end.map(|e| e.newest),
                     looked: end.map(|e| e.read_at.elapsed()),
                     read: ticks.read,
@@ -171,15 +171,15 @@ impl Lag {
     }
 }
 
-fn behind(end: Option<&End>, acknowledged: Timestamp) -> f64 {
+fn seconds_behind(end: Option<&End>, acknowledged: Timestamp) -> f64 {
     let Some(end) = end else {
-        // The source ticks with the clock, so the clock stands in for an end that was never read.
+        // The source ticks with the clock, so the clock is a substitute for an unread end.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         return now.saturating_sub(Duration::from_millis(acknowledged.ms())).as_secs_f64();
     };
     let ms = end.newest.ms().saturating_sub(acknowledged.ms());
-    let blind = if end.failing { end.read_at.elapsed() } else { Duration::ZERO };
-    ms as f64 / 1000.0 + blind.as_secs_f64()
+    let unread = if end.failing { end.read_at.elapsed() } else { Duration::ZERO };
+    ms as f64 / 1000.0 + unread.as_secs_f64()
 }
 
 /// The source's time of an entry; `None` if it can't be told.

@@ -1,8 +1,8 @@
-//! What is known of each task right now and stored nowhere: stage, ticks, what it waits for.
-//! Feeds the `status` of the answers, the lag, and the retry's decision whether there was progress.
-//! Never decides whether a task runs.
+//! What is known of each task right now and stored nowhere: its stage, its ticks, what it waits
+//! for. The `status` in answers, the lag, and the question whether a retry made progress are
+//! answered from it. Never decides whether a task runs.
 
-use crate::monitoring::history::{Event, History, What};
+use crate::monitoring::history::{EventKind, History, TaskEvent};
 use crate::tasks::State;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, HashMap};
@@ -10,26 +10,26 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A run that goes well has opened all its channels long before.
+/// A run that goes well has opened all its channels long before this has passed.
 const CONFIRM_MAX: Duration = Duration::from_secs(60);
 
-/// Where a task stands in its life here.
+/// What a task does in this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
-    /// Nothing of it runs.
+pub(crate) enum RunStage {
+    /// The task does not run.
     #[default]
     Stopped,
-    /// It runs.
+    /// The task runs.
     Running,
-    /// It failed and is started again after a pause.
+    /// The task failed and is started again after a pause.
     Retrying,
-    /// It was told to stop and finishes what is open.
+    /// The task was told to stop and finishes its open window.
     Stopping,
 }
 
-impl Stage {
-    /// The word in answers.
-    pub fn word(self) -> &'static str {
+impl RunStage {
+    /// The name in answers.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
             Self::Running => "running",
@@ -41,66 +41,66 @@ impl Stage {
 
 /// One source channel of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ChannelTicks {
+pub(crate) struct ChannelTicks {
     /// The last tick read.
     pub read: Timestamp,
-    /// Everything up to it is on the target; zero: not known yet.
+    /// Everything up to it is on the target; zero if that is not known yet.
     pub acknowledged: Timestamp,
-    /// The current run reads it; what was read before the run may be gone.
+    /// The current run reads the channel. A channel of an earlier run may be gone.
     pub confirmed: bool,
 }
 
 /// What is known of one task.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
-    /// Where it stands.
-    pub stage: Stage,
-    /// What it waits for.
+pub(crate) struct Facts {
+    /// What it does.
+    pub stage: RunStage,
+    /// What it waits for, if it waits.
     pub waiting: Option<String>,
     /// Restarts since the service started.
     pub restarts: u64,
     /// By source channel.
     pub channels: BTreeMap<String, ChannelTicks>,
-    /// Grows whenever the target acknowledges a later tick or rows.
+    /// Grows whenever the target acknowledges a later tick, or rows.
     pub progress: u64,
     /// When the current run began.
     pub began: Option<Instant>,
 }
 
-/// One task; shared by its observer, its runner and the answers.
+/// One task. Its observer, its runner and the answers share this.
 #[derive(Debug, Default)]
-pub struct LiveTask {
+pub(crate) struct LiveTask {
     facts: Mutex<Facts>,
     history: Mutex<History>,
 }
 
 impl LiveTask {
     /// A copy of all that is known.
-    pub fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self) -> Facts {
         self.lock().clone()
     }
 
-    /// Changes what is known. `change` must return at once.
-    pub fn with<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
+    /// Changes what is known. `change` must not wait for anything.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Facts) -> T) -> T {
         change(&mut self.lock())
     }
 
-    /// A run begins: what it does not read within a while is no longer a channel of the task.
-    pub fn begin_run(&self) {
+    /// A run begins. A channel that it does not read within a while no longer belongs to the task.
+    pub(crate) fn begin_run(&self) {
         self.with(|facts| {
-            facts.stage = Stage::Running;
+            facts.stage = RunStage::Running;
             facts.began = Some(Instant::now());
             facts.channels.values_mut().for_each(|c| c.confirmed = false);
         });
     }
 
-    /// Drops channels that a run which goes well has not read for long; answers which.
-    pub fn drop_unconfirmed(&self) -> Vec<String> {
+    /// Drops the channels that a healthy run has not read for long, and returns their names.
+    pub(crate) fn drop_unconfirmed(&self) -> Vec<String> {
         self.with(|facts| {
-            let well = facts.stage == Stage::Running
+            let is_healthy = facts.stage == RunStage::Running
                 && facts.waiting.is_none()
                 && facts.began.is_some_and(|b| b.elapsed() > CONFIRM_MAX);
-            if !well {
+            if !is_healthy {
                 return Vec::new();
             }
             let gone = facts.channels.iter().filter(|(_, c)| !c.confirmed);
@@ -110,18 +110,18 @@ impl LiveTask {
         })
     }
 
-    /// Something happened to it.
-    pub fn note(&self, event: What, reason: &str) {
-        self.history().note(event, reason);
+    /// Records an event of the task.
+    pub(crate) fn record(&self, event: EventKind, reason: &str) {
+        self.history().record(event, reason);
     }
 
-    /// What is stored of it, whoever changed it.
-    pub fn note_stored(&self, state: State, reason: &str) {
-        self.history().note_stored(state, reason);
+    /// Records an event if the stored state has changed.
+    pub(crate) fn record_stored(&self, state: State, reason: &str) {
+        self.history().record_stored(state, reason);
     }
 
-    /// What happened to it, the newest last.
-    pub fn events(&self) -> Vec<Event> {
+    /// The events of the task, the newest last.
+    pub(crate) fn events(&self) -> Vec<TaskEvent> {
         self.history().events()
     }
 
@@ -130,25 +130,25 @@ impl LiveTask {
     }
 
     fn lock(&self) -> MutexGuard<'_, Facts> {
-        // Facts are plain values: they are whole even if a holder panicked.
+        // Facts are plain values, complete even if a thread panicked while it held the lock.
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// All stored tasks.
 #[derive(Debug, Default)]
-pub struct Live {
+pub(crate) struct Live {
     tasks: Mutex<HashMap<String, Arc<LiveTask>>>,
 }
 
 impl Live {
     /// What is known of a task, if the supervisor has seen it.
-    pub fn get(&self, id: &str) -> Option<Arc<LiveTask>> {
+    pub(crate) fn get(&self, id: &str) -> Option<Arc<LiveTask>> {
         self.lock().get(id).cloned()
     }
 
-    /// What is known of a task; nothing yet if it is new. The second value says whether it is.
-    pub fn enter(&self, id: &str) -> (Arc<LiveTask>, bool) {
+    /// What is known of a task, which is added if it is new. The second value says whether it is.
+    pub(crate) fn get_or_add(&self, id: &str) -> (Arc<LiveTask>, bool) {
         let mut tasks = self.lock();
         if let Some(task) = tasks.get(id) {
             return (Arc::clone(task), false);
@@ -159,12 +159,12 @@ impl Live {
     }
 
     /// Forgets a task that was deleted.
-    pub fn forget(&self, id: &str) {
+    pub(crate) fn forget(&self, id: &str) {
         self.lock().remove(id);
     }
 
     /// All of them.
-    pub fn all(&self) -> Vec<(String, Arc<LiveTask>)> {
+    pub(crate) fn all(&self) -> Vec<(String, Arc<LiveTask>)> {
         self.lock().iter().map(|(id, task)| (id.clone(), Arc::clone(task))).collect()
     }
 

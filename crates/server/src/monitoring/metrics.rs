@@ -1,6 +1,6 @@
 //! Every metric of the service: names, labels, and the only place where they are registered.
 //! Names and labels of the first group are those of the Go tool, so that its dashboard works.
-//! Never grows with what clients send: a label value is one of ours, or belongs to a stored task.
+//! Never has a label value that a client made up: each is a constant, or belongs to a stored task.
 
 use crate::tasks::State;
 use prometheus::core::Collector;
@@ -11,14 +11,14 @@ use prometheus::{
 };
 use std::collections::HashMap;
 
-/// Before every name.
+/// The prefix of every name.
 const NAMESPACE: &str = "milvus_cdc";
 
-/// Milliseconds; the Go tool's buckets.
+/// The Go tool's buckets, in milliseconds.
 const LATENCY_BUCKETS: [f64; 8] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0];
 
 /// The metrics.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     process: Registry,
     /// Tasks by `task_state`.
@@ -47,7 +47,7 @@ pub struct Metrics {
     pub replicate_events_total: IntCounterVec,
     /// Restarts after a fault by `task_id`.
     pub task_restarts_total: IntCounterVec,
-    /// 1 while a task waits for something that should heal, by `task_id`.
+    /// 1 while a task waits for something that should recover, by `task_id`.
     pub task_waiting: IntGaugeVec,
     /// 1 if the newest entries of a source channel could be read, by `channel_name`.
     pub source_readable: IntGaugeVec,
@@ -138,17 +138,17 @@ fn opts((name, help, _): Spec) -> Opts {
 
 impl Metrics {
     /// The service's metrics in the text format.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         encode(&self.registry)
     }
 
-    /// Those of the process: memory, processor, files.
-    pub fn process_text(&self) -> String {
+    /// The metrics of the process: memory, processor, files.
+    pub(crate) fn process_text(&self) -> String {
         encode(&self.process)
     }
 
     /// Sets the number of tasks per state, zeros included.
-    pub fn show_tasks(&self, tasks: &HashMap<String, State>) {
+    pub(crate) fn set_task_states(&self, tasks: &HashMap<String, State>) {
         for state in [State::Initial, State::Running, State::Paused] {
             let number = tasks.values().filter(|s| **s == state).count();
             self.task_num.with_label_values(&[&state.to_string()]).set(number as i64);
@@ -159,7 +159,7 @@ impl Metrics {
     }
 
     /// Removes every series of a task that was deleted.
-    pub fn forget_task(&self, id: &str) {
+    pub(crate) fn forget_task(&self, id: &str) {
         let by_task: [&dyn Forget; 9] = [
             &self.task_state,
             &self.replicate_tt,
@@ -178,8 +178,8 @@ impl Metrics {
 }
 
 /// Removes the series that carry a label value.
-pub trait Forget {
-    /// Of all series of the metric, those whose `label` is `value`.
+pub(crate) trait Forget {
+    /// Removes all series of the metric whose `label` has this value.
     fn forget(&self, label: &str, value: &str);
 }
 
@@ -194,7 +194,7 @@ where
                 if pairs.iter().any(|p| p.name() == label && p.value() == value) {
                     let labels: HashMap<&str, &str> =
                         pairs.iter().map(|p| (p.name(), p.value())).collect();
-                    // It may have been removed by somebody else in between.
+                    // Another thread may have removed it meanwhile.
                     let _ = self.remove(&labels);
                 }
             }
@@ -209,12 +209,12 @@ fn built<C: Collector + Clone + 'static>(registry: &Registry, metric: prometheus
 }
 
 fn register(registry: &Registry, metric: impl Collector + 'static) {
-    registry.register(Box::new(metric)).expect("no name in this file stands twice");
+    registry.register(Box::new(metric)).expect("each name in this file is used once");
 }
 
 fn encode(registry: &Registry) -> String {
     let mut text = Vec::new();
-    // Only a writer that fails makes this fail, and a vector does not.
+    // This fails only if the writer does, and writing into a vector does not fail.
     let _ = TextEncoder::new().encode(&registry.gather(), &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }

@@ -1,7 +1,7 @@
-//! Listens to one task's way of a row and turns events into metrics and live facts.
-//! Never waits and never decides: it is called on the path itself.
+//! Listens to one task and turns what happens on its path into metrics and live facts.
+//! Never waits and never decides: the path itself calls it.
 
-use crate::monitoring::history::What;
+use crate::monitoring::history::EventKind;
 use crate::monitoring::live::LiveTask;
 use crate::monitoring::metrics::Metrics;
 use milvus_wire::timestamp::Timestamp;
@@ -14,14 +14,14 @@ const READ: &str = "read";
 const WRITE: &str = "write";
 
 /// The observer of one run of a task.
-pub struct TaskObserver {
+pub(crate) struct TaskObserver {
     task: String,
     metrics: Arc<Metrics>,
     live: Arc<LiveTask>,
     series: Mutex<Series>,
 }
 
-/// Handles of the series that this task has touched: looking one up by its labels hashes them all.
+/// The series that this task has used: looking one up by its labels would hash them all each time.
 #[derive(Default)]
 struct Series {
     ticks: BTreeMap<String, [Option<IntGauge>; 2]>,
@@ -32,8 +32,8 @@ struct Series {
 }
 
 impl TaskObserver {
-    /// Listens to `task`.
-    pub fn new(task: &str, metrics: Arc<Metrics>, live: Arc<LiveTask>) -> Self {
+    /// The observer of `task`.
+    pub(crate) fn new(task: &str, metrics: Arc<Metrics>, live: Arc<LiveTask>) -> Self {
         Self { task: task.to_owned(), metrics, live, series: Mutex::default() }
     }
 
@@ -79,7 +79,7 @@ impl TaskObserver {
             if let Some(ticks) = facts.channels.get_mut(channel) {
                 ticks.read = ticks.read.max(tick);
                 ticks.confirmed = true;
-                // Until the target has acknowledged something, the task is where it began to read.
+                // Until the target acknowledges something, the task is where it began to read.
                 if ticks.acknowledged == Timestamp::ZERO {
                     ticks.acknowledged = tick;
                 }
@@ -111,11 +111,11 @@ impl TaskObserver {
         match reason {
             Some(reason) if changed => {
                 tracing::warn!(task = %self.task, reason, "task waits");
-                self.live.note(What::Waiting, reason);
+                self.live.record(EventKind::Waiting, reason);
             }
             None if changed => {
                 tracing::info!(task = %self.task, "task goes on");
-                self.live.note(What::GoesOn, "");
+                self.live.record(EventKind::GoesOn, "");
             }
             _ => {}
         }
@@ -127,7 +127,7 @@ impl TaskObserver {
             s.ticks.remove(channel);
         });
         for op in [READ, WRITE] {
-            // A channel that was never read has none.
+            // A channel that was never read has no series.
             let _ =
                 self.metrics.replicate_tt.remove_label_values(&[self.task.as_str(), channel, op]);
         }

@@ -1,4 +1,4 @@
-//! Where handlers poke the supervisor and wait until it has acted. Never touches a task itself.
+//! Where handlers poke the supervisor and wait until it has acted. Never starts or stops a task.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use tokio::sync::{Notify, watch};
 /// What the supervisor has published.
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// All pokes up to this one were seen by a look at the store.
+    /// The last poke after which the store was read.
     looked: u64,
     /// Whether the store was ever read.
-    once: bool,
-    /// Tasks that run, or have not quite stopped.
+    ever: bool,
+    /// Tasks that run or have not stopped completely.
     running: BTreeSet<String>,
     /// Why the last look failed.
     failing: Option<String>,
@@ -21,7 +21,7 @@ struct Seen {
 
 /// How waiting for the supervisor ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settled {
+pub(crate) enum Settled {
     /// It has acted.
     Yes,
     /// It had not, in the time given.
@@ -30,8 +30,8 @@ pub enum Settled {
 
 /// The handlers' side of the supervisor.
 #[derive(Clone)]
-pub struct Desk {
-    asked: Arc<AtomicU64>,
+pub(crate) struct Desk {
+    pokes: Arc<AtomicU64>,
     notify: Arc<Notify>,
     seen: Arc<watch::Sender<Seen>>,
 }
@@ -39,7 +39,7 @@ pub struct Desk {
 impl Default for Desk {
     fn default() -> Self {
         Self {
-            asked: Arc::default(),
+            pokes: Arc::default(),
             notify: Arc::default(),
             seen: Arc::new(watch::Sender::new(Seen::default())),
         }
@@ -47,20 +47,20 @@ impl Default for Desk {
 }
 
 impl Desk {
-    /// Asks for a look at the store and waits until one has been taken that began after this call.
-    pub async fn poke(&self, within: Duration) -> Settled {
+    /// Asks for a look at the store, and waits for the end of one that began after this call.
+    pub(crate) async fn poke(&self, within: Duration) -> Settled {
         self.settle(within, |_| true).await
     }
 
     /// Like [`Self::poke`], and waits until the task no longer runs.
-    pub async fn stopped(&self, task: &str, within: Duration) -> Settled {
+    pub(crate) async fn stopped(&self, task: &str, within: Duration) -> Settled {
         self.settle(within, |seen| !seen.running.contains(task)).await
     }
 
-    /// Why tasks are not looked after, if they are not.
-    pub fn failing(&self) -> Option<String> {
+    /// Why the stored tasks are not supervised, if they are not.
+    pub(crate) fn failing(&self) -> Option<String> {
         let seen = self.seen.borrow();
-        match (&seen.failing, seen.once) {
+        match (&seen.failing, seen.ever) {
             (Some(reason), _) => Some(reason.clone()),
             (None, false) => Some("the stored tasks have not been read yet".into()),
             (None, true) => None,
@@ -68,7 +68,7 @@ impl Desk {
     }
 
     async fn settle(&self, within: Duration, done: impl Fn(&Seen) -> bool) -> Settled {
-        let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let ticket = self.pokes.fetch_add(1, Ordering::SeqCst) + 1;
         let mut seen = self.seen.subscribe();
         self.notify.notify_one();
         let settled = seen.wait_for(|seen| seen.looked >= ticket && done(seen));
@@ -78,28 +78,33 @@ impl Desk {
         }
     }
 
-    /// The supervisor's: the last poke so far.
-    pub(super) fn asked(&self) -> u64 {
-        self.asked.load(Ordering::SeqCst)
+    /// For the supervisor: the number of the last poke.
+    pub(super) fn last_poke(&self) -> u64 {
+        self.pokes.load(Ordering::SeqCst)
     }
 
-    /// The supervisor's: waits for a poke.
-    pub(super) async fn poked(&self) {
+    /// For the supervisor: waits for a poke.
+    pub(super) async fn wait_for_poke(&self) {
         self.notify.notified().await;
     }
 
-    /// The supervisor's: publishes the end of a look.
-    pub(super) fn looked(&self, asked: u64, running: BTreeSet<String>, failing: Option<String>) {
+    /// For the supervisor: publishes the end of a look that began after the poke of this number.
+    pub(super) fn publish_look(
+        &self,
+        poke: u64,
+        running: BTreeSet<String>,
+        failing: Option<String>,
+    ) {
         self.seen.send_modify(|seen| {
-            seen.looked = seen.looked.max(asked);
-            seen.once |= failing.is_none();
+            seen.looked = seen.looked.max(poke);
+            seen.ever |= failing.is_none();
             seen.running = running;
             seen.failing = failing;
         });
     }
 
-    /// The supervisor's: publishes who runs.
-    pub(super) fn running(&self, running: BTreeSet<String>) {
+    /// For the supervisor: publishes which tasks run.
+    pub(super) fn publish_running(&self, running: BTreeSet<String>) {
         self.seen.send_modify(|seen| seen.running = running);
     }
 }

@@ -1,10 +1,11 @@
-//! What tasks write to: one link per target Milvus, shared by all its tasks, and one log per task that
-//! writes to a Kafka; each with the loop that keeps it alive. One that another service has taken over
-//! is opened anew.
-//! Never opens one a second time while the first is still closing.
+//! What tasks write to: one link per target Milvus, shared by all its tasks, and one log per task
+//! that writes to a Kafka, each with the loop that keeps it alive. A destination that another
+//! service has taken over is opened anew. Never opens one again while its predecessor is still
+//! closing.
 
 use crate::tasks::TaskRecord;
-use crate::world::{Client, World};
+use crate::world::{TargetClient, World};
+use connectors::InvalidOption;
 use futures::FutureExt;
 use replication::destination::Destination;
 use replication::destination::log::append::Log;
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// How long a loop that was told to end may take.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
-/// Between the end of a loop that should not have ended and its next start.
+/// The pause before a loop that should not have ended is started again.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// All of them, by name.
@@ -39,15 +40,15 @@ struct Open {
 }
 
 impl Destinations {
-    /// What a task writes to, opened if need be; `None` while the previous one closes, or until it has
-    /// been seen to be lost.
+    /// What a task writes to, opened if it is not. `None` while its predecessor closes, and while
+    /// one that is lost has not ended yet.
     pub(super) fn ensure(
         &mut self,
         record: &TaskRecord,
         world: &World,
         limits: &Limits,
     ) -> Result<Option<Destination>> {
-        let name = name(record).map_err(Error::permanent)?;
+        let name = destination_name(record).map_err(|wrong| Error::permanent(wrong.problem))?;
         if let Some(open) = self.open.get(&name) {
             let destination = Some(open.destination.clone());
             return Ok(destination.filter(|destination| !destination.is_lost()));
@@ -57,10 +58,10 @@ impl Destinations {
         }
         let store = Arc::clone(&world.store);
         let destination = match world.targets.open(record)? {
-            Client::Milvus(target) => {
+            TargetClient::Milvus(target) => {
                 Destination::Milvus(Link::new(&name, target, store, limits.clone()))
             }
-            Client::Log(sink) => Destination::Log(Log::new(&record.task_id, sink, store)),
+            TargetClient::Log(sink) => Destination::Log(Log::new(&record.task_id, sink, store)),
         };
         let stop = CancellationToken::new();
         let keeper = self.keepers.spawn(keep(destination.clone(), name.clone(), stop.clone()));
@@ -69,7 +70,7 @@ impl Destinations {
         Ok(Some(destination))
     }
 
-    /// Closes all others.
+    /// Closes all except the wanted ones.
     pub(super) fn close_all_but(&mut self, wanted: &BTreeSet<String>) {
         let unwanted: Vec<String> =
             self.open.keys().filter(|name| !wanted.contains(*name)).cloned().collect();
@@ -82,7 +83,7 @@ impl Destinations {
         }
     }
 
-    /// Resolves when one has closed or is lost; never if there is none.
+    /// Waits until one has closed or is lost; for ever if there is none.
     pub(super) async fn ended(&mut self) {
         let id = match self.keepers.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
@@ -105,14 +106,15 @@ impl Destinations {
     }
 }
 
-/// The same for all tasks that share it.
-pub(super) fn name(record: &TaskRecord) -> std::result::Result<String, String> {
+/// The name of what a task writes to, the same for all tasks that share it.
+pub(super) fn destination_name(record: &TaskRecord) -> std::result::Result<String, InvalidOption> {
     let target = record.target()?;
-    // A producer is one task's: its transactions and its order are.
+    // A producer belongs to one task, as its transactions and its order do.
     Ok(if record.is_to_kafka() { format!("{target}#{}", record.task_id) } else { target })
 }
 
-/// Keeps one alive until `stop` or until it is lost, also over a panic of its loop: tasks hold this very one.
+/// Keeps a destination alive until `stop` or until it is lost, even if its loop panics: tasks hold
+/// this very one.
 async fn keep(destination: Destination, name: String, stop: CancellationToken) {
     loop {
         let kept = AssertUnwindSafe(destination.keep(stop.clone())).catch_unwind().await;

@@ -1,50 +1,52 @@
-//! Makes what runs equal to what is stored: one runner per task that is to run, one link per target
-//! that any stored task has. Handlers write the store and poke; nothing else starts or stops a task.
-//! Never changes a task's record, save that a runner pauses its own after a permanent fault, unless
-//! another service runs it.
+//! Makes what runs equal to what is stored: one runner per task that should run, one link per
+//! target of any stored task. Handlers write the store and poke; nothing else starts or stops a
+//! task. Never changes a task's record, except to pause a task that can't start or that failed
+//! permanently, and even that only if no other service runs it.
 //!
-//! `desk` is what handlers hold, `destinations` keeps the targets, `runner` is the life of one task.
+//! Handlers use the `desk`, `destinations` keeps the targets, `runner` runs one task.
 
 mod backoff;
 mod desk;
 mod destinations;
 mod runner;
 
-pub use desk::{Desk, Settled};
+pub(crate) use desk::{Desk, Settled};
 
-use crate::monitoring::history::What;
+use crate::monitoring::history::EventKind;
 use crate::monitoring::lag::Lag;
-use crate::monitoring::live::{Live, Stage};
+use crate::monitoring::live::{Live, RunStage};
 use crate::monitoring::metrics::Metrics;
 use crate::monitoring::task_observer::TaskObserver;
 use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
 use crate::world::World;
-use destinations::{Destinations, name};
+use connectors::InvalidOption;
+use destinations::{Destinations, destination_name};
 use replication::context::Ports;
-use replication::error::Result;
+use replication::error::{Error, Result};
 use replication::records::shown_positions;
-use replication::task::{Limits, Unsupported};
+use replication::task::{Limits, Task, Unsupported};
 use runner::Runner;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The stored tasks are looked at this often without a poke: somebody else may have changed them,
-/// or the store may have been away.
+/// How often the supervisor looks at the stored tasks without a poke: another process may have
+/// changed them.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// The same after a look that failed.
+/// The pause after a look that failed.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How much longer than its own limit a runner may take to stop before it is aborted.
-pub const STOP_MARGIN: Duration = Duration::from_secs(5);
+pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(5);
 
-/// What the supervisor is told once.
+/// What the supervisor needs to know of the configuration.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// The topic of the source's op channel.
     pub op_channel: String,
     /// What becomes of a request that can't be replicated.
@@ -56,7 +58,7 @@ pub struct Settings {
 }
 
 /// Runs the tasks.
-pub struct Supervisor {
+pub(crate) struct Supervisor {
     world: World,
     book: Book,
     settings: Settings,
@@ -70,19 +72,41 @@ pub struct Supervisor {
     booted: bool,
 }
 
-/// A task that runs or is about to end.
+/// A task that runs, or that is about to end.
 struct Running {
     id: Id,
     target: String,
     stop: CancellationToken,
     abort: tokio::task::AbortHandle,
-    /// Set when it was told to stop; aborted after that.
+    /// Set when the task is told to stop; it is aborted at this time.
     stop_by: Option<Instant>,
+}
+
+/// Why a task can't start. The text is stored as the reason of its pause.
+struct CannotStart(String);
+
+impl fmt::Display for CannotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The Go tool's words.
+        write!(f, "fail to start task, err: {}", self.0)
+    }
+}
+
+impl From<InvalidOption> for CannotStart {
+    fn from(wrong: InvalidOption) -> Self {
+        Self(wrong.problem)
+    }
+}
+
+impl From<Error> for CannotStart {
+    fn from(error: Error) -> Self {
+        Self(error.what)
+    }
 }
 
 impl Supervisor {
     /// Starts nothing before [`Self::run`].
-    pub fn new(world: World, settings: Settings, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(world: World, settings: Settings, metrics: Arc<Metrics>) -> Self {
         let live = Arc::new(Live::default());
         let lag = Lag::new(Arc::clone(&world.source), Arc::clone(&live), Arc::clone(&metrics));
         Self {
@@ -100,33 +124,33 @@ impl Supervisor {
         }
     }
 
-    /// What handlers hold.
-    pub fn desk(&self) -> Desk {
+    /// The handlers' side.
+    pub(crate) fn desk(&self) -> Desk {
         self.desk.clone()
     }
 
     /// What is known of the running tasks.
-    pub fn live(&self) -> Arc<Live> {
+    pub(crate) fn live(&self) -> Arc<Live> {
         Arc::clone(&self.live)
     }
 
-    /// How far they are behind.
-    pub fn lag(&self) -> Arc<Lag> {
+    /// How far the tasks are behind.
+    pub(crate) fn lag(&self) -> Arc<Lag> {
         Arc::clone(&self.lag)
     }
 
     /// Runs tasks until `stop`, then stops them all, each within its limit.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
         let lag = Arc::clone(&self.lag);
         let lag_stop = stop.child_token();
         let lag = tokio::spawn(async move { lag.watch(lag_stop).await });
         while !stop.is_cancelled() {
-            let asked = self.desk.asked();
+            let asked = self.desk.last_poke();
             match self.look().await {
-                Ok(()) => self.desk.looked(asked, self.running_ids(), None),
+                Ok(()) => self.desk.publish_look(asked, self.running_ids(), None),
                 Err(error) => {
                     tracing::error!(error = ?error, "the stored tasks can't be read");
-                    self.desk.looked(0, self.running_ids(), Some(error.what));
+                    self.desk.publish_look(0, self.running_ids(), Some(error.what));
                 }
             }
             self.wait(&stop).await;
@@ -148,7 +172,7 @@ impl Supervisor {
             () = stop.cancelled() => {}
             Some(ended) = self.runners.join_next_with_id() => self.ended(ended),
             () = self.destinations.ended() => {}
-            () = self.desk.poked() => {}
+            () = self.desk.wait_for_poke() => {}
             () = tokio::time::sleep_until(next) => self.abort_overdue(),
         }
     }
@@ -164,12 +188,12 @@ impl Supervisor {
             tracing::error!(error = ?error, "a stored task can't be read");
         }
         self.metrics.broken_records.set(broken.len() as i64);
-        self.show(&records);
+        self.count(&records);
         self.stop_unwanted(&records);
         self.forget_deleted(&records);
         self.keep_destinations(&records);
         for record in &records {
-            self.enter(record).await;
+            self.add(record).await;
             let wanted = record.state == State::Running;
             if wanted && !self.running.contains_key(&record.task_id) {
                 self.start(record).await;
@@ -178,9 +202,9 @@ impl Supervisor {
         Ok(())
     }
 
-    fn show(&self, records: &[TaskRecord]) {
+    fn count(&self, records: &[TaskRecord]) {
         let states = records.iter().map(|r| (r.task_id.clone(), r.state)).collect();
-        self.metrics.show_tasks(&states);
+        self.metrics.set_task_states(&states);
     }
 
     fn stop_unwanted(&mut self, records: &[TaskRecord]) {
@@ -194,7 +218,7 @@ impl Supervisor {
             if !wanted.contains(id.as_str()) && running.stop_by.is_none() {
                 running.tell_to_stop(limit);
                 if let Some(task) = self.live.get(id) {
-                    task.with(|facts| facts.stage = Stage::Stopping);
+                    task.with(|facts| facts.stage = RunStage::Stopping);
                 }
             }
         }
@@ -211,27 +235,27 @@ impl Supervisor {
         }
     }
 
-    /// One per target of any stored task: a Milvus whose tasks are all paused needs ticks too, or nobody
-    /// can read it.
+    /// Opens one destination per target of any stored task, and closes the others. A Milvus whose
+    /// tasks are all paused needs ticks too, otherwise nobody can query it.
     fn keep_destinations(&mut self, records: &[TaskRecord]) {
         let mut wanted: BTreeSet<String> =
-            records.iter().filter_map(|record| name(record).ok()).collect();
+            records.iter().filter_map(|record| destination_name(record).ok()).collect();
         wanted.extend(self.running.values().map(|r| r.target.clone()));
         self.destinations.close_all_but(&wanted);
         for record in records {
             if let Err(error) = self.destinations.ensure(record, &self.world, &self.settings.limits)
             {
-                // A task that is to run says so itself, as its reason, when it starts.
+                // If the task is to run, its start fails with the same error and stores it.
                 tracing::debug!(task = %record.task_id, error = ?error, "no client for the target");
             }
         }
     }
 
-    /// Begins to know a stored task: how far it is comes from its checkpoint, so that the lag of a
-    /// paused or just started task is honest too.
-    async fn enter(&self, record: &TaskRecord) {
-        let (task, new) = self.live.enter(&record.task_id);
-        task.note_stored(record.state, &record.reason);
+    /// Adds a stored task to what is known. Its progress comes from its checkpoint, so that the lag
+    /// of a task that is paused or has just started is right too.
+    async fn add(&self, record: &TaskRecord) {
+        let (task, new) = self.live.get_or_add(&record.task_id);
+        task.record_stored(record.state, &record.reason);
         if !new {
             return;
         }
@@ -243,7 +267,8 @@ impl Supervisor {
                 }
             }),
             Err(error) => {
-                tracing::warn!(task = %record.task_id, error = ?error, "the checkpoint can't be read for showing the lag");
+                let task = &record.task_id;
+                tracing::warn!(%task, error = ?error, "the lag is unknown: no checkpoint was read");
             }
         }
     }
@@ -253,14 +278,14 @@ impl Supervisor {
         let prepared = self.prepare(record);
         let (task, ports, target) = match prepared {
             Ok(Some(prepared)) => prepared,
-            // This target is still closing; its end is a reason to look again.
+            // When it has closed, the supervisor looks again.
             Ok(None) => return,
-            Err(reason) => return self.cannot_start(id, &reason).await,
+            Err(why) => return self.cannot_start(id, &why.to_string()).await,
         };
-        let (live, _) = self.live.enter(id);
-        // It may have been that it could not start.
+        let (live, _) = self.live.get_or_add(id);
+        // An earlier try may have failed.
         live.with(|facts| facts.waiting = None);
-        live.note(What::Started, "");
+        live.record(EventKind::Started, "");
         let stop = CancellationToken::new();
         let runner = Runner {
             task,
@@ -277,32 +302,29 @@ impl Supervisor {
         self.running.insert(id.to_owned(), running);
     }
 
-    /// Pauses a task, or shows why it would not start here if another service runs it.
+    /// Pauses a task. If another service runs it, only shows why it can't start here.
     async fn cannot_start(&self, id: &str, reason: &str) {
-        match self.book.park(id, reason).await {
+        match self.book.pause_unless_elsewhere(id, reason).await {
             Ok(true) => tracing::error!(task = id, reason, "task can't start and is paused"),
             Ok(false) => {
                 tracing::error!(task = id, reason, "task can't start here, another service has it");
-                self.live.enter(id).0.with(|facts| facts.waiting = Some(reason.to_owned()));
+                self.live.get_or_add(id).0.with(|facts| facts.waiting = Some(reason.to_owned()));
             }
             Err(error) => tracing::error!(task = id, error = ?error, "the pause can't be stored"),
         }
     }
 
-    /// What a runner needs; `None` if its target is not there yet. The error is the pause reason.
+    /// What a runner needs, and the name of its target; `None` while the target is still closing.
     fn prepare(
         &mut self,
         record: &TaskRecord,
-    ) -> std::result::Result<Option<(replication::task::Task, Ports, String)>, String> {
-        let failed = |what: &str| format!("fail to start task, err: {what}");
+    ) -> std::result::Result<Option<(Task, Ports, String)>, CannotStart> {
         let Settings { op_channel, unsupported, limits, .. } = &self.settings;
-        let task =
-            to_task(record, op_channel, *unsupported, limits).map_err(|what| failed(&what))?;
-        let target = name(record).map_err(|what| failed(&what))?;
-        let destination = self.destinations.ensure(record, &self.world, &self.settings.limits);
-        let destination = destination.map_err(|error| failed(&error.what))?;
+        let task = to_task(record, op_channel, *unsupported, limits)?;
+        let target = destination_name(record)?;
+        let destination = self.destinations.ensure(record, &self.world, limits)?;
         let Some(destination) = destination else { return Ok(None) };
-        let (live, _) = self.live.enter(&record.task_id);
+        let (live, _) = self.live.get_or_add(&record.task_id);
         let observer = TaskObserver::new(&record.task_id, Arc::clone(&self.metrics), live);
         let ports = Ports {
             source: Arc::clone(&self.world.source),
@@ -323,17 +345,17 @@ impl Supervisor {
         self.running.remove(&task);
         if let Some(live) = self.live.get(&task) {
             live.with(|facts| {
-                facts.stage = Stage::Stopped;
+                facts.stage = RunStage::Stopped;
                 facts.waiting = None;
             });
-            live.note(if ended.is_ok() { What::Stopped } else { What::CutOff }, "");
+            live.record(if ended.is_ok() { EventKind::Stopped } else { EventKind::CutOff }, "");
             self.metrics.task_waiting.with_label_values(&[&task]).set(0);
         }
         match ended {
             Ok(_) => tracing::info!(task, "task stopped"),
             Err(error) => tracing::error!(task, %error, "task was cut off; its checkpoint holds"),
         }
-        self.desk.running(self.running_ids());
+        self.desk.publish_running(self.running_ids());
     }
 
     fn abort_overdue(&mut self) {
@@ -342,7 +364,7 @@ impl Supervisor {
             if running.stop_by.is_some_and(|by| by <= now) {
                 tracing::warn!(task, "task does not stop in time and is cut off");
                 running.abort.abort();
-                // Its end is reported by the join; until then there is nothing more to do.
+                // The join reports its end; until then there is nothing more to do.
                 running.stop_by = Some(now + LOOK_EVERY);
             }
         }
@@ -367,7 +389,7 @@ impl Supervisor {
             }
         }
         self.destinations.close_all().await;
-        self.desk.looked(0, BTreeSet::new(), Some("the service stops".into()));
+        self.desk.publish_look(0, BTreeSet::new(), Some("the service stops".into()));
     }
 
     fn running_ids(&self) -> BTreeSet<String> {

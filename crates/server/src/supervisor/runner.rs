@@ -1,9 +1,9 @@
-//! The life of one task: run it, start it again after a fault that heals, pause it after one that
-//! doesn't, end with its destination. Never runs a task twice at a time.
+//! Runs one task: starts it again after a transient fault, pauses it after a permanent one, and
+//! ends when its destination is lost. Never runs a task twice at a time.
 
 use super::backoff::Backoff;
-use crate::monitoring::history::What;
-use crate::monitoring::live::{LiveTask, Stage};
+use crate::monitoring::history::EventKind;
+use crate::monitoring::live::{LiveTask, RunStage};
 use crate::monitoring::metrics::Metrics;
 use crate::tasks::Book;
 use crate::world::DataPath;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// A run that has not failed again for this long has overcome what ended the one before.
+/// A run that lasts this long has overcome what ended the run before it.
 const HEALED_AFTER: Duration = Duration::from_secs(2);
 
 /// One task and all it needs.
@@ -47,14 +47,14 @@ impl Runner {
                 backoff.reset();
             }
             if self.ports.destination.is_lost() {
-                // Whoever looks after destinations opens it anew, and starts the task on it.
+                // The supervisor opens the destination anew and starts the task on it.
                 tracing::warn!(task = self.task.id, error = ?error, "task ends with its target");
-                return self.live.note(What::Retrying, &error.what);
+                return self.live.record(EventKind::Retrying, &error.what);
             }
-            if error.kind == Kind::Permanent && self.is_parked(&error, &stop).await {
+            if error.kind == Kind::Permanent && self.store_pause(&error, &stop).await {
                 return;
             }
-            // Also one that nobody told to stop, yet it did.
+            // Also covers a run that ended as stopped without being told to.
             if !self.pause_before_retry(&error, backoff.next(), &stop).await {
                 return;
             }
@@ -70,7 +70,7 @@ impl Runner {
         tokio::pin!(run);
         let ended = tokio::select! {
             ended = &mut run => ended,
-            // A reason that came and went with every try could not be read.
+            // Nobody could read a reason that came and went with every try.
             () = tokio::time::sleep(HEALED_AFTER), if last.is_some() => {
                 if self.live.with(|facts| facts.waiting.as_deref() == last) {
                     self.ports.observer.event(Event::Waiting(None));
@@ -80,13 +80,14 @@ impl Runner {
         };
         ended.unwrap_or_else(|panic| {
             Error::permanent(format!(
-                "internal fault: {}; the log tells where. Resume the task to try again, and report it",
-                words(panic.as_ref())
+                "internal fault: {}; the log tells where. Resume the task to try again, and report \
+                 it",
+                panic_message(panic.as_ref())
             ))
         })
     }
 
-    /// Says why and waits; `false`: told to stop meanwhile.
+    /// Shows why the task failed and waits. `false` if the task was told to stop meanwhile.
     async fn pause_before_retry(
         &self,
         error: &Error,
@@ -97,11 +98,11 @@ impl Runner {
         let pause_ms = pause.as_millis() as u64;
         tracing::warn!(task = id, error = ?error, pause_ms, "task failed and is started again");
         self.live.with(|facts| {
-            facts.stage = Stage::Retrying;
+            facts.stage = RunStage::Retrying;
             facts.restarts += 1;
             facts.waiting = Some(error.what.clone());
         });
-        self.live.note(What::Retrying, &error.what);
+        self.live.record(EventKind::Retrying, &error.what);
         self.metrics.task_restarts_total.with_label_values(&[id]).inc();
         self.metrics.task_waiting.with_label_values(&[id]).set(1);
         tokio::select! {
@@ -110,13 +111,13 @@ impl Runner {
         }
     }
 
-    /// Stores that the task is paused and why; tries until that is done. `false`: another service
-    /// writes to its target, so it can't be done.
-    async fn is_parked(&self, error: &Error, stop: &CancellationToken) -> bool {
+    /// Stores that the task is paused and why; tries until that succeeds, or until `stop`. `false`
+    /// if another service writes to the target, so that this one can't pause the task.
+    async fn store_pause(&self, error: &Error, stop: &CancellationToken) -> bool {
         let id = self.task.id.as_str();
         let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
         loop {
-            match self.book.park(id, &error.what).await {
+            match self.book.pause_unless_elsewhere(id, &error.what).await {
                 Ok(true) => {
                     tracing::error!(task = id, error = ?error, "task is paused");
                     return true;
@@ -132,8 +133,7 @@ impl Runner {
     }
 }
 
-/// What a panic said.
-fn words(panic: &(dyn Any + Send)) -> &str {
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
 }

@@ -53,7 +53,9 @@ impl Importer<'_> {
         let begin = takeover.records(self.source, store, &task.id).await?;
         match self.book.create(record.clone(), self.tasks_max, begin).await {
             Ok(()) => Ok(plan),
-            Err(CreateError::Refused(objection)) => Ok(plan.refused(&objection.what)),
+            Err(CreateError::Invalid(wrong) | CreateError::Conflict(wrong)) => {
+                Ok(plan.refused(&wrong.problem))
+            }
             Err(CreateError::Full(max)) => {
                 Ok(plan.refused(&format!("there are {max} tasks already; raise maxTaskNum")))
             }

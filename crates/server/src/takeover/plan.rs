@@ -1,9 +1,10 @@
 //! What is to become of each task of the Go tool: where each of its collections continues, and what
-//! differs from before. Never stores anything, and never connects to a target: the task does so when
-//! it starts.
+//! differs from before. Never stores anything, and never connects to a target: the task does so
+//! when it starts.
 
 use super::go_task::{GoPosition, GoPositions, GoTask};
-use crate::tasks::{TaskRecord, check_id, differences, to_task};
+use crate::tasks::{TaskRecord, check_id, to_task};
+use connectors::InvalidOption;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::position::{MessageId, decode_position};
 use replication::error::{Error, Result};
@@ -68,14 +69,16 @@ const AGAIN_ON_KAFKA: &str = "what the Go tool sent to Kafka after its saved pos
                               again, and so is the creation of each database and collection";
 
 /// The Go tool saves one with the first request that it carries out.
-const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channel, so the task continues at the present end \
-     of that channel: requests since that tool stopped are not carried out, except that databases \
-     are created and that indexes, loads and roles of a Milvus become the source's; drop on the \
-     target the databases that were dropped meanwhile, and repeat there the requests on users";
+const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channel, so the task \
+                              continues at the present end of that channel: requests since that \
+                              tool stopped are not carried out, except that databases are created \
+                              and that indexes, loads and roles of a Milvus become the source's; \
+                              drop on the target the databases that were dropped meanwhile, and \
+                              repeat there the requests on users";
 
 /// The log has no rows of a collection that the catalog has given up.
-const IS_BEING_DROPPED: &str = "is being dropped on the source; its drop follows, on a Milvus after \
-                                its last rows";
+const IS_BEING_DROPPED: &str =
+    "is being dropped on the source; its drop follows, on a Milvus after its last rows";
 
 /// A collection begins there.
 const FIRST: &str = "first message";
@@ -125,12 +128,12 @@ impl Planner<'_> {
         if let Some(broken) = task.broken.first() {
             return refuse(format!("{broken}; without all its positions rows could be lost"));
         }
-        check_id(&task.id).map_err(Error::permanent)?;
+        check_id(&task.id).map_err(unusable)?;
         if record.is_to_kafka() && record.kafka_connect_param.topic.is_empty() {
             return refuse("its Kafka topic is empty".into());
         }
-        if let Err(what) = record.target() {
-            return refuse(format!("its target's address is invalid, {what}"));
+        if let Err(wrong) = record.target() {
+            return refuse(format!("its target's address is invalid, {}", wrong.problem));
         }
         if record.selectors().next().is_none() {
             return refuse("it selects no collection".into());
@@ -143,7 +146,7 @@ impl Planner<'_> {
             ));
         }
         let task = to_task(record, self.op_channel, Unsupported::Stop, &Limits::default());
-        Ok(task.map_err(Error::permanent)?.selection)
+        Ok(task.map_err(unusable)?.selection)
     }
 
     /// The collections that the task goes on with.
@@ -251,6 +254,10 @@ fn is_selected(selection: &Selection, here: &Collection, saved: Option<&GoPositi
     names.any(|name| selection.find(&here.database, name).is_some())
 }
 
+fn unusable(option: InvalidOption) -> Error {
+    Error::permanent(option.problem)
+}
+
 fn gone(name: &str, id: i64, saved: &GoPositions) -> String {
     if saved.is_dropped() {
         return format!("{name} ({id}) was dropped, which the Go tool has carried out");
@@ -307,12 +314,8 @@ impl TaskPlan {
         if record.is_to_kafka() {
             self.target = record.kafka_connect_param.name();
         }
-        self.selection = record
-            .names()
-            .into_iter()
-            .map(|(database, name)| format!("{database}.{name}"))
-            .collect();
-        self.notes.extend(differences(record).into_iter().map(str::to_owned));
+        self.selection = record.names().iter().map(ToString::to_string).collect();
+        self.notes.extend(record.warnings().into_iter().map(str::to_owned));
     }
 
     pub(super) fn refused(mut self, why: &str) -> Self {

@@ -1,7 +1,7 @@
-//! The book of tasks in the store: reads records and changes them, each change one conditional
-//! transaction that is tried again when somebody else was faster. Never waits for a running task.
+//! The book of tasks in the store: reads records and changes them. Each change is one conditional
+//! transaction, tried again if another writer was faster. Never waits for a running task.
 
-use super::admission::{Objection, admit};
+use super::admission::{CreateError, admit};
 use super::record::{State, TaskRecord, VERSION};
 use replication::error::{Error, Result};
 use replication::ports::{Committed, Store, Stored, Transaction};
@@ -11,23 +11,24 @@ use replication::records::lease;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Before every task's key.
+/// The prefix of the keys of tasks.
 const PREFIX: &str = "task/";
 
-/// Rewritten by every creation and deletion: whoever decides by the whole list of tasks makes
-/// this key's version a condition. Outside of [`PREFIX`], so that it is not listed.
+/// Every creation and deletion rewrites this key. A decision that depends on the whole list of
+/// tasks makes its version a condition. It lies outside of [`PREFIX`], so that it is not listed.
 const ROSTER: &str = "task-roster";
 
-/// More lost races in a row mean that something is wrong.
+/// More lost races in a row than this mean that something is wrong.
 const CONFLICTS_MAX: usize = 16;
 
-/// Stored when a user pauses a task. The Go tool's words.
+/// The reason stored when a user pauses a task, in the Go tool's words.
 pub const PAUSED_BY_USER: &str = "manually pause through http interface";
 
-/// Stored when the service starts and a task does not want to start with it. The Go tool's words.
+/// The reason stored at the start of the service for a task that does not start with it, in the Go
+/// tool's words.
 pub const PAUSED_BY_RESTART: &str = "the task is disabled auto start";
 
-/// Stored while a task that is to be deleted stops.
+/// The reason stored while a task that is to be deleted stops.
 pub const PAUSED_BY_DELETE: &str = "being deleted; if this stays, delete the task again";
 
 /// The tasks of this installation.
@@ -41,36 +42,19 @@ pub struct Book {
 pub struct Listing {
     /// By id.
     pub records: Vec<TaskRecord>,
-    /// What could not be read, each naming its key.
+    /// Records that can't be read; each error names the key.
     pub broken: Vec<Error>,
 }
 
-/// How a change of state went.
+/// The outcome of a change of a task's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum StateChange {
     /// It is stored.
     Made,
     /// There is no such task.
-    Unknown,
-    /// It has another state than the change starts from.
-    From(State),
-}
-
-/// Why a task was not created.
-#[derive(Debug)]
-pub enum CreateError {
-    /// The user has to change the request.
-    Refused(Objection),
-    /// There are as many as there may be.
-    Full(usize),
-    /// The store failed.
-    Store(Error),
-}
-
-impl From<Error> for CreateError {
-    fn from(error: Error) -> Self {
-        Self::Store(error)
-    }
+    NoSuchTask,
+    /// The task has this state, from which the change can't start.
+    NotFrom(State),
 }
 
 impl Book {
@@ -101,8 +85,8 @@ impl Book {
         Ok(listing)
     }
 
-    /// Whether a task may stand beside the stored ones; answers it with what it has to leave to
-    /// others, in addition to what it leaves out already.
+    /// Checks that a task may stand beside the stored ones. Returns it with all that it has to
+    /// leave to others.
     pub async fn admit(
         &self,
         record: &TaskRecord,
@@ -110,25 +94,24 @@ impl Book {
     ) -> std::result::Result<TaskRecord, CreateError> {
         let listing = self.list().await?;
         let others = listing.records;
-        // What an unreadable task covers is unknown, so nothing can be told from it.
+        // What an unreadable task covers is unknown, so no new task can be checked against it.
         if let Some(broken) = listing.broken.into_iter().next() {
             return Err(CreateError::Store(broken));
         }
-        let excludes = admit(record, &others).map_err(CreateError::Refused)?;
+        let excludes = admit(record, &others)?;
         if others.len() >= tasks_max {
             return Err(CreateError::Full(tasks_max));
         }
         let mut left: BTreeSet<String> =
             record.exclude_collections.iter().flatten().cloned().collect();
-        left.extend(excludes.iter().map(|(d, c)| format!("{d}.{c}")));
+        left.extend(excludes.iter().map(ToString::to_string));
         let exclude_collections = (!left.is_empty()).then(|| left.into_iter().collect());
         Ok(TaskRecord { exclude_collections, ..record.clone() })
     }
 
-    /// Stores a new task, with what it has to leave to others and, if it goes on where another tool
-    /// stopped, with the records it is to find: `begin`. Checks and write are one step: of two
-    /// creations at the same time the second sees the first. What an earlier task of this id has left
-    /// behind goes.
+    /// Stores a new task together with `begin`, the records that it starts from if it continues the
+    /// work of another tool. Checks and write are one step: of two creations at the same time the
+    /// second sees the first. Records that an earlier task of this id left behind are deleted.
     pub async fn create(
         &self,
         record: TaskRecord,
@@ -152,7 +135,7 @@ impl Book {
     }
 
     /// Pauses a running task.
-    pub async fn pause(&self, id: &str, reason: &str) -> Result<Change> {
+    pub async fn pause(&self, id: &str, reason: &str) -> Result<StateChange> {
         self.change(id, |record| {
             let from = record.state;
             (from == State::Running).then(|| {
@@ -163,12 +146,12 @@ impl Book {
         .await
     }
 
-    /// Pauses a task that can't go on here, whatever its state, unless another service writes to its
-    /// target and so decides. Returns whether it did.
-    pub async fn park(&self, id: &str, reason: &str) -> Result<bool> {
+    /// Pauses a task that can't run here, whatever its state, unless another service writes to its
+    /// target. Returns `false` in that case.
+    pub async fn pause_unless_elsewhere(&self, id: &str, reason: &str) -> Result<bool> {
         for _ in 0..CONFLICTS_MAX {
             let Some((record, _)) = self.read(id).await? else { return Ok(true) };
-            // Nobody writes to a target that can't be told.
+            // A target without a valid address has no lease, and nobody writes to it.
             let free = match record.lease() {
                 Ok(lease) => match lease::is_no_others(self.store.as_ref(), &lease).await? {
                     Some(free) => Some(free),
@@ -190,7 +173,7 @@ impl Book {
     }
 
     /// Sets a task that is not running to run.
-    pub async fn resume(&self, id: &str) -> Result<Change> {
+    pub async fn resume(&self, id: &str) -> Result<StateChange> {
         self.change(id, |record| {
             (record.state != State::Running).then(|| {
                 record.state = State::Running;
@@ -200,9 +183,9 @@ impl Book {
         .await
     }
 
-    /// Marks a task as being deleted, whatever its state: it stops, and a crash in between leaves
-    /// a task that says so.
-    pub async fn begin_delete(&self, id: &str) -> Result<Change> {
+    /// Marks a task as being deleted, whatever its state. It stops, and if the process crashes
+    /// before the deletion, the task shows why it is paused.
+    pub async fn begin_delete(&self, id: &str) -> Result<StateChange> {
         self.change(id, |record| {
             record.state = State::Paused;
             record.reason = PAUSED_BY_DELETE.into();
@@ -212,11 +195,13 @@ impl Book {
     }
 
     /// Removes a task that has stopped, and all that is stored of it.
-    pub async fn delete(&self, id: &str) -> Result<Change> {
+    pub async fn delete(&self, id: &str) -> Result<StateChange> {
         for _ in 0..CONFLICTS_MAX {
-            let Some((record, version)) = self.read(id).await? else { return Ok(Change::Unknown) };
+            let Some((record, version)) = self.read(id).await? else {
+                return Ok(StateChange::NoSuchTask);
+            };
             if record.state != State::Paused {
-                return Ok(Change::From(record.state));
+                return Ok(StateChange::NotFrom(record.state));
             }
             let mut deletes = keys::of_task(self.store.as_ref(), id).await?;
             deletes.push(task_key(id));
@@ -226,22 +211,22 @@ impl Book {
                 deletes,
             };
             if self.store.commit(transaction).await? == Committed::Yes {
-                return Ok(Change::Made);
+                return Ok(StateChange::Made);
             }
         }
         Err(too_many_conflicts(id))
     }
 
-    /// What a start of the service changes: tasks that do not want to start with it are paused, save
-    /// where another service runs them; tasks that were stored and never started are started. Paused
-    /// tasks stay paused.
+    /// Prepares the stored tasks for a start of the service: tasks that should not start with it
+    /// are paused, unless another service runs them; tasks that never started are set to run.
+    /// Paused tasks stay paused.
     pub async fn boot(&self) -> Result<()> {
         for record in self.list().await?.records {
             let id = record.task_id.as_str();
             match record.state {
                 State::Paused => continue,
                 _ if record.disable_auto_start => {
-                    self.park(id, PAUSED_BY_RESTART).await?;
+                    self.pause_unless_elsewhere(id, PAUSED_BY_RESTART).await?;
                 }
                 State::Initial => {
                     self.resume(id).await?;
@@ -252,12 +237,12 @@ impl Book {
         Ok(())
     }
 
-    /// Changes a record; `edit` answers `None` if the change does not start from its state.
+    /// Changes a record. `edit` returns `None` if the change can't start from the record's state.
     async fn change(
         &self,
         id: &str,
         edit: impl Fn(&mut TaskRecord) -> Option<()>,
-    ) -> Result<Change> {
+    ) -> Result<StateChange> {
         for _ in 0..CONFLICTS_MAX {
             if let Some(change) = self.try_change(id, None, &edit).await? {
                 return Ok(change);
@@ -266,19 +251,19 @@ impl Book {
         Err(too_many_conflicts(id))
     }
 
-    /// Tries it once, under one more condition; `None`: somebody else was faster.
+    /// Tries a change once, under one more condition. `None` if another writer was faster.
     async fn try_change(
         &self,
         id: &str,
         condition: Option<(String, u64)>,
         edit: impl Fn(&mut TaskRecord) -> Option<()>,
-    ) -> Result<Option<Change>> {
+    ) -> Result<Option<StateChange>> {
         let Some((mut record, version)) = self.read(id).await? else {
-            return Ok(Some(Change::Unknown));
+            return Ok(Some(StateChange::NoSuchTask));
         };
         let from = record.state;
         if edit(&mut record).is_none() {
-            return Ok(Some(Change::From(from)));
+            return Ok(Some(StateChange::NotFrom(from)));
         }
         let transaction = Transaction {
             conditions: [(task_key(id), version)].into_iter().chain(condition).collect(),
@@ -286,11 +271,11 @@ impl Book {
             deletes: Vec::new(),
         };
         let committed = self.store.commit(transaction).await?;
-        Ok((committed == Committed::Yes).then_some(Change::Made))
+        Ok((committed == Committed::Yes).then_some(StateChange::Made))
     }
 
     async fn read(&self, id: &str) -> Result<Option<(TaskRecord, u64)>> {
-        // An id that could not have been stored is not looked up.
+        // No task is stored under an empty id.
         if id.is_empty() {
             return Ok(None);
         }
@@ -314,13 +299,14 @@ fn encode(record: &TaskRecord) -> Result<Vec<u8>> {
 fn decode(key: &str, stored: &Stored) -> Result<TaskRecord> {
     let broken = || Error::permanent(format!("the stored record {key} can't be read"));
     let record: TaskRecord =
-        // The parser's message may quote the record, and that holds secrets.
+        // The parser's message may quote the record, which contains secrets.
         serde_json::from_slice(&stored.value).map_err(|e| {
             broken().because(format!("at line {} column {}", e.line(), e.column()))
         })?;
     if record.version > VERSION {
         return Err(Error::permanent(format!(
-            "the stored record {key} has version {}, written by a newer milvus-cdc; run that one, or a newer",
+            "the stored record {key} has version {}, written by a newer milvus-cdc; run that one, \
+             or a newer",
             record.version
         )));
     }
@@ -328,7 +314,5 @@ fn decode(key: &str, stored: &Stored) -> Result<TaskRecord> {
 }
 
 fn too_many_conflicts(id: &str) -> Error {
-    Error::transient(format!(
-        "the record of task {id} is changed by others all the time, try again"
-    ))
+    Error::transient(format!("other writers keep changing the record of task {id}, try again"))
 }

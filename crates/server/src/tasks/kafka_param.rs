@@ -1,8 +1,9 @@
 //! A target that is a Kafka, as a task's record has it: the Go tool's keys, and ours after them.
-//! Never shown to anybody: it holds secrets in clear.
+//! Never shown as it is: it contains secrets in clear text.
 
 use crate::secret::{self, Secret};
-use connectors::kafka_sink::{Format, InvalidOption, KafkaSinkOptions, Vectors};
+use connectors::InvalidOption;
+use connectors::kafka_sink::{Format, KafkaSinkOptions, Vectors};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -63,7 +64,7 @@ pub struct KafkaSasl {
 }
 
 impl KafkaParam {
-    /// What the sink of a task is told; an error names the key, says what is wrong with it and what to do.
+    /// The options of a task's sink.
     pub fn options(&self, task: &str) -> Result<KafkaSinkOptions, InvalidOption> {
         let mut options = KafkaSinkOptions::new(task, &self.address, &self.topic);
         if self.enable_sasl || !self.sasl.username.is_empty() {
@@ -102,13 +103,13 @@ impl KafkaParam {
         Ok(options)
     }
 
-    /// Whether one task may write where another one does: the same collections would be there twice.
-    pub fn meets(&self, task: &str, other: &Self, other_task: &str) -> bool {
+    /// Whether two tasks may write to one topic, which would then have the same collection twice.
+    pub fn may_conflict_with(&self, task: &str, other: &Self, other_task: &str) -> bool {
         let place = |kafka: &Self, task| KafkaSinkOptions::new(task, &kafka.address, &kafka.topic);
         place(self, task).may_conflict_with(&place(other, other_task))
     }
 
-    /// Names the topic, or its template.
+    /// The name of the topic, or of its template.
     pub fn name(&self) -> String {
         let mut brokers: Vec<_> = self.address.split(',').map(str::trim).collect();
         brokers.sort_unstable();

@@ -1,23 +1,24 @@
 //! Whether two tasks on one target would replicate the same collection, and what a new task has to
 //! leave to the others. Computed from the stored tasks each time, so that deleted ones don't count.
-//! Never reads the store.
+//! A part of a name may be `*`. Never reads the store.
 
+use milvus_wire::ids::CollectionName;
 use replication::selection::ANY;
-
-/// A database and a collection; either may be `*`.
-pub(super) type Name = (String, String);
 
 /// What the stored tasks of one target say about the names of a new one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overlap {
     /// These belong to another task already.
-    pub duplicates: Vec<Name>,
+    pub duplicates: Vec<CollectionName>,
     /// These the new task has to leave to others.
-    pub excludes: Vec<Name>,
+    pub excludes: Vec<CollectionName>,
 }
 
 /// `others`: names and excludes of each stored task on the same target.
-pub(super) fn check(new: &[Name], others: &[(Vec<Name>, Vec<Name>)]) -> Overlap {
+pub(super) fn check(
+    new: &[CollectionName],
+    others: &[(Vec<CollectionName>, Vec<CollectionName>)],
+) -> Overlap {
     let mut overlap = Overlap::default();
     for name in new {
         for (theirs, left) in others {
@@ -26,7 +27,7 @@ pub(super) fn check(new: &[Name], others: &[(Vec<Name>, Vec<Name>)]) -> Overlap 
             }
         }
     }
-    // A name that lies within what others own would select nothing, in silence.
+    // A name that lies within what others own would silently select nothing.
     for name in new {
         let owned = overlap.excludes.iter().any(|e| covers(e, name));
         if owned && !overlap.duplicates.contains(name) {
@@ -37,7 +38,7 @@ pub(super) fn check(new: &[Name], others: &[(Vec<Name>, Vec<Name>)]) -> Overlap 
 }
 
 impl Overlap {
-    fn compare(&mut self, name: &Name, their: &Name, left: &[Name]) {
+    fn compare(&mut self, name: &CollectionName, their: &CollectionName, left: &[CollectionName]) {
         let Some(both) = intersection(name, their) else { return };
         if name != their && left.iter().any(|l| covers(l, &both)) {
             return;
@@ -50,44 +51,42 @@ impl Overlap {
 }
 
 /// Whether everything that `b` names is named by `a` too.
-pub(super) fn covers(a: &Name, b: &Name) -> bool {
-    (a.0 == ANY || a.0 == b.0) && (a.1 == ANY || a.1 == b.1)
+pub(super) fn covers(a: &CollectionName, b: &CollectionName) -> bool {
+    (a.database == ANY || a.database == b.database) && (a.name == ANY || a.name == b.name)
 }
 
-/// Names as the Go tool writes them in its messages: `[a b c]`.
-pub fn in_brackets(names: impl IntoIterator<Item = String>) -> String {
-    format!("[{}]", names.into_iter().collect::<Vec<_>>().join(" "))
-}
-
-fn intersection(a: &Name, b: &Name) -> Option<Name> {
+fn intersection(a: &CollectionName, b: &CollectionName) -> Option<CollectionName> {
     let both = |a: &str, b: &str| match (a, b) {
         (ANY, b) => Some(b.to_owned()),
         (a, ANY) => Some(a.to_owned()),
         (a, b) => (a == b).then(|| a.to_owned()),
     };
-    Some((both(&a.0, &b.0)?, both(&a.1, &b.1)?))
+    Some(CollectionName::new(both(&a.database, &b.database)?, both(&a.name, &b.name)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn names(texts: &[&str]) -> Vec<Name> {
+    fn names(texts: &[&str]) -> Vec<CollectionName> {
         texts
             .iter()
             .map(|t| t.split_once('.').unwrap())
-            .map(|(d, c)| (d.into(), c.into()))
+            .map(|(d, c)| CollectionName::new(d, c))
             .collect()
     }
 
-    fn checked(new: &[&str], others: &[(&[&str], &[&str])]) -> (Vec<Name>, Vec<Name>) {
+    fn checked(
+        new: &[&str],
+        others: &[(&[&str], &[&str])],
+    ) -> (Vec<CollectionName>, Vec<CollectionName>) {
         let others: Vec<_> = others.iter().map(|(n, e)| (names(n), names(e))).collect();
         let overlap = check(&names(new), &others);
         (overlap.duplicates, overlap.excludes)
     }
 
     #[test]
-    fn a_wildcard_leaves_to_others_what_they_have() {
+    fn a_wildcard_leaves_the_collections_of_other_tasks_to_them() {
         assert_eq!(
             checked(&["*.*"], &[(&["d.c"], &[]), (&["e.*"], &[])]),
             (vec![], names(&["d.c", "e.*"]))
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_task_covers_already_is_a_duplicate_unless_it_left_it_out() {
+    fn a_collection_that_a_task_covers_is_a_duplicate_unless_it_is_left_out() {
         assert_eq!(checked(&["d.c"], &[(&["*.*"], &[])]).0, names(&["d.c"]));
         assert_eq!(checked(&["*.*"], &[(&["*.*"], &["d.c"])]).0, names(&["*.*"]));
         assert_eq!(checked(&["d.c"], &[(&["*.*"], &["d.c"])]), (vec![], vec![]));

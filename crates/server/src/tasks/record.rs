@@ -1,12 +1,13 @@
 //! The stored form of a task: the Go tool's `TaskInfo`, key by key, and a version.
-//! Never shown to anybody: it holds secrets in clear.
+//! Never shown as it is: it contains secrets in clear text.
 
-use super::address::TargetAddress;
 use super::kafka_param::KafkaParam;
-use crate::secret::{self, Secret};
-use connectors::TlsFiles;
+use super::milvus_param::MilvusParam;
+use super::target_address::TargetAddress;
+use connectors::InvalidOption;
+use milvus_wire::ids::CollectionName;
 use replication::records::keys;
-use replication::selection::{NameRule, named};
+use replication::selection::{ANY, NameRule, named};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,14 +21,14 @@ pub const VERSION: u32 = 1;
 pub enum State {
     /// Stored and never started.
     Initial,
-    /// It runs, or is on its way to.
+    /// It runs, or will as soon as it can.
     Running,
     /// It does not run until somebody resumes it.
     Paused,
 }
 
 impl State {
-    /// The number that the Go tool stores and exports.
+    /// The number that the Go tool stores and exports as a metric.
     pub fn number(self) -> u8 {
         match self {
             Self::Initial => 0,
@@ -70,9 +71,9 @@ pub struct TaskRecord {
     /// Its id.
     #[serde(rename = "TaskID")]
     pub task_id: String,
-    /// The target.
+    /// A target that is a Milvus.
     pub milvus_connect_param: MilvusParam,
-    /// Or a target Kafka; empty without an address.
+    /// A target that is a Kafka; unused if its address is empty.
     #[serde(default)]
     pub kafka_connect_param: KafkaParam,
     /// Stored and not used, as in the Go tool.
@@ -108,7 +109,7 @@ pub struct TaskRecord {
 
 impl TaskRecord {
     /// The target Milvus that it writes to.
-    pub fn milvus(&self) -> Result<TargetAddress, String> {
+    pub fn milvus(&self) -> Result<TargetAddress, InvalidOption> {
         TargetAddress::parse(&self.milvus_connect_param.uri())
     }
 
@@ -117,32 +118,33 @@ impl TaskRecord {
         !self.kafka_connect_param.address.is_empty()
     }
 
-    /// Whether it may write where another task does, so that they must not write the same.
-    pub fn meets(&self, other: &Self) -> bool {
+    /// Whether it may write where another task does, so that both must not write the same
+    /// collection.
+    pub fn may_conflict_with(&self, other: &Self) -> bool {
         let [here, there] = [self, other].map(|task| &task.kafka_connect_param);
         match (self.is_to_kafka(), other.is_to_kafka()) {
-            (true, true) => here.meets(&self.task_id, there, &other.task_id),
+            (true, true) => here.may_conflict_with(&self.task_id, there, &other.task_id),
             (false, false) => self.target().is_ok_and(|target| other.target() == Ok(target)),
             _ => false,
         }
     }
 
     /// The name of what it writes to.
-    pub fn target(&self) -> Result<String, String> {
+    pub fn target(&self) -> Result<String, InvalidOption> {
         if self.is_to_kafka() {
             return Ok(self.kafka_connect_param.name());
         }
         Ok(self.milvus()?.to_string())
     }
 
-    /// What the lease is on under which it is replicated.
-    pub fn lease(&self) -> Result<String, String> {
+    /// The address that its lease is on.
+    pub fn lease(&self) -> Result<String, InvalidOption> {
         if self.is_to_kafka() { Ok(keys::log_address(&self.task_id)) } else { self.target() }
     }
 
-    /// Its selectors as database and collection; either may be `*`.
-    pub fn names(&self) -> Vec<(String, String)> {
-        self.selectors().map(|(db, info)| (db.to_owned(), info.name.clone())).collect()
+    /// The names that it selects; either part may be `*`.
+    pub fn names(&self) -> Vec<CollectionName> {
+        self.selectors().map(|(db, info)| CollectionName::new(db, &*info.name)).collect()
     }
 
     /// Its selectors with the database of each.
@@ -152,108 +154,44 @@ impl TaskRecord {
         plain.chain(by_database.flat_map(|(db, cs)| cs.iter().map(move |c| (named(db), c))))
     }
 
-    /// What belongs to other tasks, as database and collection.
-    pub fn excludes(&self) -> Vec<(String, String)> {
+    /// The names that it leaves to other tasks; either part may be `*`.
+    pub fn excludes(&self) -> Vec<CollectionName> {
         let excludes = self.exclude_collections.iter().flatten();
-        excludes.filter_map(|e| e.split_once('.')).map(|(d, c)| (d.into(), c.into())).collect()
-    }
-}
-
-/// How to reach a target Milvus.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MilvusParam {
-    /// Deprecated; see [`Self::uri`].
-    pub host: String,
-    /// Deprecated.
-    pub port: i64,
-    /// Deprecated.
-    pub enable_tls: bool,
-    /// `http(s)://host:port`.
-    pub uri: String,
-    /// `user:password`.
-    #[serde(with = "secret::stored", skip_serializing_if = "Secret::is_empty")]
-    pub token: Secret,
-    /// Deprecated.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub username: String,
-    /// Deprecated.
-    #[serde(with = "secret::stored", skip_serializing_if = "Secret::is_empty")]
-    pub password: Secret,
-    /// Files for TLS.
-    pub dial_config: DialConfig,
-    /// The target's `rootCoord.dmlChannelNum`; not needed, the target is asked.
-    pub channel_num: i64,
-    /// Creating and dropping partitions is left out.
-    pub ignore_partition: bool,
-    /// Seconds; zero: the default.
-    pub connect_timeout: i64,
-}
-
-impl MilvusParam {
-    /// The address, from whichever form was given; empty if none was.
-    pub fn uri(&self) -> String {
-        if !self.uri.is_empty() {
-            self.uri.clone()
-        } else if self.host.contains("http://") || self.host.contains("https://") {
-            self.host.clone()
-        } else if !self.host.is_empty() && self.port > 0 {
-            let scheme = if self.enable_tls { "https" } else { "http" };
-            format!("{scheme}://{}:{}", self.host, self.port)
-        } else {
-            String::new()
-        }
+        excludes.filter_map(|e| e.split_once('.')).map(|(d, c)| CollectionName::new(d, c)).collect()
     }
 
-    /// `user:password`, from whichever form was given; empty if none was.
-    pub fn login(&self) -> Secret {
-        if !self.token.is_empty() {
-            self.token.clone()
-        } else if self.username.is_empty() {
-            Secret::default()
-        } else {
-            Secret::new(format!("{}:{}", self.username, self.password.expose()))
-        }
-    }
-}
-
-/// Files for TLS to the target, on this machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct DialConfig {
-    /// The name in the target's certificate, if it is not the host.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub server_name: String,
-    /// Root certificate; one-way TLS.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub server_pem_path: String,
-    /// Root certificate; two-way TLS.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub ca_pem_path: String,
-    /// Our certificate.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub client_pem_path: String,
-    /// Its key.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub client_key_path: String,
-}
-
-impl DialConfig {
-    /// As the client takes them; says what is missing of two-way TLS.
-    pub fn files(&self) -> Result<TlsFiles, &'static str> {
-        let two_way = [&self.ca_pem_path, &self.client_pem_path, &self.client_key_path];
-        let (ca, cert, key) = match two_way.map(|path| path.is_empty()) {
-            [true, true, true] => (&self.server_pem_path, "", ""),
-            [false, false, false] => {
-                (&self.ca_pem_path, &*self.client_pem_path, &*self.client_key_path)
+    /// The source names of the name mapping; `*` where a rule is for a whole database.
+    pub fn mapped_names(&self) -> Vec<CollectionName> {
+        let rules = self.name_mapping.iter().flatten();
+        let names = rules.flat_map(|rule| {
+            let mut collections: Vec<&str> =
+                rule.collection_mapping.keys().map(String::as_str).collect();
+            if collections.is_empty() {
+                collections.push(ANY);
             }
-            _ => {
-                return Err("two-way TLS to the target needs ca_pem_path, client_pem_path and \
-                            client_key_path");
-            }
-        };
-        let server_name = self.server_name.clone();
-        Ok(TlsFiles { server_name, ca: ca.into(), cert: cert.into(), key: key.into() })
+            let database = named(&rule.source_db);
+            collections.into_iter().map(move |c| CollectionName::new(database, c))
+        });
+        names.collect()
+    }
+
+    /// What was asked for and is not done, or not from every source: nothing is left out silently.
+    pub fn warnings(&self) -> Vec<&'static str> {
+        let mut warnings = Vec::new();
+        if self.writer_cache_config != BufferConfig::default() {
+            warnings.push("buffer_config has no effect");
+        }
+        if self.milvus_connect_param.channel_num != 0 {
+            warnings.push("channel_num has no effect, the target is asked for its channels");
+        }
+        if self.extra_info.enable_user_role {
+            warnings.push(
+                "enable_user_role carries over no users of a source of Milvus 2.3: it does not log \
+                 them, and its etcd has only a hash of their passwords; create them on the target, \
+                 then they get their roles, which follow like grants",
+            );
+        }
+        warnings
     }
 }
 
@@ -295,21 +233,4 @@ pub struct BufferConfig {
     pub period: i64,
     /// Unused.
     pub size: i64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_a_two_way_tls_is_refused() {
-        let one_way = DialConfig { server_pem_path: "/s".into(), ..DialConfig::default() };
-        let files = one_way.files().unwrap();
-        assert_eq!((files.ca, files.cert), ("/s".into(), "".into()));
-        let half = DialConfig { ca_pem_path: "/ca".into(), ..one_way };
-        assert!(half.files().unwrap_err().contains("client_key_path"));
-        let (client_pem_path, client_key_path) = ("/c".to_owned(), "/k".to_owned());
-        let files = DialConfig { client_pem_path, client_key_path, ..half }.files().unwrap();
-        assert_eq!((files.ca, files.cert, files.key), ("/ca".into(), "/c".into(), "/k".into()));
-    }
 }

@@ -1,4 +1,4 @@
-//! Tokens: who may look, who may change, and what nobody is asked a token for.
+//! Tokens: who may read, who may change, and which paths need no token.
 
 use crate::support::{Harness, answered, request};
 use reqwest::Method;
@@ -24,7 +24,7 @@ async fn status(service: &Harness, method: Method, path: &str, token: Option<&st
 }
 
 #[tokio::test]
-async fn resources_are_read_with_one_token_and_changed_with_the_other() {
+async fn one_token_allows_reading_and_the_other_allows_changes() {
     let service = secured().await;
     for token in [None, Some("the-token-of-nobody"), Some("")] {
         let mut request = service.on(Method::GET, "/api/v1/tasks");
@@ -49,14 +49,14 @@ async fn resources_are_read_with_one_token_and_changed_with_the_other() {
         let refused = service.on(method.clone(), path).bearer_auth(READ).send().await.unwrap();
         let (status, problem) = answered(refused).await;
         assert_eq!((status, &problem["code"]), (403, &json!("not_allowed")), "{path}");
-        // Let in: it is another thing that is wrong.
+        // The token is right; the request is refused for another reason.
         let status = self::status(&service, method, path, Some(MANAGE)).await;
         assert!(![401, 403].contains(&status), "{path}: {status}");
     }
 }
 
 #[tokio::test]
-async fn cdc_asks_for_the_same_tokens_in_its_own_envelope() {
+async fn cdc_requires_the_same_tokens_and_refuses_in_its_own_envelope() {
     let service = secured().await;
     let ask = async |kind: &str, data: Value, token: Option<&str>| {
         let body = json!({"request_type": kind, "request_data": data});
@@ -86,7 +86,7 @@ async fn cdc_asks_for_the_same_tokens_in_its_own_envelope() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_changes_nothing_and_another_name_is_not_answered() {
+async fn a_page_of_another_site_changes_nothing_and_another_host_name_gets_no_answer() {
     let service = Harness::start().await;
     let create = json!({"request_type": "create", "request_data": request()}).to_string();
     let resource = json!({"milvus_connect_param": {"uri": "http://t"}, "db_collections": {}});
@@ -94,7 +94,7 @@ async fn a_page_of_another_site_changes_nothing_and_another_name_is_not_answered
     let send = async |path: &str, header: &str, value: &str| {
         let post = service.on(Method::POST, path).header(header, value);
         let post = match path {
-            // What a form of any page can send.
+            // The content type of a form, which any page can send.
             "/cdc" => post.header("content-type", "text/plain").body(create.clone()),
             _ => post.json(&resource),
         };
@@ -125,7 +125,7 @@ async fn a_page_of_another_site_changes_nothing_and_another_name_is_not_answered
 }
 
 #[tokio::test]
-async fn health_is_everybodys_and_metrics_are_for_readers() {
+async fn everybody_may_ask_for_health_and_only_readers_for_metrics() {
     let service = secured().await;
     for path in ["/healthz", "/readyz", "/api/v1/", "/api/v1/openapi.json"] {
         assert_eq!(status(&service, Method::GET, path, None).await, 200, "{path}");

@@ -1,4 +1,4 @@
-//! `create`: every check and its words, what is derived, limits, overlaps.
+//! `create`: every check and its words, what is derived from a request, limits, and overlaps.
 
 use crate::support::{Harness, request};
 use base64::Engine;
@@ -24,11 +24,11 @@ fn milvus(param: Value) -> Value {
     with(json!({"milvus_connect_param": param}))
 }
 
-/// Each of these is refused in these words, and nothing is stored.
+/// Asserts that each request is refused in these words and that nothing is stored.
 async fn refused(cases: &[(Value, &str)]) {
     let service = Harness::start().await;
     for (data, detail) in cases {
-        // What can't be decoded is the server's fault for the Go tool.
+        // To the Go tool, a position that can't be decoded is a fault of the server.
         let code = if detail.starts_with("fail to decode") { 500 } else { 400 };
         let (got, message) = service.refused("create", data.clone()).await;
         assert_eq!((got, message), (code, format!("{HANDLE}{detail}")), "{data}");
@@ -106,7 +106,7 @@ async fn every_check_of_the_selection_has_the_words_of_the_go_tool() {
 }
 
 #[tokio::test]
-async fn every_check_of_names_and_the_op_channel_has_its_words() {
+async fn every_check_of_names_and_the_op_channel_has_the_words_of_the_go_tool() {
     let rpc = |info: Value| with(json!({"rpc_channel_info": info}));
     let map = |rule: Value| with(json!({"name_mapping": [rule]}));
     let channel =
@@ -170,7 +170,7 @@ async fn several_selectors_and_both_forms_are_one_task() {
 }
 
 #[tokio::test]
-async fn a_known_id_is_answered_without_a_second_task() {
+async fn creating_a_known_id_again_makes_no_second_task() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     service.create("a", "e.f").await;
@@ -179,7 +179,7 @@ async fn a_known_id_is_answered_without_a_second_task() {
 }
 
 #[tokio::test]
-async fn what_another_task_has_is_a_duplicate_under_every_spelling_of_the_target() {
+async fn a_collection_of_another_task_is_a_duplicate_under_every_spelling_of_the_target() {
     let service = Harness::start().await;
     let on = |uri: &str, database: &str, name: &str| {
         with(json!({
@@ -204,7 +204,7 @@ async fn what_another_task_has_is_a_duplicate_under_every_spelling_of_the_target
 }
 
 #[tokio::test]
-async fn what_another_task_has_in_a_topic_that_may_be_the_same_is_a_duplicate() {
+async fn a_collection_of_another_task_is_a_duplicate_in_a_topic_that_may_be_the_same() {
     let service = Harness::start().await;
     let into = |address: &str, topic: &str| {
         let kafka = json!({"address": address, "topic": topic, "format": "change_event"});
@@ -231,7 +231,7 @@ async fn a_deleted_task_no_longer_counts() {
 }
 
 #[tokio::test]
-async fn only_one_task_of_a_target_may_ask_for_users_and_roles() {
+async fn only_one_task_of_a_target_may_replicate_users_and_roles() {
     let service = Harness::start().await;
     let asking = |name: &str| {
         with(
@@ -246,7 +246,7 @@ async fn only_one_task_of_a_target_may_ask_for_users_and_roles() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_and_has_no_effect_is_told() {
+async fn an_option_without_effect_is_a_warning() {
     let service = Harness::start().await;
     let mut idle = with(json!({"buffer_config": {"period": 1, "size": 1}}));
     idle["milvus_connect_param"]["channel_num"] = json!(16);
@@ -271,7 +271,7 @@ async fn one_target_has_one_login() {
 }
 
 #[tokio::test]
-async fn there_are_no_more_tasks_than_configured() {
+async fn no_more_tasks_than_configured_are_created() {
     let service = Harness::start().await;
     for i in 0..5 {
         service.create(&format!("t{i}"), &format!("d.c{i}")).await;
@@ -281,7 +281,7 @@ async fn there_are_no_more_tasks_than_configured() {
 }
 
 #[tokio::test]
-async fn of_creations_at_the_same_time_one_gets_the_name() {
+async fn of_two_simultaneous_creations_one_gets_the_collection() {
     let service = Harness::start().await;
     let all = futures::future::join_all((0..20).map(|_| service.ask("create", request()))).await;
     let done = all.iter().filter(|(status, _)| *status == 200).count();

@@ -1,8 +1,8 @@
-//! The OpenAPI document: that it is there, and that the service does what it says. The latter is
-//! asked by Schemathesis, which makes up requests out of the document, right and wrong ones, and
-//! judges each answer by it.
+//! The OpenAPI document: it is complete, and the service does what it says. For the latter
+//! Schemathesis makes up valid and invalid requests from the document and judges each answer by it.
 
-use crate::support::{Harness, collection};
+use crate::scripted::collection;
+use crate::support::Harness;
 use serde_json::Value;
 use std::process::Command;
 
@@ -18,7 +18,7 @@ async fn the_document_and_its_page_come_out_of_the_binary() {
     let document: Value = serde_json::from_str(&document).unwrap();
     assert_eq!((status, &document["openapi"]), (200, &Value::from("3.1.0")));
     assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
-    assert_eq!(document.get("security"), None, "nobody is asked for a token");
+    assert_eq!(document.get("security"), None, "no token is required");
     let mut examples = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -61,13 +61,13 @@ async fn the_service_does_what_its_document_says() {
         let folder = tempfile::tempdir().unwrap();
         Command::new(python)
             .args(["-m", "schemathesis.cli", "--config-file", SETTINGS, "run", "--checks", "all"])
-            // The same requests each time, so that a failure can be looked at again.
+            // The same requests each time, so that a failure can be repeated.
             .args(["--generation-deterministic", "--max-examples", "30", "--workers", "1"])
-            // A pause waits until an open window is finished: ten seconds, and one to notice.
+            // A pause waits until an open window is finished, which takes up to ten seconds.
             .args(["--max-response-time", "15", "--request-timeout", "30", "--no-color"])
             .args(["--header", &format!("Authorization: Bearer {TOKEN}")])
             .arg(format!("{base}/api/v1/openapi.json"))
-            // It leaves what it has learnt in the working directory.
+            // It stores what it has learnt in the working directory.
             .current_dir(folder.path())
             .output()
             .unwrap()

@@ -14,7 +14,7 @@ async fn only_post_is_answered() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_request_is_refused_without_being_quoted() {
+async fn a_body_that_is_not_a_request_is_refused_and_not_quoted() {
     let service = Harness::start().await;
     for body in
         ["", "hunter2", "[1]", "\"x\"", "{\"request_type\": 7}", "{\"request_type\": \"list\""]
@@ -37,7 +37,7 @@ async fn a_body_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn an_unknown_kind_is_told_the_known_ones() {
+async fn the_refusal_of_an_unknown_request_type_lists_the_known_ones() {
     let service = Harness::start().await;
     for kind in ["nonsense", "", "Create"] {
         let (code, message) = service.refused(kind, json!({})).await;
@@ -76,7 +76,7 @@ async fn data_of_another_type_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn keys_have_any_case_and_unknown_ones_are_left_alone() {
+async fn keys_may_have_any_case_and_unknown_ones_are_ignored() {
     let service = Harness::start().await;
     let data = json!({
         "Task_Id": "a",
@@ -160,7 +160,7 @@ async fn maintenance_is_answered_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn other_paths_are_named() {
+async fn the_answer_to_an_unknown_path_names_the_known_ones() {
     let service = Harness::start().await;
     let (status, body) = service.get("/nowhere").await;
     assert_eq!(status, 404);

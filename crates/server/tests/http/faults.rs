@@ -1,16 +1,17 @@
-//! Faults: those that heal restart the task, those that don't pause it, and nobody else notices.
+//! Faults: a transient one restarts the task, a permanent one pauses it, and no other task notices.
 
-use crate::support::{Act, Harness, eventually};
+use crate::scripted::Act;
+use crate::support::{Harness, eventually};
 use replication::error::Error;
 use replication::observer::Event;
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
-async fn a_transient_fault_restarts_the_task_and_says_why_it_waits() {
+async fn a_transient_fault_restarts_the_task_and_is_its_waiting_reason() {
     let service = Harness::start().await;
     let fault = || Act::Fail(Error::transient("the queue of the source does not answer"));
-    service.script.say("a", (0..6).map(|_| fault()));
+    service.script.set_acts("a", (0..6).map(|_| fault()));
     service.create("a", "d.c").await;
     let waiting = service.until("a", |t| t["status"]["stage"] == "retrying").await;
     assert_eq!(waiting["state"], "Running");
@@ -27,9 +28,9 @@ async fn a_transient_fault_restarts_the_task_and_says_why_it_waits() {
 async fn pauses_between_restarts_grow_unless_there_was_progress() {
     let service = Harness::start().await;
     let fault = || Act::Fail(Error::transient("away"));
-    service.script.say("a", (0..40).map(|_| fault()));
+    service.script.set_acts("a", (0..40).map(|_| fault()));
     let fault = || Act::ProgressThenFail(Error::transient("away"));
-    service.script.say("b", (0..400).map(|_| fault()));
+    service.script.set_acts("b", (0..400).map(|_| fault()));
     service.create("a", "d.a").await;
     service.create("b", "d.b").await;
     let starts = eventually(async || match service.script.starts_of("b") {
@@ -37,7 +38,7 @@ async fn pauses_between_restarts_grow_unless_there_was_progress() {
         moving => Err(moving),
     });
     let (stuck, moving) = starts.await;
-    // 20 ms doubling up to 200 ms, against 20 ms each time.
+    // Pauses grow from 20 ms to 200 ms without progress, and stay at 20 ms with progress.
     assert!((5..=moving / 2).contains(&stuck), "{moving} and {stuck}");
 }
 
@@ -45,7 +46,7 @@ async fn pauses_between_restarts_grow_unless_there_was_progress() {
 async fn a_permanent_fault_pauses_the_task_with_its_reason_and_no_other() {
     let mut service = Harness::start().await;
     let reason = "the target refuses replication: set common.ttMsgEnabled to false and resume";
-    service.script.say("a", [Act::Fail(Error::permanent(reason).because("error 1900"))]);
+    service.script.set_acts("a", [Act::Fail(Error::permanent(reason).because("error 1900"))]);
     service.create("other", "d.x").await;
     service.create("a", "d.c").await;
     let task = service.until("a", |t| t["state"] == "Paused").await;
@@ -63,7 +64,7 @@ async fn a_permanent_fault_pauses_the_task_with_its_reason_and_no_other() {
 async fn a_panic_pauses_its_task_and_no_other() {
     let service = Harness::start().await;
     service.create("other", "d.x").await;
-    service.script.say("a", [Act::Panic]);
+    service.script.set_acts("a", [Act::Panic]);
     service.create("a", "d.c").await;
     let task = service.until("a", |t| t["state"] == "Paused").await;
     assert!(task["reason"].as_str().unwrap().contains("the invariant is broken"), "{task}");
@@ -71,7 +72,7 @@ async fn a_panic_pauses_its_task_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_task_that_waits_inside_shows_it_too() {
+async fn a_task_that_waits_within_a_run_shows_it_too() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     service.script.event("a", Event::Waiting(Some("the target is away")));
@@ -84,7 +85,7 @@ async fn a_task_that_waits_inside_shows_it_too() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_away_stops_no_task_and_is_noticed_when_it_is_back() {
+async fn a_store_that_fails_stops_no_task_and_its_return_is_noticed() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     service.store.away.store(true, Ordering::SeqCst);
@@ -101,12 +102,12 @@ async fn a_store_that_is_away_stops_no_task_and_is_noticed_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_service_starts_and_answers_while_its_store_is_away() {
+async fn a_service_starts_and_answers_while_its_store_fails() {
     let mut service = Harness::start().await;
     service.create("a", "d.c").await;
     service.stop().await;
     service.store.away.store(true, Ordering::SeqCst);
-    // The second start of a service that was stopped.
+    // The service was stopped, and starts for the second time.
     service.restart_only().await;
     assert_eq!(service.get("/healthz").await.0, 200);
     let (status, ready) = service.get("/readyz").await;

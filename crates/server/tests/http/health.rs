@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
-async fn a_source_that_is_away_is_shown_and_the_service_stays_ready() {
+async fn a_source_that_fails_is_shown_and_the_service_stays_ready() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     service.queue.away.store(true, Ordering::SeqCst);
@@ -17,9 +17,9 @@ async fn a_source_that_is_away_is_shown_and_the_service_stays_ready() {
     assert_eq!(body["data"]["store"], "ok");
 }
 
-/// Anybody may ask, as often as he likes.
+/// Anybody may ask, as often as they like.
 #[tokio::test]
-async fn the_store_and_the_source_are_not_asked_for_each_look_at_the_readiness() {
+async fn requests_for_readiness_share_one_look_at_the_store_and_the_source() {
     let service = Harness::start().await;
     let looks = 50;
     let all = (0..looks).map(|_| service.get("/readyz"));
@@ -30,7 +30,7 @@ async fn the_store_and_the_source_are_not_asked_for_each_look_at_the_readiness()
 }
 
 #[tokio::test]
-async fn a_healthy_process_says_so() {
+async fn a_process_that_answers_is_healthy() {
     let service = Harness::start().await;
     assert_eq!(service.get("/healthz").await, (200, "{\"code\":200}\n".into()));
 }

@@ -1,17 +1,18 @@
-//! The HTTP API and the supervisor behind it, over a real socket, with a scripted outside.
+//! The HTTP API and the supervisor behind it, over a real socket. The outside systems are scripted.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod api_tokens;
 mod create;
+mod dashboard_and_alerts;
 mod document;
 mod envelope;
 mod faults;
 mod health;
-mod life;
+mod lifecycle;
 mod metrics;
-mod monitoring;
 mod resources;
+mod scripted;
 mod secrets;
 mod standby;
 mod support;

@@ -1,5 +1,4 @@
-//! Metrics: the Go tool's names and labels, the honest lag, and that nothing is left of a deleted
-//! task.
+//! Metrics: the Go tool's names and labels, the lag, and that a deleted task leaves no series.
 
 use crate::support::{Harness, eventually};
 use milvus_wire::ids::CollectionId;
@@ -8,7 +7,7 @@ use replication::observer::{Event, Noted};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
-/// Waits for a line of the metrics that begins so, and reads its value.
+/// Waits for a line of the metrics with this beginning, and returns its value.
 async fn value(service: &Harness, line: &str, wanted: impl Fn(f64) -> bool) -> f64 {
     eventually(async || {
         let text = service.metrics().await;
@@ -20,7 +19,7 @@ async fn value(service: &Harness, line: &str, wanted: impl Fn(f64) -> bool) -> f
 }
 
 #[tokio::test]
-async fn events_become_the_go_tools_metrics_and_go_with_their_task() {
+async fn events_become_the_go_tools_metrics_and_are_removed_with_their_task() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     let tick = Timestamp::from_ms(1_700_000_000_000);
@@ -49,16 +48,25 @@ async fn events_become_the_go_tools_metrics_and_go_with_their_task() {
         service.script.event("a", event);
     }
     let text = service.metrics().await;
+    let size = |op: &str, bytes: u64| {
+        let labels = format!(r#"msg_type="insert",op_type="{op}",task_id="a",vchannel_name="p_0""#);
+        format!("milvus_cdc_replicate_data_size{{{labels}}} {bytes}")
+    };
+    let rows = |op: &str| {
+        let collection = r#"collection_id="7",collection_name="c""#;
+        let labels = format!(r#"api_type="insert",{collection},op_type="{op}",task_id="a""#);
+        format!("milvus_cdc_replicate_data_cnt{{{labels}}} 3")
+    };
     for line in [
         r#"milvus_cdc_task_num{task_state="Running"} 1"#,
         r#"milvus_cdc_task_num{task_state="Paused"} 0"#,
         r#"milvus_cdc_task_state{task_id="a"} 1"#,
         r#"milvus_cdc_replicate_tt{op_type="read",task_id="a",vchannel_name="p_0"} 1700000000000"#,
         r#"milvus_cdc_replicate_tt{op_type="write",task_id="a",vchannel_name="p_0"} 1700000000000"#,
-        r#"milvus_cdc_replicate_data_size{msg_type="insert",op_type="read",task_id="a",vchannel_name="p_0"} 100"#,
-        r#"milvus_cdc_replicate_data_size{msg_type="insert",op_type="write",task_id="a",vchannel_name="p_0"} 90"#,
-        r#"milvus_cdc_replicate_data_cnt{api_type="insert",collection_id="7",collection_name="c",op_type="read",task_id="a"} 3"#,
-        r#"milvus_cdc_replicate_data_cnt{api_type="insert",collection_id="7",collection_name="c",op_type="write",task_id="a"} 3"#,
+        &size("read", 100),
+        &size("write", 90),
+        &rows("read"),
+        &rows("write"),
         r#"milvus_cdc_api_execute_total{api_type="ReplicateMessage",task_id="a"} 1"#,
         r#"milvus_cdc_center_tt{channel_name="t_0"} 1700000000000"#,
         r#"milvus_cdc_replicate_events_total{event="restamped",task_id="a"} 2"#,
@@ -73,7 +81,7 @@ async fn events_become_the_go_tools_metrics_and_go_with_their_task() {
 }
 
 #[tokio::test]
-async fn requests_of_any_name_make_one_series() {
+async fn requests_of_unknown_types_are_counted_in_one_series() {
     let service = Harness::start().await;
     for i in 0..50 {
         service.ask(&format!("kind{i}"), json!({})).await;
@@ -91,7 +99,7 @@ async fn requests_of_any_name_make_one_series() {
 }
 
 #[tokio::test]
-async fn the_lag_is_the_distance_to_the_queues_end_and_grows_while_that_is_out_of_sight() {
+async fn the_lag_is_the_distance_to_the_queues_end_and_grows_while_that_cannot_be_read() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     service.queue.newest_ms.store(100_000, Ordering::SeqCst);
@@ -102,7 +110,7 @@ async fn the_lag_is_the_distance_to_the_queues_end_and_grows_while_that_is_out_o
     value(&service, line, |lag| lag == 10.0).await;
     assert_eq!(service.task("a").await["status"]["lag_seconds"], 10.0);
 
-    // The target takes nothing more and the source goes on.
+    // The target acknowledges nothing more, while the source continues.
     service.queue.newest_ms.store(130_000, Ordering::SeqCst);
     value(&service, line, |lag| lag == 40.0).await;
 
@@ -118,7 +126,7 @@ async fn the_lag_is_the_distance_to_the_queues_end_and_grows_while_that_is_out_o
 }
 
 #[tokio::test]
-async fn the_process_is_measured_too() {
+async fn there_are_metrics_of_the_process() {
     let service = Harness::start().await;
     let (status, text) = service.get("/cdc/metrics_default").await;
     assert_eq!(status, 200);

@@ -1,6 +1,7 @@
-//! `/api/v1`: tasks as resources, what can be asked of each, and problems that say what to do.
+//! `/api/v1`: tasks as resources, the requests on each, and problems that say what to do.
 
-use crate::support::{Act, Harness, collection, eventually, request};
+use crate::scripted::{Act, collection};
+use crate::support::{Harness, eventually, request};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::position::{MessageId, encode_position};
 use milvus_wire::timestamp::Timestamp;
@@ -38,7 +39,7 @@ async fn a_task_is_created_shown_paused_resumed_and_deleted() {
             {"name": "c", "positions": null, "use_start_position": false}
         ]})
     );
-    // The same task in the other API, but for the moment at which each was asked.
+    // The same task in the other API, except for the time of each answer.
     let mut other = service.task("a").await;
     other["status"]["at_ms"] = task["status"]["at_ms"].clone();
     assert_eq!(other, task);
@@ -72,7 +73,7 @@ async fn a_task_is_created_shown_paused_resumed_and_deleted() {
 }
 
 #[tokio::test]
-async fn a_refusal_names_the_field_and_the_remedy_and_no_value() {
+async fn a_refusal_names_field_and_remedy_and_shows_no_value() {
     let service = Harness::start().await;
     service.create("other", "d.c").await;
     let target = json!({"uri": "http://target:19530", "token": "root:hunter2"});
@@ -101,17 +102,28 @@ async fn a_refusal_names_the_field_and_the_remedy_and_no_value() {
             "db_collections",
         ),
         (
-            json!({"milvus_connect_param": {"uri": "http://target", "token": "x:y"}, "db_collections": all}),
+            json!({
+                "milvus_connect_param": {"uri": "http://target", "token": "x:y"},
+                "db_collections": all,
+            }),
             409,
             "milvus_connect_param",
         ),
         (
-            json!({"milvus_connect_param": target, "db_collections": all, "name_mapping": [{"source_db": "z", "target_db": "y"}]}),
+            json!({
+                "milvus_connect_param": target,
+                "db_collections": all,
+                "name_mapping": [{"source_db": "z", "target_db": "y"}],
+            }),
             422,
             "name_mapping",
         ),
         (
-            json!({"milvus_connect_param": target, "db_collections": all, "rpc_channel_info": {"position": "hunter2"}}),
+            json!({
+                "milvus_connect_param": target,
+                "db_collections": all,
+                "rpc_channel_info": {"position": "hunter2"},
+            }),
             422,
             "rpc_channel_info.position",
         ),
@@ -141,7 +153,7 @@ async fn a_refusal_names_the_field_and_the_remedy_and_no_value() {
 }
 
 #[tokio::test]
-async fn as_many_tasks_as_may_be_is_said() {
+async fn the_refusal_of_one_task_too_many_names_the_limit() {
     let service = Harness::start().await;
     for i in 0..5 {
         service.create(&format!("t{i}"), &format!("d.c{i}")).await;
@@ -152,10 +164,12 @@ async fn as_many_tasks_as_may_be_is_said() {
 }
 
 #[tokio::test]
-async fn what_happened_to_a_task_can_be_asked() {
+async fn the_events_of_a_task_are_listed() {
     let service = Harness::start().await;
     let fault = Error::transient("the queue of the source does not answer");
-    service.script.say("a", [Act::Fail(fault), Act::Fail(Error::permanent("set ttMsgEnabled"))]);
+    service
+        .script
+        .set_acts("a", [Act::Fail(fault), Act::Fail(Error::permanent("set ttMsgEnabled"))]);
     service.create("a", "d.c").await;
     service.until("a", |t| t["status"]["stage"] == "stopped").await;
     let events = eventually(async || {
@@ -187,7 +201,7 @@ async fn what_happened_to_a_task_can_be_asked() {
 }
 
 #[tokio::test]
-async fn a_check_refuses_positions_of_something_else() {
+async fn a_check_refuses_positions_of_collections_that_are_not_selected() {
     let service = Harness::start().await;
     *service.catalog.collections.lock().unwrap() = vec![collection(7, "d", "c")];
     let at = encode_position("src-rootcoord-dml_0", &MessageId::default());
@@ -206,7 +220,7 @@ async fn a_check_refuses_positions_of_something_else() {
 }
 
 #[tokio::test]
-async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers() {
+async fn the_collections_of_a_task_are_those_it_replicates_and_those_it_selects() {
     let service = Harness::start().await;
     let mut task = new_task("a", "d", "*");
     task["name_mapping"] = json!([
@@ -261,7 +275,7 @@ async fn the_collections_of_a_task_are_those_it_has_taken_up_and_those_it_covers
 }
 
 #[tokio::test]
-async fn what_the_target_lacks_is_listed() {
+async fn requests_that_the_target_lacks_are_listed() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     let (status, empty) = service.v1("GET", "/tasks/a/missed", Value::Null).await;
@@ -284,7 +298,7 @@ async fn what_the_target_lacks_is_listed() {
 }
 
 #[tokio::test]
-async fn places_say_whether_they_answer() {
+async fn source_and_target_are_shown_with_whether_they_answer() {
     let service = Harness::start().await;
     service.create("a", "d.c").await;
     let (_, source) = service.v1("GET", "/source", Value::Null).await;
@@ -305,7 +319,7 @@ async fn places_say_whether_they_answer() {
 }
 
 #[tokio::test]
-async fn both_apis_refuse_the_same() {
+async fn both_apis_refuse_the_same_requests() {
     let service = Harness::start().await;
     let mut body = request();
     body["collection_infos"] = json!([{"name": "a_name_of_more_than_twenty"}]);
@@ -317,7 +331,7 @@ async fn both_apis_refuse_the_same() {
 }
 
 #[tokio::test]
-async fn every_request_is_counted_and_what_clients_make_up_is_no_label() {
+async fn every_request_is_counted_under_known_labels() {
     let service = Harness::start().await;
     service.v1("GET", "/tasks/a", Value::Null).await;
     service.v1("BREW", "/tasks/a", Value::Null).await;

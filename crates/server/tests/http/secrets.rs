@@ -1,6 +1,7 @@
-//! Secrets: in the store, and nowhere else.
+//! Secrets are in the store, and nowhere else.
 
-use crate::support::{Act, Harness, request};
+use crate::scripted::Act;
+use crate::support::{Harness, request};
 use replication::error::Error;
 use replication::ports::Store;
 use serde_json::{Value, json};
@@ -30,18 +31,18 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// What of a log is kept until it is looked at.
+/// The part of a log that no test has read yet.
 struct Listening {
     log: Log,
     _subscriber: tracing::subscriber::DefaultGuard,
 }
 
 impl Listening {
-    /// To the current thread, which runs all of a test.
+    /// Captures the log of the current thread, which runs a whole test.
     fn start() -> Self {
-        // While there is one subscriber in all, `tracing` asks only the thread that comes to a place
-        // in the code first whether anybody listens there; if that thread runs another test, the
-        // place is silent from then on. With one for all threads there are always two.
+        // If there is only one subscriber, `tracing` asks just the thread that reaches a place in
+        // the code first whether anybody listens. If that thread runs another test, the place is
+        // silent from then on. With an additional subscriber for all threads there are always two.
         static EVERYWHERE: Once = Once::new();
         EVERYWHERE.call_once(|| {
             tracing_subscriber::fmt().with_writer(std::io::sink).init();
@@ -61,7 +62,7 @@ impl Listening {
     }
 }
 
-/// The store of a service has them: it must be able to log in.
+/// The stored record of a task has its secrets: the service must be able to log in.
 async fn stored(service: &Harness, task: &str, secret: &str) {
     let stored = service.store.get(&format!("task/{task}")).await.unwrap().unwrap();
     let stored = String::from_utf8(stored.value).unwrap();
@@ -77,7 +78,7 @@ fn hidden(seen: &[String], secrets: &[&str]) {
 }
 
 #[test]
-fn what_another_test_logs_first_is_heard() {
+fn a_line_that_another_test_logged_first_is_heard() {
     fn say() {
         tracing::info!("task created");
     }
@@ -93,7 +94,7 @@ async fn secrets_of_a_milvus_are_in_no_answer_no_log_and_no_metric() {
     let service = Harness::start().await;
     service
         .script
-        .say("a", [Act::Fail(Error::transient("away")), Act::Fail(Error::permanent("no"))]);
+        .set_acts("a", [Act::Fail(Error::transient("away")), Act::Fail(Error::permanent("no"))]);
     let mut data = request();
     data["task_id"] = json!("a");
     data["milvus_connect_param"] = json!({
@@ -135,12 +136,15 @@ async fn secrets_of_a_kafka_are_in_no_answer_no_log_and_no_metric() {
     let mut seen = vec![service.v1("POST", "/tasks", with(json!({}))).await.1.to_string()];
     stored(&service, "a", "hunter2").await;
     stored(&service, "a", "hunter3").await;
-    // Refused for many reasons, by both.
+    // Both APIs refuse these, for different reasons.
     for wrong in [
         json!({}),
         json!({"producer": {"sasl.password": "hunter2", "sasl.username": "alice"}}),
         json!({"producer": {"ssl.key.pem": "hunter3", "linger.ms": "hunter2"}}),
-        json!({"producer": {"ssl.keystore.location": "/hunter", "ssl.keystore.password": "hunter3"}}),
+        json!({"producer": {
+            "ssl.keystore.location": "/hunter",
+            "ssl.keystore.password": "hunter3",
+        }}),
         json!({"sasl": {"password": ["hunter2"], "username": {"alice": "alice"}}}),
     ] {
         let mut task = with(wrong);
@@ -162,7 +166,7 @@ async fn secrets_of_a_kafka_are_in_no_answer_no_log_and_no_metric() {
     hidden(&seen, &["hunter2", "hunter3", "alice"]);
 }
 
-/// What both APIs show of a task `a`, and what they say when it is changed and deleted.
+/// What both APIs show of a task `a`, and their answers when it is changed and deleted.
 async fn everything_shown(service: &Harness) -> Vec<String> {
     let mut seen = vec![service.metrics().await, service.get("/readyz").await.1];
     for path in [

@@ -1,14 +1,15 @@
-//! Another service on the same store has the target: what it decides of its tasks stands. And a dry
-//! run, which decides nothing.
+//! A service whose targets another service on the same store writes to: the other one decides about
+//! the tasks. And a dry run, which decides nothing.
 
-use crate::support::{Act, Harness, NO_CLIENT, request};
+use crate::scripted::{Act, NO_CLIENT};
+use crate::support::{Harness, request};
 use replication::error::Error;
 use replication::ports::{Store, Transaction};
 use replication::records::keys;
 use serde_json::json;
 
-/// Lets another service have the lease on a target.
-async fn give_away(service: &Harness, target: &str) {
+/// Gives another service the lease on a target.
+async fn take_lease_for_another(service: &Harness, target: &str) {
     let lease = (format!("lease/{target}"), br#"{"holder":"another one"}"#.to_vec());
     let puts = vec![lease];
     service.store.commit(Transaction { puts, ..Default::default() }).await.unwrap();
@@ -20,16 +21,16 @@ async fn stored_state(service: &Harness, task: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_fault_of_one_that_waits_is_shown_and_stops_nobody() {
+async fn a_fault_of_a_waiting_service_is_shown_and_stops_no_other() {
     let service = Harness::start().await;
-    give_away(&service, "target:19530").await;
+    take_lease_for_another(&service, "target:19530").await;
     let reason = "a file is missing on this machine";
-    service.script.say("a", (0..1000).map(|_| Act::Fail(Error::permanent(reason))));
+    service.script.set_acts("a", (0..1000).map(|_| Act::Fail(Error::permanent(reason))));
     service.create("a", "d.c").await;
     let task = service.until("a", |t| t["status"]["waiting"] == reason).await;
     assert_eq!(task["state"], "Running");
     assert_eq!(stored_state(&service, "a").await, 1);
-    // The other one is gone, and nobody else can tell.
+    // The other service is gone; this one finds out when the lease expires.
     let deletes = vec!["lease/target:19530".into()];
     service.store.commit(Transaction { deletes, ..Default::default() }).await.unwrap();
     let task = service.until("a", |t| t["state"] == "Paused").await;
@@ -37,9 +38,9 @@ async fn a_fault_of_one_that_waits_is_shown_and_stops_nobody() {
 }
 
 #[tokio::test]
-async fn a_task_that_could_not_start_here_is_left_to_the_other_one() {
+async fn a_task_that_cannot_start_here_is_left_to_the_other_service() {
     let service = Harness::start().await;
-    give_away(&service, &format!("{NO_CLIENT}:19530")).await;
+    take_lease_for_another(&service, &format!("{NO_CLIENT}:19530")).await;
     let reason = "fail to start task, err: can't read the certificate file ca.pem";
     for (id, target) in [("theirs", NO_CLIENT.to_owned()), ("ours", format!("{NO_CLIENT}-too"))] {
         let mut data = request();
@@ -55,21 +56,21 @@ async fn a_task_that_could_not_start_here_is_left_to_the_other_one() {
 }
 
 #[tokio::test]
-async fn a_task_that_does_not_start_by_itself_goes_on_where_it_runs() {
+async fn a_task_without_auto_start_keeps_running_in_the_other_service() {
     let mut service = Harness::start().await;
     let mut data = request();
     data["task_id"] = json!("a");
     data["disable_auto_start"] = json!(true);
     service.done("create", data).await;
     service.stop().await;
-    give_away(&service, "target:19530").await;
+    take_lease_for_another(&service, "target:19530").await;
     service.restart_only().await;
     service.until("a", |t| t["status"]["stage"] == "running").await;
     assert_eq!(stored_state(&service, "a").await, 1);
 }
 
 #[tokio::test]
-async fn what_a_task_has_left_behind_is_not_its_namesakes() {
+async fn a_recreated_task_does_not_inherit_old_records() {
     let service = Harness::start().await;
     let keys = keys::of_task(service.store.as_ref(), "a").await.unwrap();
     let more = ["collection/a/1", "serving/a/1", "missed/a/1"].map(str::to_owned);
@@ -93,7 +94,7 @@ async fn a_dry_run_stores_nothing() {
     service.stop().await;
     let before = service.store.list("").await.unwrap();
     service.config().dry_run = true;
-    service.script.say("fails", [Act::Fail(Error::permanent("the queue forgets too much"))]);
+    service.script.set_acts("fails", [Act::Fail(Error::permanent("the queue forgets too much"))]);
     service.restart_only().await;
     service.until("fails", |t| t["state"] == "Paused").await;
     service.until("waits", |t| t["state"] == "Paused").await;

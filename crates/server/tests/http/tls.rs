@@ -69,7 +69,7 @@ async fn works(client: &reqwest::Client, base: &str) -> bool {
 }
 
 #[tokio::test]
-async fn with_a_certificate_only_tls_is_spoken() {
+async fn with_a_certificate_the_service_speaks_only_tls() {
     let papers = Papers::new();
     let service = papers.service(false).await;
     assert!(service.base().starts_with("https://"));
@@ -81,7 +81,7 @@ async fn with_a_certificate_only_tls_is_spoken() {
 }
 
 #[tokio::test]
-async fn with_a_client_authority_a_client_has_to_show_its_certificate() {
+async fn with_a_client_authority_a_client_needs_a_certificate() {
     let papers = Papers::new();
     let service = papers.service(true).await;
     let ca = papers.path("ca.pem");

@@ -1,5 +1,5 @@
-//! What becomes of the records of a Go tool: those that one has really left, and damaged ones. Queue
-//! and catalog are scripted; the real ones are in the tests from end to end.
+//! The take-over of a Go tool's records, real and damaged ones. Queue and catalog are scripted; the
+//! end-to-end tests use real ones.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
@@ -8,7 +8,7 @@ mod source;
 use connectors::go_records::{GoRecord, GoRecords};
 use connectors::store::MemoryStore;
 use milvus_wire::catalog::State;
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::position::MessageId;
 use replication::ports::Store;
 use replication::records::checkpoint;
@@ -84,7 +84,7 @@ fn the_records_of_a_go_tool_are_read() {
     let record = task.record.as_ref().unwrap();
     assert_eq!((record.task_id.as_str(), record.state), (TASK, tasks::State::Running));
     assert_eq!(record.milvus_connect_param.login().expose(), "root:Milvus");
-    assert_eq!(record.names(), [("*".to_owned(), "*".to_owned())]);
+    assert_eq!(record.names(), [CollectionName::new("*", "*")]);
     assert_eq!(task.op["src-replicate-msg"], offset(0x2f));
     assert_eq!(task.collections.len(), 11, "the placeholder and the op channel are none");
     let smoke = &task.collections[&CollectionId(SMOKE)];
@@ -96,7 +96,7 @@ fn the_records_of_a_go_tool_are_read() {
 }
 
 #[test]
-fn what_is_damaged_is_named_and_shows_no_secret() {
+fn a_damaged_record_is_named_and_shows_no_secret() {
     let mut all = captured();
     all[0].1["State"] = json!("hunter2");
     all[3].1["Positions"]["src-rootcoord-dml_0"]["DataPair"]["data"] = json!("no base64!");
@@ -112,7 +112,7 @@ fn what_is_damaged_is_named_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
+async fn a_task_continues_at_its_positions_and_everything_up_to_now_is_fenced() {
     let world = World::new();
     let tasks = takeover::read(&records(&captured()));
     let plans = world.import(&tasks).await;
@@ -151,7 +151,7 @@ async fn a_task_goes_on_where_it_was_and_everything_up_to_now_is_fenced() {
 }
 
 #[tokio::test]
-async fn a_collection_that_was_renamed_goes_on_under_the_name_that_the_target_has() {
+async fn a_renamed_collection_continues_under_the_name_that_the_target_has() {
     let mut all = captured();
     all[0].1["DBCollections"] = json!({"default": [{"name": "smoke"}]});
     let mut world = World::new();
@@ -164,9 +164,9 @@ async fn a_collection_that_was_renamed_goes_on_under_the_name_that_the_target_ha
     assert_eq!((loaded.collections.len(), &*loaded.collections[0].name), (1, "smoke"));
 }
 
-/// Of those that it has no positions of nobody can tell whether they were selected.
+/// Nothing says whether the task selected a collection of which it has no positions.
 #[tokio::test]
-async fn collections_of_a_database_that_was_dropped_are_left_out_and_told_of() {
+async fn collections_of_a_dropped_database_are_left_out_and_noted() {
     let mut world = World::new();
     for gone in &mut world.catalog.0[2..] {
         gone.state = State::Dropping;
@@ -174,16 +174,17 @@ async fn collections_of_a_database_that_was_dropped_are_left_out_and_told_of() {
     }
     let plans = world.import(&takeover::read(&records(&captured()))).await;
     let notes = plans[0].notes.join("\n");
-    let told = "crash_1795468938 (470670813413601403) was dropped on the source and its database, of id 1,";
-    assert!(notes.contains(told), "{notes}");
+    let note = "crash_1795468938 (470670813413601403) was dropped on the source and its database, \
+                of id 1,";
+    assert!(notes.contains(note), "{notes}");
     assert!(!notes.contains("unknown_to_it"), "{notes}");
     let loaded = checkpoint::load(&*world.store, TASK).await.unwrap();
     assert_eq!(loaded.collections.len(), 2);
 }
 
-/// Without a place it would begin when the service starts, and skip what came since the import.
+/// Without a position it would begin when the service starts, and skip what came after the import.
 #[tokio::test]
-async fn an_op_channel_without_a_saved_position_goes_on_at_its_present_end_and_that_is_told() {
+async fn an_op_channel_without_a_saved_position_continues_at_its_end_with_a_note() {
     let mut all = captured();
     all.retain(|(key, _)| !key.ends_with("/-10"));
     let world = World::new();
@@ -198,7 +199,7 @@ async fn an_op_channel_without_a_saved_position_goes_on_at_its_present_end_and_t
 }
 
 #[tokio::test]
-async fn what_cannot_go_on_is_refused_with_a_reason() {
+async fn a_task_that_cannot_continue_is_refused_with_a_reason() {
     let refused = async |change: fn(&mut Vec<(String, Value)>), reason: &str| {
         let mut all = captured();
         change(&mut all);
@@ -225,7 +226,7 @@ async fn what_cannot_go_on_is_refused_with_a_reason() {
 }
 
 #[tokio::test]
-async fn single_collections_come_before_the_task_that_leaves_them_out() {
+async fn a_task_is_imported_after_those_to_which_it_leaves_collections() {
     let mut all = captured();
     let key = all[0].0.replace(TASK, "z-single");
     let mut single = all[0].1.clone();
@@ -248,9 +249,9 @@ async fn single_collections_come_before_the_task_that_leaves_them_out() {
     assert!(plans[1].notes.iter().any(|note| note.contains("smoke") && note.contains("no longer")));
 }
 
-/// A Go tool may read them as messages of its own, if they lie below its path.
+/// A Go tool may try to read them as messages of its own, if they are stored below its path.
 #[tokio::test]
-async fn what_an_import_stores_means_nothing_to_the_go_tool() {
+async fn the_records_of_an_import_mean_nothing_to_the_go_tool() {
     let world = World::new();
     world.import(&takeover::read(&records(&captured()))).await;
     let stored = world.store.list("").await.unwrap();

@@ -1,4 +1,4 @@
-//! A source that says what a test wants: collections, and a queue whose end has a time.
+//! A scripted source: its collections, and a queue whose end has a time.
 
 use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Partition, State};
@@ -18,10 +18,10 @@ use tokio::sync::broadcast;
 /// The time of the newest tick on every channel.
 pub(crate) const NEWEST_MS: u64 = 1_795_470_000_000;
 
-/// What comes next on every channel, as a Kafka counts.
+/// The next offset on every channel.
 pub(crate) const END: u64 = 0x99;
 
-/// A queue that holds everything and gives nothing.
+/// A queue that has every position and delivers nothing.
 pub(crate) struct Queue;
 
 struct Silent;
@@ -94,7 +94,7 @@ impl Catalog for Scripted {
     }
 }
 
-/// A collection of the default database whose first message lies at the beginning of each channel.
+/// A collection of the default database that begins at the first message of each channel.
 pub(crate) fn collection(id: i64, name: &str, channels: &[String], state: State) -> Collection {
     let first = MessageId(0u64.to_le_bytes().to_vec().into());
     let vchannel = |(n, channel): (usize, &String)| format!("{channel}_{id}v{n}");

@@ -1,5 +1,4 @@
-//! The answers to the kinds of request that carry something: the shared work in the Go tool's
-//! shapes. Never does anything by itself.
+//! The data of the answers, in the Go tool's shapes. Never does the work itself.
 
 use crate::http::answer::Data;
 use crate::http::positions::{self, Position, Positions};
@@ -39,7 +38,8 @@ pub(super) async fn list(api: &ApiState) -> Result<Data, Refusal> {
     }
 }
 
-/// `position`: what is stored of one task; of an unknown one nothing, without an id of all.
+/// `position`: the stored positions of one task, or of all tasks if there is no id. An unknown task
+/// has none.
 pub(super) async fn position(api: &ApiState, id: &str) -> Result<Data, Refusal> {
     let ids = if id.is_empty() {
         let listing = api.book.list().await.map_err(|e| Refusal::store(&e))?;
@@ -61,7 +61,7 @@ pub(super) async fn position(api: &ApiState, id: &str) -> Result<Data, Refusal> 
     Ok(data)
 }
 
-/// The Go tool answers null where there is nothing.
+/// The Go tool answers null instead of an empty list.
 fn or_null(positions: &[Position]) -> Result<Value, Refusal> {
     if positions.is_empty() { Ok(Value::Null) } else { value(&positions) }
 }

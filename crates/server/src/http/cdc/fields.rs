@@ -1,6 +1,6 @@
-//! Reads the `request_data` of a request: keys in any case, unknown keys left alone, no type
-//! turned into another. All mismatches are reported at once, by name and never with their value:
-//! it may be a secret in the wrong place.
+//! Reads the `request_data` of a request: keys may have any case, unknown keys are ignored, and no
+//! type is converted into another. All mismatches are reported at once, by name and never with
+//! their value: it may be a secret in the wrong place.
 
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! `maintenance`: changes how much is logged. Always answered with code 200 and a sentence, as the
-//! Go tool does. Never logs rows, whatever is asked.
+//! `maintenance`: changes the log level. The answer always has code 200 and a sentence, like the Go
+//! tool's. Never logs rows, whatever is requested.
 
 use super::fields::{Fields, Mismatches};
 use crate::config;
@@ -7,12 +7,12 @@ use crate::http::answer::Data;
 use crate::http::state::ApiState;
 use serde_json::json;
 
-/// Carries out an operation; the sentence says what came of it.
+/// Carries out an operation; the sentence in the answer says the outcome.
 pub(super) fn maintenance(api: &ApiState, operation: &str, params: &Fields<'_>) -> Data {
     let sentence = match operation {
         "set_log_level" => set_log_level(api, params),
-        "set_force_log_msg" => refused_flag(params),
-        "reset_log_msg" => refused_counts(params),
+        "set_force_log_msg" => set_force_log_msg(params),
+        "reset_log_msg" => reset_log_msg(params),
         other => format!("unsupported operation: {other}"),
     };
     let mut data = Data::new();
@@ -36,13 +36,13 @@ fn set_log_level(api: &ApiState, params: &Fields<'_>) -> String {
                 tracing::info!(level, "log level changed");
                 format!("set log level to {text}")
             }
-            Err(what) => format!("set log level failed: {what}"),
+            Err(error) => format!("set log level failed: {error}"),
         },
     }
 }
 
-/// Rows are never logged, so there is nothing to force.
-fn refused_flag(params: &Fields<'_>) -> String {
+/// Checks the parameter of a request that has no effect: rows are never logged.
+fn set_force_log_msg(params: &Fields<'_>) -> String {
     let mut wrong = Mismatches::default();
     if !params.has("force") {
         return "force is required".into();
@@ -54,7 +54,8 @@ fn refused_flag(params: &Fields<'_>) -> String {
     }
 }
 
-fn refused_counts(params: &Fields<'_>) -> String {
+/// Checks the parameters of a request that has no effect.
+fn reset_log_msg(params: &Fields<'_>) -> String {
     let mut wrong = Mismatches::default();
     for key in ["count", "duration"] {
         if !params.has(key) {

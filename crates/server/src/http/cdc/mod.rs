@@ -1,15 +1,14 @@
 //! `POST /cdc`: the requests of the Go tool, in its envelope and its words.
-//! Never does more than read a request and put the answer into its form; the work is shared.
+//! Never does the work itself: `/api/v1` uses the same functions.
 //!
-//! `request` is the way of one request, `answers` answers it.
+//! `request` takes one request through its steps, `fields` reads it, `answers` builds the data of
+//! its answer.
 
 mod answers;
 mod create;
 mod fields;
 mod maintenance;
 mod request;
-
-pub use request::KINDS;
 
 use super::answer::Answer;
 use super::gate;
@@ -21,7 +20,7 @@ use axum::http::{Method, Request, header};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-/// One request, within its bounds.
+/// Answers one request, within its bounds.
 pub(super) async fn cdc(State(api): State<Arc<ApiState>>, request: Request<Body>) -> Response {
     let role = match api.role(request.headers()) {
         Ok(role) => role,
@@ -48,7 +47,7 @@ pub(super) async fn cdc(State(api): State<Arc<ApiState>>, request: Request<Body>
     gate::in_turn(&api, answer).await.unwrap_or_else(Answer::from).into_response()
 }
 
-/// A refusal for want of a token.
+/// Refuses a request that has no valid token.
 pub(super) fn challenge(refusal: Refusal) -> Response {
     ([(header::WWW_AUTHENTICATE, "Bearer")], Answer::from(refusal)).into_response()
 }

@@ -1,5 +1,5 @@
-//! One `POST /cdc`: the envelope, the kinds of request, and how each is answered, counted and
-//! timed. Never logs what a request carries.
+//! One `POST /cdc`: reads the envelope, carries out the request, counts and times it. Never logs
+//! the contents of a request.
 
 use super::fields::{Fields, Mismatches};
 use super::{answers, create, maintenance};
@@ -12,21 +12,21 @@ use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Every kind of request; also the only values of the metrics' label, besides `unknown`.
-pub const KINDS: [&str; 8] =
+/// Every type of request. The metrics' label has one of these values, or `unknown`.
+const REQUEST_TYPES: [&str; 8] =
     ["create", "delete", "pause", "resume", "get", "position", "list", "maintenance"];
 
-/// Those that only look.
-const LOOKING: [&str; 3] = ["get", "list", "position"];
+/// The types that only read.
+const READ_ONLY: [&str; 3] = ["get", "list", "position"];
 
-/// Answers a body, within what the role of its sender allows.
+/// Answers a request, if the role of its sender allows it.
 pub(super) async fn answer(api: Arc<ApiState>, role: Role, body: &[u8]) -> Answer {
     let begun = Instant::now();
     let envelope: Value = match serde_json::from_slice(body) {
         Ok(value @ Value::Object(_)) => value,
         Ok(_) => return unreadable(&api, "it is not an object"),
         Err(error) => {
-            // The parser's own words may quote the body.
+            // The parser's message may quote the body.
             let place = format!("line {} column {}", error.line(), error.column());
             return unreadable(&api, &format!("it is not JSON at {place}"));
         }
@@ -37,14 +37,14 @@ pub(super) async fn answer(api: Arc<ApiState>, role: Role, body: &[u8]) -> Answe
     if let Some(wrong) = wrong.text() {
         return unreadable(&api, &wrong);
     }
-    let Some(kind) = KINDS.into_iter().find(|k| *k == kind) else {
+    let Some(kind) = REQUEST_TYPES.into_iter().find(|k| *k == kind) else {
         count(&api, "unknown", "invalid_type");
-        let known = KINDS.join(" ");
+        let known = REQUEST_TYPES.join(" ");
         let message = format!("invalid 'request_type' param, can be set [{known}]");
         return Answer::error(400, message);
     };
     count(&api, kind, "total");
-    let needed = if LOOKING.contains(&kind) { Role::Read } else { Role::Manage };
+    let needed = if READ_ONLY.contains(&kind) { Role::Read } else { Role::Manage };
     if let Err(denied) = role.allows(needed) {
         return refused(kind, &denied.into());
     }
@@ -60,7 +60,7 @@ pub(super) async fn answer(api: Arc<ApiState>, role: Role, body: &[u8]) -> Answe
         Err(Failure::Types(wrong)) => {
             Answer::error(500, format!("fail to decode the {kind} request, error: {wrong}"))
         }
-        Err(Failure::Handler(refusal)) => refused(kind, &refusal),
+        Err(Failure::Refused(refusal)) => refused(kind, &refusal),
     }
 }
 
@@ -70,19 +70,22 @@ fn refused(kind: &str, refusal: &Refusal) -> Answer {
     Answer::error(code, format!("fail to handle the {kind} request, error: {}", refusal.detail))
 }
 
-/// Counts a request that had no kind.
+/// Counts a request by its type and status.
 pub(super) fn count(api: &ApiState, kind: &str, status: &str) {
     api.metrics.request_total.with_label_values(&[kind, status]).inc();
 }
 
+/// Why a request failed.
 enum Failure {
+    /// Fields have the wrong type.
     Types(String),
-    Handler(Refusal),
+    /// The request can be read, but is not carried out.
+    Refused(Refusal),
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self::Handler(refusal)
+        Self::Refused(refusal)
     }
 }
 
@@ -114,9 +117,9 @@ async fn handle(
             let ignore_not_found = data.flag("ignore_not_found", wrong);
             checked(wrong)?;
             match kind {
-                "delete" => nothing(lifecycle::delete(api, &id, ignore_not_found).await?),
-                "pause" => nothing(lifecycle::pause(api, &id).await?),
-                "resume" => nothing(lifecycle::resume(api, &id).await?),
+                "delete" => no_data(lifecycle::delete(api, &id, ignore_not_found).await?),
+                "pause" => no_data(lifecycle::pause(api, &id).await?),
+                "resume" => no_data(lifecycle::resume(api, &id).await?),
                 "get" => answers::get(api, &id).await?,
                 _ => answers::position(api, &id).await?,
             }
@@ -125,8 +128,8 @@ async fn handle(
     Ok(answered)
 }
 
-/// The data of an answer that says no more than that it is done.
-fn nothing((): ()) -> Data {
+/// The data of an answer that only says that the request succeeded.
+fn no_data((): ()) -> Data {
     Data::new()
 }
 

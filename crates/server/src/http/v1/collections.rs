@@ -1,4 +1,4 @@
-//! Which collections a task covers: what is stored of it and what the source's metadata has now.
+//! The collections that a task covers, from what is stored of it and from the source's metadata.
 //! Never changes either.
 
 use crate::http::health;
@@ -21,8 +21,8 @@ use utoipa::ToSchema;
 pub(super) struct Collections {
     /// By database and name.
     collections: Vec<CoveredCollection>,
-    /// `ok`, or why the source's metadata can't be read; then only those are shown that the task
-    /// has taken up already.
+    /// `ok`, or why the source's metadata can't be read. In that case only the collections that the
+    /// task has taken up already are shown.
     #[schema(example = "ok")]
     source_catalog: String,
 }
@@ -45,21 +45,21 @@ struct CoveredCollection {
     /// Its name on the target.
     #[schema(example = "orders")]
     target_collection: String,
-    /// How far it is.
+    /// What the task has done about it.
     state: CoverState,
-    /// What the source's metadata say; null: they can't be read.
+    /// Its state in the source's metadata; null if they can't be read.
     source_state: Option<SourceState>,
 }
 
-/// How far a collection is.
+/// What a task has done about a collection.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum CoverState {
-    /// The task covers it and has not taken it up.
+    /// The task covers the collection and has not taken it up yet.
     Selected,
-    /// The task has taken it up and is to create it on the target.
+    /// The task has taken it up and has still to create it on the target.
     Awaited,
-    /// The target has it.
+    /// The target has the collection.
     Replicated,
 }
 
@@ -67,20 +67,20 @@ enum CoverState {
 #[derive(Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 enum SourceState {
-    /// It is being created.
+    /// The collection is being created.
     Creating,
-    /// It can be used.
+    /// The collection can be used.
     Created,
-    /// It is being dropped.
+    /// The collection is being dropped.
     Dropping,
-    /// It is dropped.
+    /// The collection is dropped.
     Dropped,
 }
 
-/// What a new task would cover; refused if it was given positions of something else.
+/// What a new task would cover. Refuses positions of collections that it does not select.
 pub(super) async fn of_new(api: &ApiState, record: &TaskRecord) -> Result<Collections, Refusal> {
     let task = task(api, record)?;
-    if let Ok(snapshot) = health::within(api.catalog.snapshot()).await
+    if let Ok(snapshot) = health::answer_of(api.catalog.snapshot()).await
         && let Some(what) = given_positions::misfit(&task.selection, &snapshot.collections)
     {
         return Err(Refusal::invalid("positions", what, given_positions::REMEDY));
@@ -93,17 +93,17 @@ pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Collection
     let task = task(api, record)?;
     let stored = checkpoint::load(api.book.store().as_ref(), &record.task_id);
     let stored = stored.await.map_err(|e| Refusal::store(&e))?.collections;
-    let (catalog, source_catalog) = match health::within(api.catalog.snapshot()).await {
+    let (catalog, source_catalog) = match health::answer_of(api.catalog.snapshot()).await {
         Ok(snapshot) => (Some(snapshot.collections), "ok".to_owned()),
-        Err(reason) => (None, reason),
+        Err(error) => (None, error.what),
     };
     Ok(Collections { collections: merged(&task, &stored, catalog.as_deref()), source_catalog })
 }
 
 fn task(api: &ApiState, record: &TaskRecord) -> Result<Task, Refusal> {
-    // The limits of its run do not matter here.
+    // Nothing runs here, so the limits don't matter.
     to_task(record, &api.op_channel, Unsupported::default(), &Limits::default())
-        .map_err(|what| Refusal::new(Kind::Invalid, what, "delete the task and create it anew"))
+        .map_err(|wrong| Refusal::new(Kind::Invalid, wrong.problem, wrong.remedy))
 }
 
 fn merged(
@@ -116,7 +116,7 @@ fn merged(
         states.insert(collection.id, collection.state);
     }
     let known = |id| {
-        // Metadata that no longer have it say that it is gone.
+        // A collection that the metadata no longer have is dropped.
         catalog.map(|_| states.get(&id).copied().unwrap_or(State::Dropped))
     };
     let mut all: Vec<CoveredCollection> = stored

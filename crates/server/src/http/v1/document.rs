@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document: what the handlers say of themselves, and what holds for all of them.
-//! Never written by hand where the code can say it.
+//! The OpenAPI 3.1 document: the descriptions of the handlers, and what applies to all of them.
+//! Never repeats what the code can say.
 
 use crate::http::problem::{MEDIA_TYPE, Problem};
 use utoipa::openapi::path::Operation;
@@ -9,19 +9,19 @@ use utoipa::openapi::{
 };
 use utoipa::{OpenApi, ToSchema};
 
-/// The name of the only way to say who one is.
+/// The name of the only security scheme.
 const BEARER: &str = "bearer";
 
-/// What stands above all operations.
+/// The parts of the document that belong to no operation.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "milvus-cdc",
-        description = "Change data capture for Milvus: tasks, how far they are, and what they need. \
+        description = "Change data capture for Milvus: tasks, their progress, and what they need. \
                        Every refusal is a problem (RFC 9457) with the field and the remedy."
     ),
     tags(
-        (name = "tasks", description = "What is to be replicated"),
+        (name = "tasks", description = "What is replicated"),
         (name = "progress", description = "How far a task is"),
         (name = "places", description = "Where data come from and go to")
     ),
@@ -29,7 +29,7 @@ const BEARER: &str = "bearer";
 )]
 pub(super) struct Document;
 
-/// Adds the refusals that any operation can answer with, and the tokens if they are asked for.
+/// Adds the refusals that every operation may answer, and the tokens if they are required.
 pub(super) fn complete(
     mut document: utoipa::openapi::OpenApi,
     tokens: bool,
@@ -63,15 +63,15 @@ fn refusals(operation: &mut Operation, of_a_task: bool, changes: bool, tokens: b
         body.required = Some(Required::True);
     }
     for (applies, status, description) in [
-        (has_body, "400", "The body is not what is wanted."),
-        (tokens, "401", "A token is asked for."),
+        (has_body, "400", "The body can't be read."),
+        (tokens, "401", "The request needs a token."),
         (tokens || changes, "403", "The token does not allow it, or a page of another site asks."),
         (of_a_task, "404", "There is no such task."),
-        (changes, "409", "It stands against the state of this task or against another one."),
+        (changes, "409", "The state of this task or another task is in the way."),
         (true, "413", "The body is too large."),
-        (has_body, "415", "The body is not said to be JSON."),
+        (has_body, "415", "The content type is not JSON."),
         (has_body, "422", "The task makes no sense; `field` says where."),
-        (true, "500", "Something here failed, the log tells more."),
+        (true, "500", "An internal fault; the log says more."),
         (true, "503", "Too many requests at a time, try again."),
     ] {
         if applies {

@@ -1,5 +1,5 @@
-//! The document and a page that shows it and tries the operations, both out of the binary.
-//! Never needs anything from elsewhere: the page works without a network but this service.
+//! Serves the document, and a page that shows it and tries the operations. Both are in the binary.
+//! Never needs anything from elsewhere: the page works if it can reach this service.
 
 use crate::http::state::ApiState;
 use axum::Router;
@@ -16,7 +16,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self';
                       style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
-/// They hold nothing that is not in every copy of the program, so nobody is asked for a token.
+/// These paths need no token: they contain only what is in every copy of the program.
 pub(super) fn routes(document: &utoipa::openapi::OpenApi) -> Router<Arc<ApiState>> {
     let document = document.to_pretty_json().unwrap_or_else(|error| {
         tracing::error!(%error, "the document has no JSON form");

@@ -1,5 +1,5 @@
-//! What a request carries, read in one way for all of them: the id in the path, the JSON in the
-//! body. Never repeats a value that was sent: it may be a secret in the wrong place.
+//! Reads the inputs of a request, in one way for all of them: the id in the path and the JSON in
+//! the body. Never repeats a value that was sent: it may be a secret in the wrong place.
 
 use crate::http::problem::Problem;
 use crate::http::refusal::{Kind, Refusal};
@@ -10,7 +10,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
-const SEE: &str = "see /api/v1/openapi.json for what is wanted";
+const SEE: &str = "see /api/v1/openapi.json for the expected form";
 
 /// The id of a task in a path.
 pub(super) struct TaskId(pub String);
@@ -34,14 +34,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let said = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
-        let essence = said.and_then(|said| said.split(';').next()).unwrap_or_default();
+        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+        let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
         if !essence.trim().eq_ignore_ascii_case("application/json") {
-            let detail = "the body is not said to be JSON";
+            let detail = "the content type is not JSON";
             let remedy = "send it with the header `Content-Type: application/json`";
             return Err(Refusal::new(Kind::NotJson, detail, remedy).into());
         }
-        // The bounds of a request have read it already.
+        // It is in memory: the gate has read it within the bounds of a request.
         let body = Bytes::from_request(request, state).await.map_err(|_| {
             Problem::from(Refusal::new(Kind::TooSlow, "the body can't be read", "send it again"))
         })?;
@@ -56,7 +56,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         let field = if path == "." { String::new() } else { path };
         let place = format!("line {} column {}", error.inner().line(), error.inner().column());
         let detail = if error.inner().is_data() {
-            what_is_wrong(&error.inner().to_string())
+            without_value(&error.inner().to_string())
         } else {
             format!("the body is not JSON at {place}")
         };
@@ -68,13 +68,13 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     Ok(read)
 }
 
-/// The parser's words without the value that it found.
-fn what_is_wrong(said: &str) -> String {
-    let said = said.rsplit_once(" at line ").map_or(said, |(said, _)| said);
-    if !said.starts_with("invalid ") {
-        return said.to_owned();
+/// The parser's message without the value that it found.
+fn without_value(message: &str) -> String {
+    let message = message.rsplit_once(" at line ").map_or(message, |(message, _)| message);
+    if !message.starts_with("invalid ") {
+        return message.to_owned();
     }
-    match said.rsplit_once(", expected ") {
+    match message.rsplit_once(", expected ") {
         Some((_, wanted)) => format!("the value has the wrong type, expected {wanted}"),
         None => "the value has the wrong type".to_owned(),
     }

@@ -1,7 +1,8 @@
 //! `/api/v1`: tasks as resources, described by a generated OpenAPI document, with a page to try it.
-//! Never does the work itself: it is shared with `/cdc`.
+//! Never does the work itself: `/cdc` uses the same functions.
 //!
-//! `input` reads what a request carries, `tasks` and `places` are the operations, `document` and `explorer` describe it all.
+//! `input` reads a request, `tasks` and `places` are the operations, `document` and `explorer`
+//! describe it all.
 
 mod collections;
 mod document;
@@ -44,14 +45,14 @@ pub(super) fn routes(api: &Arc<ApiState>) -> Router<Arc<ApiState>> {
         .routes(routes!(places::get_source))
         .routes(routes!(places::get_version))
         .split_for_parts();
-    let document = document::complete(document, api.tokens.are_asked_for());
+    let document = document::complete(document, api.tokens.are_required());
     resources
         .method_not_allowed_fallback(no_such_method)
         .route_layer(from_fn_with_state(Arc::clone(api), bounded))
         .merge(explorer::routes(&document))
 }
 
-/// Every request: by somebody who may, within its bounds.
+/// Lets a request through if its sender may make it, and within its bounds.
 async fn bounded(State(api): State<Arc<ApiState>>, request: Request, next: Next) -> Response {
     let needed = if request.method().is_safe() { Role::Read } else { Role::Manage };
     let allowed = api.role(request.headers()).and_then(|role| role.allows(needed));

@@ -109,7 +109,8 @@ struct NewKafka {
     enable_sasl: Option<bool>,
     /// Its settings.
     sasl: Option<NewSasl>,
-    /// `replicate`, which is the Go tool's, or `change_event`: one record a row. Default: `replicate`.
+    /// `replicate`, which is the Go tool's, or `change_event`: one record a row. Default:
+    /// `replicate`.
     #[schema(pattern = "^(replicate|change_event)?$", example = "change_event")]
     format: Option<String>,
     /// `exactly_once` writes in transactions of Kafka. Default: `at_least_once`.
@@ -120,7 +121,8 @@ struct NewKafka {
     vectors: Option<String>,
     /// Whether a delete is followed by a record with its key and no value, for compacted topics.
     tombstones: Option<bool>,
-    /// The topic of schema changes and progress, a template with `{task}`. Default: `{task}.events`.
+    /// The topic of schema changes and progress, a template with `{task}`. Default:
+    /// `{task}.events`.
     events_topic: Option<String>,
     /// Partitions of topics that are created; 0: the broker's default.
     #[schema(minimum = 0, maximum = 65535)]
@@ -205,8 +207,8 @@ struct NewRpc {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewExtra {
-    /// Roles, grants and who has which role too; users and their passwords of sources that log them:
-    /// Milvus 2.4 and later.
+    /// Roles, grants and who has which role too; users and their passwords of sources that log
+    /// them: Milvus 2.4 and later.
     enable_user_role: Option<bool>,
 }
 

@@ -1,11 +1,11 @@
-//! Where the data come from, where they go, and what this service is. Never shows a login, and asks
-//! a target nothing that changes it.
+//! Where the data come from, where they go, and the version of this service. Never shows a login,
+//! and never changes a target.
 
 use crate::http::health;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
 use crate::tasks::TaskRecord;
-use crate::world::Client;
+use crate::world::TargetClient;
 use axum::Json;
 use axum::extract::State;
 use replication::error::Result;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// How long a target may take to answer; its own connect timeout may be longer.
+/// How long a target may take to answer. The connect timeout of its task may be longer.
 const TARGET_WITHIN: Duration = Duration::from_secs(5);
 
 /// The source Milvus.
@@ -24,13 +24,13 @@ pub(super) struct SourceInfo {
     /// The kind of its queue.
     #[schema(example = "kafka")]
     queue: &'static str,
-    /// Where its queue is.
+    /// The address of its queue.
     #[schema(example = "127.0.0.1:9092")]
     queue_address: String,
     /// `ok`, or why the queue can't be read.
     #[schema(example = "ok")]
     queue_state: String,
-    /// Where its etcd is.
+    /// The addresses of its etcd.
     catalog_addresses: Vec<String>,
     /// Milvus's `etcd.rootPath`.
     #[schema(example = "by-dev")]
@@ -51,7 +51,7 @@ pub(super) struct TargetInfo {
     uri: String,
     /// Whether it answers.
     reachable: bool,
-    /// Why it does not.
+    /// Why it does not answer.
     reason: Option<String>,
     /// The clock of a Milvus, unix milliseconds.
     #[schema(example = 1_700_000_000_000_u64)]
@@ -63,7 +63,7 @@ pub(super) struct TargetInfo {
 /// This service.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Version {
-    /// Of the program.
+    /// The version of the program.
     #[schema(example = "0.1.0")]
     version: &'static str,
 }
@@ -77,13 +77,13 @@ pub(super) async fn get_source(
     State(api): State<Arc<ApiState>>,
 ) -> std::result::Result<Json<SourceInfo>, Problem> {
     let (queue_state, catalog_state) = health::source(&api).await;
-    let place = api.source_place.clone();
+    let source = api.source_address.clone();
     Ok(Json(SourceInfo {
-        queue: place.queue,
-        queue_address: place.queue_address,
+        queue: source.queue,
+        queue_address: source.queue_address,
         queue_state,
-        catalog_addresses: place.catalog_addresses,
-        catalog_root_path: place.catalog_root_path,
+        catalog_addresses: source.catalog_addresses,
+        catalog_root_path: source.catalog_root_path,
         catalog_state,
         op_channel: api.op_channel.clone(),
     }))
@@ -100,8 +100,8 @@ pub(super) async fn get_version() -> Json<Version> {
 pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
     let asked = async {
         match api.targets.open(record)? {
-            Client::Milvus(target) => ask(target.as_ref()).await,
-            Client::Log(sink) => sink.ping().await.map(|()| (Vec::new(), None)),
+            TargetClient::Milvus(target) => ask(target.as_ref()).await,
+            TargetClient::Log(sink) => sink.ping().await.map(|()| (Vec::new(), None)),
         }
     };
     let answered = match tokio::time::timeout(TARGET_WITHIN, asked).await {

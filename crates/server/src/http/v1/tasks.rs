@@ -1,4 +1,4 @@
-//! Tasks as resources. Never does the work itself: it is shared with `/cdc`.
+//! Tasks as resources. Never does the work itself: `/cdc` uses the same functions.
 
 use super::collections::{self, Collections};
 use super::input::{Body, TaskId};
@@ -10,7 +10,7 @@ use crate::http::refusal::Refusal;
 use crate::http::show::{self, Channel, Task, Tasks};
 use crate::http::state::ApiState;
 use crate::http::{create, lifecycle};
-use crate::monitoring::history::Event;
+use crate::monitoring::history::TaskEvent;
 use crate::tasks::TaskRecord;
 use axum::Json;
 use axum::extract::State;
@@ -25,26 +25,26 @@ use utoipa::ToSchema;
 type Api = State<Arc<ApiState>>;
 type Answer<T> = Result<Json<T>, Problem>;
 
-/// What came of a creation.
+/// The outcome of a creation.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CreatedTask {
     /// The task.
     #[schema(example = "orders")]
     task_id: String,
-    /// What was asked for and is not done.
+    /// Options that have no effect, or not with every source.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     warnings: Vec<&'static str>,
 }
 
-/// What a task would be.
+/// What a task would do.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CheckedTask {
-    /// What was asked for and would not be done.
+    /// Options that would have no effect, or not with every source.
     warnings: Vec<&'static str>,
-    /// What it would leave to other tasks, `database.collection`.
+    /// The collections that it would leave to other tasks, as `database.collection`.
     exclude_collections: Vec<String>,
-    /// What it would cover now.
+    /// The collections that it would cover now.
     #[serde(flatten)]
     collections: Collections,
     /// Whether its target answers.
@@ -54,10 +54,10 @@ pub(super) struct CheckedTask {
 /// How far a task is behind its source.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskLag {
-    /// The worst of its channels.
+    /// The lag of the worst of its channels.
     #[schema(example = 0.2)]
     lag_seconds: Option<f64>,
-    /// When this was written, unix milliseconds.
+    /// The time of this answer, unix milliseconds.
     #[schema(example = 1_700_000_000_000_u64)]
     at_ms: u64,
     /// The source's channels that it reads.
@@ -68,20 +68,20 @@ pub(super) struct TaskLag {
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskEvents {
     /// The newest last.
-    events: Vec<Event>,
+    events: Vec<TaskEvent>,
 }
 
-/// What the target of a task lacks, because it can't be replicated.
+/// Requests of the source that the target of a task lacks, because they can't be replicated.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskMissed {
     /// The oldest first.
     missed: Vec<MissedRequest>,
 }
 
-/// A request of the source that could not be carried over.
+/// A request of the source that could not be replicated.
 #[derive(Serialize, ToSchema)]
 struct MissedRequest {
-    /// When it was asked for on the source, unix milliseconds.
+    /// The time of the request on the source, unix milliseconds.
     #[schema(example = 1_700_000_000_000_u64)]
     at_ms: u64,
     /// Its name in Milvus's API, or `type <number>`.
@@ -101,8 +101,8 @@ pub(super) async fn list_tasks(State(api): Api) -> Answer<Tasks> {
 
 /// Create a task
 ///
-/// It is answered at once, whatever the state of source and target; the task shows what it waits
-/// for. If there is a task of this id nothing is changed.
+/// The answer comes at once, whatever the state of source and target; the task shows what it waits
+/// for. If there is a task of this id already, nothing is changed.
 #[utoipa::path(post, path = "/api/v1/tasks", tag = "tasks",
     request_body(content = NewTask, example = json!({
         "task_id": "orders",
@@ -121,16 +121,16 @@ pub(super) async fn create_task(
 ) -> Result<impl IntoResponse, Problem> {
     let created = create::create(&api, new.into()).await?;
     let status = if created.new { StatusCode::CREATED } else { StatusCode::OK };
-    let place = format!("/api/v1/tasks/{}", created.task_id);
+    let location = format!("/api/v1/tasks/{}", created.task_id);
     let created = CreatedTask { task_id: created.task_id, warnings: created.warnings };
-    Ok((status, [(header::LOCATION, place)], Json(created)))
+    Ok((status, [(header::LOCATION, location)], Json(created)))
 }
 
 /// Check a task before it is created
 ///
-/// Refuses what a creation would refuse and positions that are of nothing it selects, tries to reach
-/// the target, and says what would be covered.
-/// Nothing is created.
+/// Refuses what a creation would refuse, and positions of collections that the task does not
+/// select. Tries to reach the target, and shows which collections would be covered. Nothing is
+/// created.
 #[utoipa::path(post, path = "/api/v1/tasks/check", tag = "tasks",
     request_body(content = NewTask, example = json!({
         "milvus_connect_param": {"uri": "http://target:19530", "token": "user:password"},
@@ -160,8 +160,8 @@ pub(super) async fn get_task(State(api): Api, TaskId(id): TaskId) -> Answer<Task
 
 /// Delete a task
 ///
-/// Stops it, finishing its open window, and removes it with its positions. If it does not stop in
-/// time it is left paused: delete it again.
+/// The task finishes its open window and stops; then it is removed with its positions. If it does
+/// not stop in time, it stays paused: delete it again.
 #[utoipa::path(delete, path = "/api/v1/tasks/{task_id}", tag = "tasks",
     params(("task_id", description = "The task.", example = "orders")),
     responses((status = 204, description = "It is gone.")))]
@@ -175,7 +175,7 @@ pub(super) async fn delete_task(
 
 /// Pause a task
 ///
-/// It stays paused until it is resumed, also over restarts.
+/// The task stays paused until it is resumed, even after a restart of the service.
 #[utoipa::path(post, path = "/api/v1/tasks/{task_id}/pause", tag = "tasks",
     params(("task_id", description = "The task.", example = "orders")),
     responses((status = 204, description = "It is paused.")))]
@@ -221,7 +221,7 @@ pub(super) async fn task_lag(State(api): Api, TaskId(id): TaskId) -> Answer<Task
 
 /// What happened to a task
 ///
-/// Changes of its state, faults, what it waited for: the last 200 since the service started.
+/// Changes of its state, faults, and what it waited for: the last 200 since the service started.
 #[utoipa::path(get, path = "/api/v1/tasks/{task_id}/events", tag = "progress",
     params(("task_id", description = "The task.", example = "orders")),
     responses((status = 200, description = "Its events.", body = TaskEvents)))]
@@ -233,8 +233,8 @@ pub(super) async fn task_events(State(api): Api, TaskId(id): TaskId) -> Answer<T
 
 /// What the target of a task lacks
 ///
-/// Bulk imports and requests of unknown types that the task has gone past, because
-/// `unsupportedRequests` is `continue`. The list ends with the task.
+/// Bulk imports and requests of unknown types that the task has left out, because
+/// `unsupportedRequests` is `continue`. The list is deleted with the task.
 #[utoipa::path(get, path = "/api/v1/tasks/{task_id}/missed", tag = "progress",
     params(("task_id", description = "The task.", example = "orders")),
     responses((status = 200, description = "What it lacks.", body = TaskMissed)))]

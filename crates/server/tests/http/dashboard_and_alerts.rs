@@ -1,8 +1,9 @@
-//! What the dashboard and the alerts in `deploy/` ask for is what a scrape of the service answers, by
-//! name and label, and the dashboard leaves nothing out. Whether the queries are well-formed is
-//! said by promtool, in `xtask`.
+//! The dashboard and the alerts in `deploy/` use names and labels that a scrape of the service has,
+//! and the dashboard uses all of them. Whether the queries are well-formed is checked by promtool,
+//! in `xtask`.
 
-use crate::support::{Act, Harness, eventually};
+use crate::scripted::Act;
+use crate::support::{Harness, eventually};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Error;
@@ -15,7 +16,7 @@ const DASHBOARD: &str = include_str!("../../../../deploy/grafana/milvus-cdc.json
 const ALERTS: &str = include_str!("../../../../deploy/prometheus/alerts.yaml");
 const OPERATIONS: &str = include_str!("../../../../docs/operations.md");
 
-/// Labels that Prometheus or Kubernetes gives to what it scrapes.
+/// Labels that Prometheus or Kubernetes adds to a scrape.
 const GIVEN: [&str; 4] = ["instance", "job", "namespace", "pod"];
 
 /// Names of samples with their labels.
@@ -30,7 +31,7 @@ struct Query {
 
 impl Query {
     fn parse(text: &str) -> Self {
-        // No label's value has a quote in it.
+        // The values of labels contain no quotes.
         let bare: String = text.split('"').step_by(2).collect();
         let mut query = Self::default();
         for (word, rest) in words(&bare) {
@@ -50,7 +51,7 @@ impl Query {
         query
     }
 
-    /// Panics if the service does not answer this.
+    /// Panics if a scrape of the service does not have this.
     fn check(&self, samples: &Samples, text: &str) {
         let mut known: BTreeSet<&str> = GIVEN.into();
         for (metric, labels) in &self.selected {
@@ -87,10 +88,10 @@ fn words(text: &str) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// A service in which everything has happened that has a metric.
+/// A service in which everything that has a metric has happened.
 async fn eventful() -> Harness {
     let service = Harness::start().await;
-    service.script.say("a", [Act::Fail(Error::transient("for a start")), Act::Run]);
+    service.script.set_acts("a", [Act::Fail(Error::transient("for a start")), Act::Run]);
     service.create("a", "d.c").await;
     service.until("a", |task| task["status"]["stage"] == "running").await;
     service.queue.newest_ms.store(100_000, Ordering::SeqCst);
@@ -137,7 +138,7 @@ fn panels(dashboard: &Value) -> &Vec<Value> {
 }
 
 #[tokio::test]
-async fn the_dashboard_asks_for_what_there_is_and_for_all_of_it() {
+async fn the_dashboard_uses_all_metrics_and_no_others() {
     let samples = scrape(&eventful().await).await;
     let dashboard = dashboard();
     let mut shown = BTreeSet::new();
@@ -164,7 +165,7 @@ async fn the_dashboard_asks_for_what_there_is_and_for_all_of_it() {
 }
 
 #[tokio::test]
-async fn the_alerts_ask_for_what_there_is_and_each_is_explained() {
+async fn the_alerts_use_existing_metrics_and_each_is_explained() {
     let samples = scrape(&eventful().await).await;
     let alerts: Value = serde_yaml_ng::from_str(ALERTS).unwrap();
     let rules = alerts["groups"][0]["rules"].as_array().unwrap();
@@ -198,7 +199,7 @@ fn no_panel_covers_another() {
 }
 
 #[test]
-fn a_name_or_label_that_is_not_there_is_found() {
+fn the_check_finds_a_name_or_label_that_does_not_exist() {
     let text = r#"sum by (b) (rate(milvus_cdc_x{a=~"$v, {}", pod!="p"}[1m])) and on (b) up == 1"#;
     let query = Query::parse(text);
     let selected = vec![("milvus_cdc_x".into(), vec!["a".into(), "pod".into()])];

@@ -1,10 +1,14 @@
-//! One spelling for every address that means the same target, so that two tasks on one target are
-//! seen to be on one. Never resolves a name.
+//! The address of a target Milvus, in one spelling, so that two tasks on one target are seen to be
+//! on the same one. Never resolves a name.
 
+use connectors::InvalidOption;
 use std::fmt;
 
 /// Milvus's port.
 const DEFAULT_PORT: u16 = 19530;
+
+/// How a target is named.
+pub const HOW_TO_NAME: &str = "give the target as http(s)://host:port in milvus_connect_param.uri";
 
 /// A target's address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,26 +19,26 @@ pub struct TargetAddress {
 }
 
 impl TargetAddress {
-    /// Reads `http(s)://host[:port][/]` or `host[:port]`; the error says what is wrong.
-    pub fn parse(uri: &str) -> Result<Self, String> {
+    /// Reads `http(s)://host[:port][/]` or `host[:port]`.
+    pub fn parse(uri: &str) -> Result<Self, InvalidOption> {
         let uri = uri.trim();
         let lower = uri.to_ascii_lowercase();
         let (tls, rest) = match (lower.strip_prefix("https://"), lower.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
             (_, Some(rest)) => (false, rest),
-            _ if lower.contains("://") => return Err("write it as http(s)://host:port".into()),
+            _ if lower.contains("://") => return Err(invalid("write it as http(s)://host:port")),
             _ => (false, lower.as_str()),
         };
         let rest = rest.trim_end_matches('/');
         if rest.contains(['/', '?', '#', ' ']) {
-            return Err("nothing may follow the port: write it as http(s)://host:port".into());
+            return Err(invalid("nothing may follow the port: write it as http(s)://host:port"));
         }
         if rest.contains('@') {
-            return Err("user and password belong into `token`, not into the address".into());
+            return Err(invalid("user and password belong into `token`, not into the address"));
         }
         let (host, port) = split_port(rest)?;
         let host = match host {
-            "" => return Err("the host is missing: write it as http(s)://host:port".into()),
+            "" => return Err(invalid("the host is missing: write it as http(s)://host:port")),
             "localhost" => "127.0.0.1",
             host => host,
         };
@@ -60,7 +64,11 @@ impl fmt::Display for TargetAddress {
     }
 }
 
-fn split_port(rest: &str) -> Result<(&str, u16), String> {
+fn invalid(problem: &str) -> InvalidOption {
+    InvalidOption::new("milvus_connect_param.uri", problem, HOW_TO_NAME)
+}
+
+fn split_port(rest: &str) -> Result<(&str, u16), InvalidOption> {
     // The colons of an IPv6 address stand in brackets.
     let after_host = rest.rfind(']').unwrap_or(0);
     match rest[after_host..].rfind(':') {
@@ -68,7 +76,8 @@ fn split_port(rest: &str) -> Result<(&str, u16), String> {
         Some(at) => {
             let (host, port) = rest.split_at(after_host + at);
             let port = port[1..].parse::<u16>().ok().filter(|p| *p > 0);
-            Ok((host, port.ok_or("the port is not a number from 1 to 65535")?))
+            let port = port.ok_or_else(|| invalid("the port is not a number from 1 to 65535"))?;
+            Ok((host, port))
         }
     }
 }
@@ -93,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn a_text_that_is_not_an_address_is_refused() {
         for uri in [
             "",
             "http://",

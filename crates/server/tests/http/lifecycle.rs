@@ -1,12 +1,13 @@
-//! The life of a task: created, paused, resumed, deleted, over restarts of the service.
+//! The life of a task: creation, pause, resume, deletion, and restarts of the service.
 
-use crate::support::{Act, Harness, request};
+use crate::scripted::Act;
+use crate::support::{Harness, request};
 use replication::error::Error;
 use replication::ports::{Store, Transaction};
 use serde_json::json;
 
 #[tokio::test]
-async fn a_task_runs_pauses_resumes_and_goes() {
+async fn a_task_is_created_paused_resumed_and_deleted() {
     let service = Harness::start().await;
     let unknown = |kind: &'static str| {
         format!("fail to handle the {kind} request, error: not found the task, task_id: a")
@@ -55,7 +56,7 @@ async fn a_task_runs_pauses_resumes_and_goes() {
 }
 
 #[tokio::test]
-async fn a_paused_task_stays_paused_over_a_restart_and_a_running_one_runs() {
+async fn after_a_restart_a_paused_task_is_paused_and_a_running_one_runs() {
     let mut service = Harness::start().await;
     service.create("paused", "d.a").await;
     service.create("running", "d.b").await;
@@ -72,7 +73,7 @@ async fn a_paused_task_stays_paused_over_a_restart_and_a_running_one_runs() {
 }
 
 #[tokio::test]
-async fn a_task_that_does_not_start_by_itself_starts_once_and_waits_after_a_restart() {
+async fn a_task_without_auto_start_runs_at_first_and_is_paused_after_a_restart() {
     let mut service = Harness::start().await;
     let mut data = request();
     data["task_id"] = json!("a");
@@ -88,7 +89,7 @@ async fn a_task_that_does_not_start_by_itself_starts_once_and_waits_after_a_rest
 #[tokio::test]
 async fn a_task_that_does_not_stop_is_cut_off_and_only_then_deleted() {
     let service = Harness::start().await;
-    service.script.say("a", [Act::Deaf]);
+    service.script.set_acts("a", [Act::Deaf]);
     service.create("a", "d.c").await;
     service.done("delete", json!({"task_id": "a"})).await;
     assert_eq!(service.done("list", json!({})).await["tasks"], json!([]));
@@ -148,10 +149,10 @@ async fn a_record_of_the_go_tool_can_be_read() {
 }
 
 #[tokio::test]
-async fn stopping_the_service_stops_its_tasks_and_leaves_them_running_in_the_store() {
+async fn stopping_the_service_stops_its_tasks_and_they_are_still_stored_as_running() {
     let mut service = Harness::start().await;
     service.create("a", "d.c").await;
-    service.script.say("b", [Act::Fail(Error::transient("away"))]);
+    service.script.set_acts("b", [Act::Fail(Error::transient("away"))]);
     service.create("b", "d.b").await;
     service.stop().await;
     let stored = service.store.get("task/a").await.unwrap().unwrap();
