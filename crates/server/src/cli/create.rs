@@ -62,11 +62,11 @@ impl Create {
     pub(super) fn request(&self) -> Result<Value, Failure> {
         match &self.file {
             Some(file) => read(file),
-            None => self.from_flags(),
+            None => self.of_flags(),
         }
     }
 
-    fn from_flags(&self) -> Result<Value, Failure> {
+    fn of_flags(&self) -> Result<Value, Failure> {
         let mut by_database: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         let mut add = |database: &str, name: &str| {
             let info = json!({ "name": name, "use_start_position": self.from_start });
