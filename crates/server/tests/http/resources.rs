@@ -72,13 +72,11 @@ async fn a_task_is_created_shown_paused_resumed_and_deleted() {
     }
 }
 
-#[tokio::test]
-async fn a_refusal_names_field_and_remedy_and_shows_no_value() {
-    let service = Harness::start().await;
-    service.create("other", "d.c").await;
+/// Tasks that are refused, with the status and the field that the answer names.
+fn refused_tasks() -> Vec<(Value, u16, &'static str)> {
     let target = json!({"uri": "http://target:19530", "token": "root:hunter2"});
     let all = json!({"e": [{"name": "*"}]});
-    for (body, status, field) in [
+    vec![
         (json!({}), 422, "milvus_connect_param.uri"),
         (
             json!({"milvus_connect_param": {"uri": "ftp://hunter2"}, "db_collections": all}),
@@ -133,7 +131,14 @@ async fn a_refusal_names_field_and_remedy_and_shows_no_value() {
         (json!({"milvus_connect_param": ["hunter2"]}), 400, "milvus_connect_param"),
         (json!({"milvus_connect_param": {"port": 1.5}}), 400, "milvus_connect_param.port"),
         (json!([]), 400, ""),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn a_refusal_names_field_and_remedy_and_shows_no_value() {
+    let service = Harness::start().await;
+    service.create("other", "d.c").await;
+    for (body, status, field) in refused_tasks() {
         for path in ["/tasks", "/tasks/check"] {
             let (found, problem) = service.v1("POST", path, body.clone()).await;
             let named = problem["field"].as_str().unwrap_or_default();
