@@ -44,6 +44,7 @@ pub(crate) fn build(steps: &mut Steps) -> Result<()> {
 /// What the tests that need no servers run besides the code.
 pub(crate) fn install_programs() -> Result<()> {
     lab::install_schemathesis()?;
+    lab::install_example_packages()?;
     Ok(lab::install_deploy_tools().map(drop)?)
 }
 

@@ -23,6 +23,7 @@
 
 mod certificates;
 mod error;
+mod examples;
 mod install;
 mod ports;
 mod processes;
@@ -31,9 +32,11 @@ mod wait;
 
 pub use certificates::make_certificates;
 pub use error::{Error, Result, with_causes};
+pub use examples::{Examples, built_program};
 pub use install::{
-    DeployTools, Installed, install_build_packages, install_deploy_tools, install_flink,
-    install_schemathesis, install_servers, install_static_build_packages, lab_folder,
+    DeployTools, Installed, install_build_packages, install_deploy_tools, install_example_packages,
+    install_flink, install_schemathesis, install_servers, install_static_build_packages,
+    lab_folder,
 };
 pub use ports::{Port, claim as claim_port};
 pub use processes::process::Process;

@@ -3,7 +3,7 @@
 
 pub use lab::{Usage, usage_of, usage_of_this};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use std::env::var_os;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -76,19 +76,10 @@ impl DerefMut for Process {
 /// # Errors
 /// If it is not there.
 pub fn built_program(name: &str, variable: &str) -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(variable) {
-        return Ok(path.into());
+    match std::env::var_os(variable) {
+        Some(path) => Ok(path.into()),
+        None => lab::built_program(name).map_err(|error| anyhow!("{error}, or set {variable}")),
     }
-    let this = std::env::current_exe().context("find the running program")?;
-    // Tests and examples lie one folder deeper than programs.
-    let found =
-        this.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|it| it.is_file());
-    found.with_context(|| {
-        format!(
-            "{name} is not built beside {}: `cargo build --bin {name}` first, or set {variable}",
-            this.display()
-        )
-    })
 }
 
 #[cfg(test)]

@@ -53,11 +53,16 @@ pub(super) const TO_FETCH_MILVUS: [Program; 2] = [
     ("python3-pip", &["python3", "-m", "pip", "--version"]),
 ];
 
-pub(super) const TO_TEST_AN_API: [Program; 2] = [
+/// Debian's Python and a way to give it packages without touching those of the machine.
+pub(super) const TO_MAKE_A_VENV: [Program; 2] = [
     ("python3", &["python3", "--version"]),
     // Debian's Python has the module `venv` without this package, but can't make one with pip.
     ("python3-venv", &["python3", "-c", "import ensurepip"]),
 ];
+
+/// What the examples in shell use.
+pub(super) const TO_RUN_EXAMPLES: [Program; 2] =
+    [("curl", &["curl", "--version"]), ("jq", &["jq", "--version"])];
 
 pub(super) const TO_RUN_JARS: [Program; 2] =
     [("util-linux", &["setpriv", "--version"]), (JAVA, &["java", "--version"])];

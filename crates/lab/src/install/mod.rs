@@ -5,12 +5,14 @@
 
 mod debian;
 mod deploy_tools;
+mod example_packages;
 mod flink_jars;
 mod folder;
 mod kafka_jars;
 mod maven;
 mod milvus_wheel;
 mod pulsar_jars;
+mod python_venv;
 mod schemathesis;
 
 use crate::error::Result;
@@ -64,9 +66,26 @@ pub fn install_schemathesis() -> Result<PathBuf> {
     let folder = Folder::open(&lab_folder())?;
     let part = schemathesis::PART;
     if !folder.has(&part) {
-        debian::install_programs("API test", &debian::TO_TEST_AN_API)?;
+        debian::install_programs("API test", &debian::TO_MAKE_A_VENV)?;
     }
     let venv = folder.install(&part, |unfinished| schemathesis::make(&folder, unfinished))?;
+    Ok(venv.join("bin/python"))
+}
+
+/// Installs what the programs of `examples/` need if it is missing; returns the Python for those in
+/// Python.
+///
+/// # Errors
+/// If a package cannot be fetched; the next run continues where this one failed.
+pub fn install_example_packages() -> Result<PathBuf> {
+    let folder = Folder::open(&lab_folder())?;
+    let part = example_packages::PART;
+    let mut programs = debian::TO_RUN_EXAMPLES.to_vec();
+    if !folder.has(&part) {
+        programs.extend(debian::TO_MAKE_A_VENV);
+    }
+    debian::install_programs("example", &programs)?;
+    let venv = folder.install(&part, |unfinished| example_packages::make(&folder, unfinished))?;
     Ok(venv.join("bin/python"))
 }
 

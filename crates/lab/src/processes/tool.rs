@@ -5,11 +5,21 @@ use crate::error::{Error, Result, While};
 use crate::wait;
 use std::fs::File;
 use std::io::{Read, Seek};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 /// Runs `command` and returns what it wrote to standard output.
 pub(crate) fn run(command: &mut Command, within: Duration) -> Result<String> {
+    let Output { status, stdout, stderr } = output(command, within)?;
+    let [stdout, stderr] = [stdout, stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    if status.success() {
+        return Ok(stdout);
+    }
+    Err(Error::new(format!("{command:?} failed ({status}):\n{stdout}{stderr}")))
+}
+
+/// Runs `command` and returns how it ended and what it wrote, whether or not it succeeded.
+pub(crate) fn output(command: &mut Command, within: Duration) -> Result<Output> {
     let name = command.get_program().to_string_lossy().into_owned();
     let capture = || tempfile::tempfile().while_doing(|| format!("capture the output of {name}"));
     // Files, not pipes: a full pipe would stall a program nobody reads.
@@ -27,23 +37,19 @@ pub(crate) fn run(command: &mut Command, within: Duration) -> Result<String> {
         let _ = child.kill();
         let _ = child.wait();
     })?;
-    let output = text(&mut out)?;
-    if status.success() {
-        return Ok(output);
-    }
-    Err(Error::new(format!("{command:?} failed ({status}):\n{output}{}", text(&mut err)?)))
+    Ok(Output { status, stdout: bytes(&mut out)?, stderr: bytes(&mut err)? })
 }
 
 fn share(file: &File) -> Result<File> {
     file.try_clone().while_doing(|| "share an output file".into())
 }
 
-fn text(file: &mut File) -> Result<String> {
+fn bytes(file: &mut File) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()
         .and_then(|()| file.read_to_end(&mut bytes))
         .while_doing(|| "read an output file".into())?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod create;
 mod dashboard_and_alerts;
 mod document;
 mod envelope;
+mod examples;
 mod faults;
 mod health;
 mod lifecycle;

@@ -24,13 +24,13 @@ use super::faults::gets_beyond;
 /// How often milvus-cdc is killed in a test.
 const KILLS: usize = 5;
 
-struct Broker {
+pub(crate) struct Broker {
     kafka: Kafka,
     _folder: TempDir,
 }
 
 impl Broker {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let installed = lab::install_servers().unwrap();
         let folder = TempDir::new().unwrap();
         let at = folder.path().join("kafka");
@@ -39,7 +39,7 @@ impl Broker {
         Self { kafka, _folder: folder }
     }
 
-    fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         self.kafka.broker()
     }
 
@@ -94,7 +94,7 @@ async fn all_through(bench: &Bench, task: &str) {
     gets_beyond(bench, task, now).await;
 }
 
-fn titles() -> CollectionSpec {
+pub(crate) fn titles() -> CollectionSpec {
     CollectionSpec::new("titles")
         .int64_key("id")
         .field("title", FieldKind::VarChar(200))
@@ -178,7 +178,7 @@ fn plain(row: &Value) -> Value {
 }
 
 /// What the source holds, in the same form.
-fn rows(columns: &[FieldData]) -> BTreeMap<i64, Value> {
+pub(crate) fn rows(columns: &[FieldData]) -> BTreeMap<i64, Value> {
     let values = columns.iter().map(|column| (column.field_name.clone(), values(column)));
     let values: BTreeMap<String, Vec<Value>> = values.collect();
     let row = |at: usize| -> Value {

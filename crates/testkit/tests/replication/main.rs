@@ -11,6 +11,7 @@ mod bench;
 mod channels;
 mod churn;
 mod collections;
+mod examples;
 mod faults;
 mod go_store;
 mod kafka_sink;
