@@ -13,7 +13,7 @@
 //! 9. [`message`]: what a row is on each stretch of its way.
 //!
 //! Beside them: [`takeover`] and [`unsupported`], the small values [`task`], [`selection`],
-//! [`stop`], and [`observer`] and [`error`], which tell the outside what happens.
+//! [`stop`], [`pauses`], and [`observer`] and [`error`], which tell the outside what happens.
 
 pub mod collections;
 pub mod context;
@@ -23,6 +23,7 @@ pub mod message;
 mod metadata;
 pub mod observer;
 mod path;
+pub mod pauses;
 pub mod ports;
 mod progress;
 pub mod records;

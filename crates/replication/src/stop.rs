@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::observer::{Event, Noted, Observer};
+use crate::pauses::Pauses;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -47,32 +48,31 @@ impl Stop {
     }
 }
 
-/// Growing, jittered pauses between the tries of one thing, with the reason shown while they last.
+/// Growing pauses between the tries of one thing, with the reason shown while they last.
 pub struct Backoff<'a> {
     observer: &'a dyn Observer,
-    next: Duration,
-    max: Duration,
+    pauses: Pauses,
+    has_paused: bool,
 }
 
 impl<'a> Backoff<'a> {
     /// Pauses from a tenth of a second up to `max`.
     pub fn new(observer: &'a dyn Observer, max: Duration) -> Self {
-        Self { observer, next: BACKOFF_MIN.min(max), max }
+        Self { observer, pauses: Pauses::new(BACKOFF_MIN, max), has_paused: false }
     }
 
     /// One pause.
     pub async fn pause(&mut self, why: &Error) {
         self.observer.event(Event::Waiting(Some(&why.what)));
         self.observer.event(Event::Counted(Noted::Retried, 1));
-        let jitter = 0.5 + fastrand::f64() / 2.0;
-        tokio::time::sleep(self.next.mul_f64(jitter)).await;
-        self.next = (self.next * 2).min(self.max);
+        tokio::time::sleep(self.pauses.next_pause()).await;
+        self.has_paused = true;
     }
 }
 
 impl Drop for Backoff<'_> {
     fn drop(&mut self) {
-        if self.next > BACKOFF_MIN {
+        if self.has_paused {
             self.observer.event(Event::Waiting(None));
         }
     }

@@ -13,7 +13,7 @@ use milvus_wire::timestamp::Timestamp;
 pub struct ShownPosition {
     /// The collection on the source; −10 for the op channel, as the Go tool numbers it.
     pub collection: CollectionId,
-    /// The source's or target's physical channel.
+    /// The source's physical channel.
     pub channel: String,
     /// Where the task resumes.
     pub id: MessageId,
@@ -28,8 +28,6 @@ pub struct Shown {
     pub positions: Vec<ShownPosition>,
     /// Of the op channel.
     pub op_positions: Vec<ShownPosition>,
-    /// Last closing ticks of the target's channels; their ids are empty.
-    pub target_positions: Vec<ShownPosition>,
 }
 
 /// The number the Go tool gives to the op channel.

@@ -5,7 +5,6 @@
 //!
 //! Handlers use the `desk`, `destinations` keeps the targets, `runner` runs one task.
 
-mod backoff;
 mod desk;
 mod destinations;
 mod runner;

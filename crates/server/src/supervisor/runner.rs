@@ -1,7 +1,6 @@
 //! Runs one task: starts it again after a transient fault, pauses it after a permanent one, and
 //! ends when its destination is lost. Never runs a task twice at a time.
 
-use super::backoff::Backoff;
 use crate::monitoring::history::EventKind;
 use crate::monitoring::live::{LiveTask, RunStage};
 use crate::monitoring::metrics::Metrics;
@@ -11,6 +10,7 @@ use futures::FutureExt;
 use replication::context::Ports;
 use replication::error::{Error, Kind};
 use replication::observer::Event;
+use replication::pauses::Pauses;
 use replication::task::Task;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -35,7 +35,7 @@ pub(super) struct Runner {
 impl Runner {
     /// Runs until `stop` or until the task is paused.
     pub(super) async fn run(self, stop: CancellationToken) {
-        let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
+        let mut pauses = Pauses::new(self.backoff_first, self.task.limits.backoff_max);
         let mut last = None;
         loop {
             let progress = self.live.with(|facts| facts.progress);
@@ -44,7 +44,7 @@ impl Runner {
                 return;
             }
             if self.live.with(|facts| facts.progress) > progress {
-                backoff.reset();
+                pauses.reset();
             }
             if self.ports.destination.is_lost() {
                 // The supervisor opens the destination anew and starts the task on it.
@@ -55,7 +55,7 @@ impl Runner {
                 return;
             }
             // Also covers a run that ended as stopped without being told to.
-            if !self.pause_before_retry(&error, backoff.next(), &stop).await {
+            if !self.pause_before_retry(&error, pauses.next_pause(), &stop).await {
                 return;
             }
             last = Some(error.what);
@@ -115,7 +115,7 @@ impl Runner {
     /// if another service writes to the target, so that this one can't pause the task.
     async fn store_pause(&self, error: &Error, stop: &CancellationToken) -> bool {
         let id = self.task.id.as_str();
-        let mut backoff = Backoff::new(self.backoff_first, self.task.limits.backoff_max);
+        let mut pauses = Pauses::new(self.backoff_first, self.task.limits.backoff_max);
         loop {
             match self.book.pause_unless_elsewhere(id, &error.what).await {
                 Ok(true) => {
@@ -124,7 +124,7 @@ impl Runner {
                 }
                 Ok(false) => return false,
                 Err(error) => {
-                    if !self.pause_before_retry(&error, backoff.next(), stop).await {
+                    if !self.pause_before_retry(&error, pauses.next_pause(), stop).await {
                         return true;
                     }
                 }
