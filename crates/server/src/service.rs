@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long requests in work may still take after the service was told to stop.
+/// How long requests in work may still take when the service stops.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
 /// A service that listens.

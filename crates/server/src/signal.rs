@@ -17,10 +17,12 @@ pub(crate) async fn watch(stop: CancellationToken) -> std::io::Result<()> {
             _ = interrupt.recv() => {}
         }
         if first {
-            tracing::info!("told to stop; open windows are finished, a second signal ends at once");
+            tracing::info!(
+                "stopping after open windows are finished; a second signal stops at once"
+            );
             stop.cancel();
         }
     }
-    tracing::warn!("told again to stop, ending at once");
+    tracing::warn!("second signal, stopping at once");
     std::process::exit(INTERRUPTED)
 }

@@ -147,7 +147,7 @@ impl Import {
         if plan.fate == Fate::Imported {
             for collection in &plan.collections {
                 for (channel, from) in &collection.channels {
-                    line("goes on", &format!("{} on {channel} from {from}", collection.name));
+                    line("continues", &format!("{} on {channel} from {from}", collection.name));
                 }
             }
             line("op channel", &plan.op_channel);

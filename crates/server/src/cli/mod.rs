@@ -58,7 +58,7 @@ enum Command {
     Task(task::TaskCommand),
 }
 
-/// Runs what the command line says.
+/// Runs the command of the command line.
 pub fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Serve(serve) => serve.run(),

@@ -103,7 +103,7 @@ fn greet(address: SocketAddr, config: &Config) {
              api.manageTokens"
         );
     } else if !tls {
-        tracing::warn!(%address, "tokens travel in clear: set api.tlsCertPath and api.tlsKeyPath");
+        tracing::warn!(%address, "tokens are sent in clear text: set api.tlsCertPath and api.tlsKeyPath");
     }
 }
 

@@ -64,7 +64,7 @@ fn all_tokens(reader: &mut Reader<'_>) -> Tokens {
     if !found.read.is_empty() && found.manage.is_empty() {
         reader.wrong(
             "api.manageTokens",
-            "there are only tokens for reading, nobody could create a task",
+            "there are only tokens for reading, so tasks can't be created",
             "set it too, or remove api.readTokens",
         );
     }

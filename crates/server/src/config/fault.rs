@@ -53,7 +53,7 @@ impl Faults {
         self.warnings.push(format!("{key}: {what}"));
     }
 
-    /// Reports a key that nobody reads.
+    /// Reports a key that is not in the table.
     pub fn unknown(&mut self, key: &str, nearest: Option<&str>) {
         let hint = nearest.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
         self.warnings.push(format!("{key}: unknown, it has no effect{hint}"));

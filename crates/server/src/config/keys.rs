@@ -131,11 +131,7 @@ pub const KEYS: &[Key] = &[
     used("sourceConfig.pulsar.tlsTrustCertsFilePath", Form::Text),
     idle("sourceConfig.pulsar.webAddress", Form::Text, NO_ADMIN),
     idle("sourceConfig.pulsar.webPort", Form::Text, NO_ADMIN),
-    idle(
-        "sourceConfig.pulsar.maxMessageSize",
-        Form::Text,
-        "messages of every size that the brokers hold are read",
-    ),
+    idle("sourceConfig.pulsar.maxMessageSize", Form::Text, "messages of every size are read"),
     used("sourceConfig.replicateChan", Form::Text),
     used("sourceConfig.timeTickInterval", Form::Number),
     used("sourceConfig.channelNum", Form::Number),
@@ -151,7 +147,7 @@ pub const KEYS: &[Key] = &[
     ),
     used("retry.initBackOff", Form::Number),
     used("retry.maxBackOff", Form::Number),
-    idle("retry.retryTimes", Form::Number, "what can heal is tried again until it does"),
+    idle("retry.retryTimes", Form::Number, "a transient fault is tried again until it is over"),
     used("packer.memoryLimit", Form::Number),
     idle("packer.timerInterval", Form::Number, NO_PACKER),
     idle("packer.maxCount", Form::Number, NO_PACKER),
@@ -173,7 +169,7 @@ pub const KEYS: &[Key] = &[
     idle("currentMilvus", Form::Map, NO_REVERSE),
 ];
 
-/// The key of a path, whatever its case.
+/// The key of a path, in any case.
 pub fn find(path: &str) -> Option<&'static Key> {
     KEYS.iter().find(|k| k.path.eq_ignore_ascii_case(path))
 }

@@ -82,7 +82,7 @@ impl History {
         self.events.push_back(TaskEvent { first_ms: at_ms, at_ms, times: 1, event, reason });
     }
 
-    /// Records an event if the stored state of the task has changed, whoever changed it.
+    /// Records an event if the stored state of the task has changed.
     pub(crate) fn record_stored(&mut self, state: State, reason: &str) {
         let stored = (state, reason.to_owned());
         if self.stored.as_ref() == Some(&stored) {

@@ -182,7 +182,7 @@ fn seconds_behind(end: Option<&End>, acknowledged: Timestamp) -> f64 {
     ms as f64 / 1000.0 + unread.as_secs_f64()
 }
 
-/// The source's time of an entry; `None` if it can't be told.
+/// The source's time of an entry; `None` if it can't be decoded.
 fn time_of(payload: Bytes) -> Option<Timestamp> {
     Some(message::decode(payload).ok()?.timestamp())
 }

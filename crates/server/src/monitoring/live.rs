@@ -147,7 +147,7 @@ impl Live {
         self.lock().get(id).cloned()
     }
 
-    /// What is known of a task, which is added if it is new. The second value says whether it is.
+    /// What is known of a task. It is added if it is new, and then the second value is `true`.
     pub(crate) fn get_or_add(&self, id: &str) -> (Arc<LiveTask>, bool) {
         let mut tasks = self.lock();
         if let Some(task) = tasks.get(id) {

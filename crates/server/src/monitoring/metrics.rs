@@ -95,7 +95,7 @@ const REPLICATE_EVENTS_TOTAL: Spec =
     ("replicate_events_total", "noteworthy occurrences", &["task_id", "event"]);
 const TASK_RESTARTS_TOTAL: Spec = ("task_restarts_total", "restarts after a fault", &["task_id"]);
 const TASK_WAITING: Spec =
-    ("task_waiting", "1 while a task waits for something that should heal", &["task_id"]);
+    ("task_waiting", "1 while a task waits for something that should recover", &["task_id"]);
 const SOURCE_READABLE: Spec =
     ("source_readable", "1 if the end of a source channel could be read", &["channel_name"]);
 const BROKEN_RECORDS: Spec =

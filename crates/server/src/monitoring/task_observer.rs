@@ -114,7 +114,7 @@ impl TaskObserver {
                 self.live.record(EventKind::Waiting, reason);
             }
             None if changed => {
-                tracing::info!(task = %self.task, "task goes on");
+                tracing::info!(task = %self.task, "task no longer waits");
                 self.live.record(EventKind::GoesOn, "");
             }
             _ => {}

@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// How long a loop that was told to end may take.
+/// How long a loop may take to end.
 const CLOSE_MAX: Duration = Duration::from_secs(10);
 
 /// The pause before a loop that should not have ended is started again.
@@ -113,7 +113,7 @@ pub(super) fn destination_name(record: &TaskRecord) -> std::result::Result<Strin
     Ok(if record.is_to_kafka() { format!("{target}#{}", record.task_id) } else { target })
 }
 
-/// Keeps a destination alive until `stop` or until it is lost, even if its loop panics: tasks hold
+/// Keeps a destination alive until `stop` or until it is lost, even if its loop panics: tasks use
 /// this very one.
 async fn keep(destination: Destination, name: String, stop: CancellationToken) {
     loop {

@@ -223,7 +223,7 @@ impl Supervisor {
         }
     }
 
-    /// Removes what is known of tasks that are no longer stored and no longer run.
+    /// Forgets tasks that are neither stored nor running.
     fn forget_deleted(&self, records: &[TaskRecord]) {
         for (id, _) in self.live.all() {
             let stored = records.iter().any(|r| r.task_id == id);
@@ -352,7 +352,9 @@ impl Supervisor {
         }
         match ended {
             Ok(_) => tracing::info!(task, "task stopped"),
-            Err(error) => tracing::error!(task, %error, "task was cut off; its checkpoint holds"),
+            Err(error) => {
+                tracing::error!(task, %error, "task was cut off; its checkpoint is intact")
+            }
         }
         self.desk.publish_running(self.running_ids());
     }

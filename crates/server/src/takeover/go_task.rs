@@ -35,7 +35,7 @@ pub struct GoTask {
 pub struct BrokenRecord {
     /// Its key in the store.
     pub key: String,
-    /// What is wrong with it. Never quotes the record, which holds secrets.
+    /// What is wrong with it. Never quotes the record, which contains secrets.
     pub problem: String,
 }
 

@@ -1,7 +1,7 @@
 //! Takes over the tasks of a Go Milvus-CDC from the records that it left in its store.
 //! Never changes those records, nor a task that is stored already.
 //!
-//! `go_task` reads the old records, `plan` says what is to become of each task, `import` carries
+//! `go_task` reads the old records, `plan` decides about each task, `import` carries
 //! the plans out.
 
 mod go_task;

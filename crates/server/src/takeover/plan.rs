@@ -1,4 +1,4 @@
-//! What is to become of each task of the Go tool: where each of its collections continues, and what
+//! The plan for each task of the Go tool: where each of its collections continues, and what
 //! differs from before. Never stores anything, and never connects to a target: the task does so
 //! when it starts.
 
@@ -94,8 +94,8 @@ pub(super) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// Completes the plan of a task and says where everything continues. A permanent error is about
-    /// this task alone: it can't be taken over.
+    /// Completes the plan of a task, and returns where everything continues. A permanent error is
+    /// about this task alone: it can't be taken over.
     pub(super) async fn plan(
         &self,
         task: &GoTask,
@@ -149,7 +149,7 @@ impl Planner<'_> {
         Ok(task.map_err(unusable)?.selection)
     }
 
-    /// The collections that the task goes on with.
+    /// The collections that the task continues with.
     fn collections(
         &self,
         task: &GoTask,
@@ -291,7 +291,7 @@ impl CollectionPlan {
 }
 
 impl TaskPlan {
-    /// The plan of a task of which no more is known yet.
+    /// The empty plan of a task.
     pub(super) fn new(task: &GoTask) -> Self {
         Self {
             task_id: task.id.clone(),
@@ -307,7 +307,7 @@ impl TaskPlan {
         }
     }
 
-    /// What can be told from the record alone.
+    /// Adds what the record says.
     pub(super) fn describe(&mut self, record: &TaskRecord) {
         self.state = record.state.to_string();
         self.target = record.milvus_connect_param.uri();

@@ -40,7 +40,7 @@ pub struct KafkaParam {
     /// Their replicas; zero: the broker's default.
     #[serde(skip_serializing_if = "is_zero")]
     pub replication_factor: i64,
-    /// Settings of librdkafka. Some hold secrets.
+    /// Settings of librdkafka. Some are secrets.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub producer: BTreeMap<String, String>,
 }

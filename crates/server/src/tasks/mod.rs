@@ -1,5 +1,5 @@
-//! Tasks as they are stored: what a user asked for, the state, and the rules for changing it.
-//! Never touches a running task; the supervisor reads what stands here and acts on it.
+//! Tasks as they are stored: the options that a user gave, the state, and the rules for changing
+//! it. Never touches a running task: the supervisor reads the stored ones and acts on them.
 
 mod admission;
 mod book;

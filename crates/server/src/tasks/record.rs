@@ -175,7 +175,7 @@ impl TaskRecord {
         names.collect()
     }
 
-    /// What was asked for and is not done, or not from every source: nothing is left out silently.
+    /// Options that have no effect, or not with every source. None is ignored silently.
     pub fn warnings(&self) -> Vec<&'static str> {
         let mut warnings = Vec::new();
         if self.writer_cache_config != BufferConfig::default() {

@@ -12,6 +12,7 @@ mod faults;
 mod health;
 mod lifecycle;
 mod metrics;
+mod options;
 mod resources;
 mod scripted;
 mod secrets;

@@ -5,9 +5,9 @@
 //! its answer.
 
 mod answers;
-mod create;
 mod fields;
 mod maintenance;
+mod new_task;
 mod request;
 
 use super::answer::Answer;

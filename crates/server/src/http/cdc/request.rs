@@ -2,7 +2,7 @@
 //! the contents of a request.
 
 use super::fields::{Fields, Mismatches};
-use super::{answers, create, maintenance};
+use super::{answers, maintenance, new_task};
 use crate::api_tokens::Role;
 use crate::http::answer::{self, Answer, Data};
 use crate::http::lifecycle;
@@ -98,7 +98,7 @@ async fn handle(
     let checked = |wrong: &Mismatches| wrong.text().map_or(Ok(()), |w| Err(Failure::Types(w)));
     let answered = match kind {
         "create" => {
-            let record = create::read(data, wrong);
+            let record = new_task::read(data, wrong);
             checked(wrong)?;
             answers::create(api, record).await?
         }

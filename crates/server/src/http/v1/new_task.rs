@@ -1,5 +1,5 @@
-//! The request for a new task: the keys of `create` in `/cdc`, spelled exactly, unknown ones
-//! refused. Never judges what it means; see the shared `create`.
+//! The request for a new task: the keys of `create` in `/cdc`, in their exact spelling. Unknown
+//! keys are refused. Never checks the values; the shared `create` does.
 
 use crate::secret::Secret;
 use crate::tasks::{
@@ -13,18 +13,19 @@ use std::collections::BTreeMap;
 use std::fmt;
 use utoipa::ToSchema;
 
-/// A new task. Null is the same as absent.
+/// A new task. Null means the same as an absent key.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(in crate::http) struct NewTask {
-    /// Its id; empty or absent: the service makes one. If there is such a task nothing is changed.
+    /// Its id. If it is empty or absent, the service makes one. If there is a task of this id
+    /// already, nothing is changed.
     #[schema(pattern = "^[A-Za-z0-9_-]{0,128}$", example = "orders")]
     task_id: Option<String>,
     /// A target that is a Milvus.
     milvus_connect_param: Option<NewTarget>,
     /// A target that is a Kafka.
     kafka_connect_param: Option<NewKafka>,
-    /// Has no effect.
+    /// Accepted without effect.
     buffer_config: Option<NewBuffer>,
     /// Collections of the database `default`.
     collection_infos: Option<Vec<NewSelector>>,
@@ -36,7 +37,7 @@ pub(in crate::http) struct NewTask {
     rpc_channel_info: Option<NewRpc>,
     /// Further options.
     extra_info: Option<NewExtra>,
-    /// The task starts now, and is paused when the service starts the next time.
+    /// Whether the task starts only now, and is paused when the service starts the next time.
     disable_auto_start: Option<bool>,
 }
 
@@ -44,7 +45,7 @@ pub(in crate::http) struct NewTask {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewTarget {
-    /// Its address; TLS is spoken if it begins with `https://`.
+    /// Its address. `https://` means TLS.
     #[schema(example = "http://target:19530")]
     uri: Option<String>,
     /// `user:password`
@@ -52,13 +53,13 @@ struct NewTarget {
     token: Option<String>,
     /// Files for TLS on the machine of the service.
     dial_config: Option<NewDial>,
-    /// Seconds; 0: the default.
+    /// Seconds; 0 means the default.
     #[schema(minimum = 0)]
     #[serde(default, deserialize_with = "whole")]
     connect_timeout: Option<i64>,
-    /// Partitions are neither created nor dropped.
+    /// Whether partitions are neither created nor dropped.
     ignore_partition: Option<bool>,
-    /// Not needed, the target is asked.
+    /// Not needed: the target is asked.
     #[serde(default, deserialize_with = "whole")]
     channel_num: Option<i64>,
     /// The older form of `uri`.
@@ -85,9 +86,9 @@ struct NewTarget {
 struct NewDial {
     /// The name in the target's certificate, if it is not the host.
     server_name: Option<String>,
-    /// Who may sign the target's certificate; one-way TLS.
+    /// The authorities that may sign the target's certificate, for one-way TLS.
     server_pem_path: Option<String>,
-    /// Who may sign the target's certificate; two-way TLS.
+    /// The authorities that may sign the target's certificate, for two-way TLS.
     ca_pem_path: Option<String>,
     /// Our certificate.
     client_pem_path: Option<String>,
@@ -124,15 +125,15 @@ struct NewKafka {
     /// The topic of schema changes and progress, a template with `{task}`. Default:
     /// `{task}.events`.
     events_topic: Option<String>,
-    /// Partitions of topics that are created; 0: the broker's default.
+    /// Partitions of topics that are created; 0 means the broker's default.
     #[schema(minimum = 0, maximum = 65535)]
     #[serde(default, deserialize_with = "whole")]
     partitions: Option<i64>,
-    /// Their replicas; 0: the broker's default.
+    /// Their replicas; 0 means the broker's default.
     #[schema(minimum = 0, maximum = 65535)]
     #[serde(default, deserialize_with = "whole")]
     replication_factor: Option<i64>,
-    /// Settings of librdkafka, of TLS, the network and speed; docs/kafka-sink.md lists them.
+    /// Settings of librdkafka for TLS, the network and speed; docs/kafka-sink.md lists them.
     producer: Option<BTreeMap<String, String>>,
 }
 
@@ -151,7 +152,7 @@ struct NewSasl {
     security_protocol: Option<String>,
 }
 
-/// Has no effect.
+/// Accepted without effect.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewBuffer {
@@ -174,8 +175,8 @@ struct NewSelector {
     name: String,
     /// Where to begin, by virtual channel, as the positions of a task show them.
     positions: Option<BTreeMap<String, String>>,
-    /// A collection that exists begins with its first message that the queue still holds, not with
-    /// the next one.
+    /// Whether a collection that exists is read from the first message that the queue still has,
+    /// not from the next one.
     use_start_position: Option<bool>,
 }
 
@@ -183,13 +184,13 @@ struct NewSelector {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewMapping {
-    /// The source's database; empty: `default`.
+    /// The source's database; empty means `default`.
     #[schema(example = "sales")]
     source_db: Option<String>,
-    /// The target's database; empty: `default`.
+    /// The target's database; empty means `default`.
     #[schema(example = "sales_copy")]
     target_db: Option<String>,
-    /// Source collection to target collection; without any the whole database is meant.
+    /// Source collection to target collection; if there are none, the whole database is mapped.
     collection_mapping: Option<BTreeMap<String, String>>,
 }
 
@@ -197,9 +198,9 @@ struct NewMapping {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 struct NewRpc {
-    /// The op channel; it can only be the configured one.
+    /// The op channel, which can only be the configured one.
     name: Option<String>,
-    /// A position; without one: now.
+    /// A position; without one the task begins now.
     position: Option<String>,
 }
 
@@ -330,7 +331,7 @@ impl From<NewRpc> for RpcChannel {
     }
 }
 
-/// JSON knows one kind of number: 3.0 is whole.
+/// Reads a whole number. JSON has one kind of number, so 3.0 is whole.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
         return Ok(None);
@@ -340,7 +341,7 @@ fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::E
     number.map(Some).ok_or_else(|| de::Error::custom("the number is not whole, or too large"))
 }
 
-/// Types that are read from objects only: the derived code would take a list of values too.
+/// Reads these types from objects only: the derived code would accept a list of values too.
 macro_rules! read_from_objects {
     ($($new:ident),*) => { $(
         impl<'de> Deserialize<'de> for $new {
@@ -355,7 +356,7 @@ macro_rules! read_from_objects {
                     }
 
                     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<$new, A::Error> {
-                        // The derived one, not this.
+                        // The derived function, not this one.
                         $new::deserialize(MapAccessDeserializer::new(map))
                     }
                 }

@@ -1,4 +1,4 @@
-//! `create`: reads what a user asks for. Never judges what it means; see the shared `create`.
+//! Reads the request for a new task. Never checks the values; the shared `create` does.
 
 use super::fields::{Fields, Mismatches};
 use crate::secret::Secret;
@@ -8,7 +8,7 @@ use crate::tasks::{
 };
 use replication::selection::NameRule;
 
-/// Reads the request's types.
+/// Reads the fields of the request, and collects those with the wrong type.
 pub(super) fn read(fields: &Fields<'_>, m: &mut Mismatches) -> TaskRecord {
     TaskRecord {
         version: VERSION,
