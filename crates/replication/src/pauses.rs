@@ -1,5 +1,6 @@
-//! How long to wait before the next try: pauses that double up to a limit, each shortened by chance,
-//! so that tasks which failed together don't all come back together. Never waits, never gives up.
+//! How long to wait before the next try: pauses that double up to a limit, each shortened by
+//! chance, so that tasks which failed together don't all come back together. Never waits, never
+//! gives up.
 
 use std::time::Duration;
 

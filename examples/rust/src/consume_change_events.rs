@@ -1,7 +1,7 @@
 //! Follows a topic of change events (`"format": "change_event"`) and prints each change as one line
 //! of JSON: `put` with the row, or `delete` with the key. A real consumer writes to its own system
-//! where this one prints; it puts and deletes by key, so that a change that comes twice does no harm.
-//! Never counts a record as read before it was printed.
+//! where this one prints; it puts and deletes by key, so that a change that comes twice does no
+//! harm. Never counts a record as read before it was printed.
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser;

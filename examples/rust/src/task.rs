@@ -116,7 +116,8 @@ impl Api {
         Ok(Self { server, token, client: builder.build()? })
     }
 
-    /// Sends a request, with a file as its body, and returns the answer's JSON: null if it has none.
+    /// Sends a request, with a file as its body, and returns the answer's JSON: null if it has
+    /// none.
     async fn call(&self, method: Method, path: &str, body: Option<&Path>) -> Result<Value> {
         let mut request = self.client.request(method, format!("{}/api/v1{path}", self.server));
         if let Some(file) = body {

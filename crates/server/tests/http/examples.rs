@@ -1,5 +1,5 @@
-//! The examples that use the API (`examples/`), run as a user runs them against the service: they do
-//! what they say, explain what fails, and end with an exit code that a script can rely on.
+//! The examples that use the API (`examples/`), run as a user runs them against the service: they
+//! do what they say, explain what fails, and end with an exit code that a script can rely on.
 
 use crate::support::Harness;
 use lab::Examples;

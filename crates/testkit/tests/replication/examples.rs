@@ -1,6 +1,6 @@
 //! The programs of `examples/`, run as a user runs them: they create tasks from the requests beside
-//! them, and the consumers print what a real source has written. Errors of the API are tested in the
-//! server's own tests.
+//! them, and the consumers print what a real source has written. Errors of the API are tested in
+//! the server's own tests.
 
 use std::collections::BTreeMap;
 use std::path::Path;
