@@ -1,7 +1,8 @@
 //! The client of a running service, over `/api/v1`. Never retries: that is up to scripts.
 
 use super::failure::Failure;
-use super::{Outcome, output};
+use super::outcome::Outcome;
+use super::output;
 use clap::Args;
 use reqwest::{Certificate, Identity, Method, RequestBuilder, Response};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! `task create`: turns flags or a file into a request. Never checks what the server checks.
 
-use super::Outcome;
 use super::failure::Failure;
+use super::outcome::Outcome;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;

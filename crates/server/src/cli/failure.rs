@@ -1,6 +1,6 @@
 //! Why a command failed: the sentence for standard error, and the exit code. Never prints anything.
 
-use super::Outcome;
+use super::outcome::Outcome;
 
 /// A command that failed.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 //! run it that knows the configuration file, but no address, token or certificate. Never sends a
 //! secret.
 
-use super::Outcome;
 use super::failure::Failure;
+use super::outcome::Outcome;
 use crate::config::{self, Config, Loaded};
 use clap::Args;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

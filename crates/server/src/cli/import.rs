@@ -1,7 +1,7 @@
 //! `milvus-cdc import`: takes over the tasks of a Go Milvus-CDC from its store.
 //! Never changes a record of that tool, and stores no task with `--dry-run`.
 
-use super::Outcome;
+use super::outcome::Outcome;
 use super::output::{self, OutputFormat};
 use crate::config::{self, Config, Loaded};
 use crate::takeover::{self, Fate, Importer, TaskPlan};

@@ -7,35 +7,17 @@ mod create;
 mod failure;
 mod health;
 mod import;
+mod outcome;
 mod output;
 mod rows;
 mod serve;
 mod task;
 mod watch;
 
+pub use outcome::Outcome;
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-
-/// How a command ended; scripts rely on the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The command succeeded.
-    Done = 0,
-    /// The server refused it, or the service could not start.
-    Refused = 1,
-    /// The command line is wrong. The parser ends with this code too.
-    Usage = 2,
-    /// The server does not answer.
-    Unreachable = 3,
-    /// `watch` ran out of time.
-    TooLate = 4,
-}
-
-impl From<Outcome> for ExitCode {
-    fn from(outcome: Outcome) -> Self {
-        Self::from(outcome as u8)
-    }
-}
 
 /// Change data capture for Milvus.
 #[derive(Debug, Parser)]

@@ -1,7 +1,8 @@
 //! `milvus-cdc serve`: reads the configuration, reports all its faults, and runs the service until
 //! it is told to stop. Never starts with a configuration that has an error.
 
-use super::{Outcome, output};
+use super::outcome::Outcome;
+use super::output;
 use crate::config::{self, Config, Loaded};
 use crate::service::Service;
 use crate::world::World;
@@ -103,7 +104,10 @@ fn greet(address: SocketAddr, config: &Config) {
              api.manageTokens"
         );
     } else if !tls {
-        tracing::warn!(%address, "tokens are sent in clear text: set api.tlsCertPath and api.tlsKeyPath");
+        tracing::warn!(
+            %address,
+            "tokens are sent in clear text: set api.tlsCertPath and api.tlsKeyPath"
+        );
     }
 }
 

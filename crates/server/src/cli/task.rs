@@ -1,10 +1,10 @@
 //! `milvus-cdc task …`: one or two requests for each verb, and `watch`. Never keeps anything
 //! between two runs.
 
-use super::Outcome;
 use super::client::{Client, ServerArgs, TASKS, path_of};
 use super::create::Create;
 use super::failure::Failure;
+use super::outcome::Outcome;
 use super::output::{self, OutputFormat};
 use super::watch::Watch;
 use clap::{Args, Subcommand};

@@ -2,9 +2,9 @@
 //! up. Caught up means that everything in the source's queue at the beginning of the watch is on
 //! the target. A small lag is never enough.
 
-use super::Outcome;
 use super::client::{Client, path_of};
 use super::failure::Failure;
+use super::outcome::Outcome;
 use super::output::{self, OutputFormat};
 use super::rows::{self, Rows};
 use clap::Args;
