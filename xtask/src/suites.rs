@@ -21,8 +21,6 @@ pub(crate) struct Suite {
     pub(crate) threads: usize,
     /// The tests, by parts of their names; all, if there are none.
     only: Vec<&'static str>,
-    /// The tests that another suite has, by parts of their names.
-    except: &'static [&'static str],
 }
 
 /// Suites that run in this order, beside those of other lanes.
@@ -42,10 +40,6 @@ const FOUNDATIONS: [(&str, &[&str]); 3] = [
 
 const ON_KAFKA: &str = "replication";
 const ON_PULSAR: &str = "replication_on_pulsar";
-
-/// The tests from end to end that take about half of the time. They have a source and a target of
-/// their own, so that the other half can run beside them.
-const ONE_HALF: [&str; 5] = ["channels::", "churn::", "kafka_sink::", "shared_store::", "tls::"];
 
 /// What can differ by queue: docs/testing.md has the reasons. The others run on Kafka alone, unless
 /// everything is asked for.
@@ -73,7 +67,7 @@ const DIFFERS_BY_QUEUE: [&str; 18] = [
 impl Suite {
     fn of(name: &'static str, programs: &[&str], threads: usize) -> Self {
         let programs = programs.iter().flat_map(|name| ["--test".to_owned(), (*name).to_owned()]);
-        Self { name, programs: programs.collect(), threads, only: vec![], except: &[] }
+        Self { name, programs: programs.collect(), threads, only: vec![] }
     }
 
     /// All tests that need no servers.
@@ -96,7 +90,6 @@ impl Suite {
         let mut command = cargo();
         command.args(["test", "--config", MORTAL, "--workspace"]).args(&self.programs);
         command.args(["--", "--test-threads", &self.threads.to_string()]).args(&self.only);
-        command.args(self.except.iter().flat_map(|test| ["--skip", test]));
         command
     }
 }
@@ -104,22 +97,18 @@ impl Suite {
 /// Makes a test program end with the Cargo that runs it, and so with us.
 const MORTAL: &str = r#"target."cfg(all())".runner=["setpriv","--pdeathsig","KILL","--"]"#;
 
-/// The lanes of what needs servers. They wait more than they work, so they run beside each other.
-pub(crate) fn with_servers(everything: bool) -> [ServerLane; 4] {
-    let kafka = "replication from end to end";
-    let halves = [
-        Suite { only: ONE_HALF.into(), ..Suite::of(kafka, &[ON_KAFKA], 1) },
-        Suite { except: &ONE_HALF, ..Suite::of("the other half of it", &[ON_KAFKA], 1) },
-    ];
-    let [one, other] = halves;
+/// The lanes of what needs servers. They wait more than they work, so they run beside each other: two
+/// at a time, because with more of them servers on two cores answer too late.
+pub(crate) fn with_servers(everything: bool) -> [ServerLane; 2] {
+    let kafka = Suite::of("replication from end to end", &[ON_KAFKA], 1);
     let pulsar = Suite::of("the same from a source on Pulsar", &[ON_PULSAR], 1);
     let only = if everything { vec![] } else { DIFFERS_BY_QUEUE.into() };
     let foundations = FOUNDATIONS.map(|(name, programs)| Suite::of(name, programs, 2));
+    let mut others: Vec<Suite> = foundations.into();
+    others.push(Suite { only, ..pulsar });
     [
-        ServerLane { name: "clients", suites: foundations.into() },
-        ServerLane { name: "kafka", suites: vec![one] },
-        ServerLane { name: "kafka-2", suites: vec![other] },
-        ServerLane { name: "pulsar", suites: vec![Suite { only, ..pulsar }] },
+        ServerLane { name: "kafka", suites: vec![kafka] },
+        ServerLane { name: "others", suites: others },
     ]
 }
 
@@ -157,11 +146,11 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    /// A test that was renamed would otherwise no longer run on Pulsar, or run in both halves.
+    /// A test that was renamed would otherwise no longer run on Pulsar.
     #[test]
     fn what_is_named_here_exists() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/testkit/tests");
-        for name in DIFFERS_BY_QUEUE.iter().chain(&ONE_HALF) {
+        for name in DIFFERS_BY_QUEUE {
             let (module, test) = name.split_once("::").unwrap();
             let file = folder.join(ON_KAFKA).join(module).with_extension("rs");
             let text = fs::read_to_string(&file).unwrap();
@@ -170,19 +159,17 @@ mod tests {
     }
 
     #[test]
-    fn both_halves_together_are_all_tests_and_only_pulsar_depends_on_what_is_asked_for() {
+    fn only_pulsar_depends_on_what_is_asked_for() {
         let arguments = |suite: &Suite| {
             let command = suite.command();
             let all = command.get_args().map(|it| it.to_str().unwrap().to_owned());
             all.skip_while(|it| it != "--test-threads").skip(2).collect::<Vec<_>>()
         };
         for everything in [false, true] {
-            let [clients, one, other, pulsar] = with_servers(everything);
-            assert!(clients.suites.iter().all(|suite| arguments(suite).is_empty()));
-            assert_eq!(arguments(&one.suites[0]), ONE_HALF);
-            let skipped: Vec<&str> = ONE_HALF.iter().flat_map(|test| ["--skip", test]).collect();
-            assert_eq!(arguments(&other.suites[0]), skipped);
-            assert_eq!(arguments(&pulsar.suites[0]).is_empty(), everything);
+            let [kafka, others] = with_servers(everything);
+            let (pulsar, foundations) = others.suites.split_last().unwrap();
+            assert!(kafka.suites.iter().chain(foundations).all(|it| arguments(it).is_empty()));
+            assert_eq!(arguments(pulsar).is_empty(), everything);
         }
     }
 }
