@@ -97,8 +97,8 @@ impl Suite {
 /// Makes a test program end with the Cargo that runs it, and so with us.
 const MORTAL: &str = r#"target."cfg(all())".runner=["setpriv","--pdeathsig","KILL","--"]"#;
 
-/// The lanes of what needs servers. They wait more than they work, so they run beside each other: two
-/// at a time, because with more of them servers on two cores answer too late.
+/// The lanes of what needs servers. They wait more than they work, so they run beside each other:
+/// two at a time, because with more of them servers on two cores answer too late.
 pub(crate) fn with_servers(everything: bool) -> [ServerLane; 2] {
     let kafka = Suite::of("replication from end to end", &[ON_KAFKA], 1);
     let pulsar = Suite::of("the same from a source on Pulsar", &[ON_PULSAR], 1);
