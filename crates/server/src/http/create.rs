@@ -2,6 +2,7 @@
 //! Never connects to anything: a task shows as its waiting reason that a source or target can't be
 //! reached.
 
+use super::lifecycle::START_WITHIN;
 use super::positions;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
@@ -11,13 +12,9 @@ use crate::tasks::{
 };
 use replication::ports::Transaction;
 use replication::selection::{ANY, named};
-use std::time::Duration;
 
 /// `/api/v1/tasks/check` is a path of the API.
 const RESERVED_ID: &str = "check";
-
-/// How long a creation waits until the supervisor has seen it. The task is stored in any case.
-const START_WITHIN: Duration = Duration::from_secs(2);
 
 /// The outcome of a creation.
 pub(super) struct Created {

@@ -7,8 +7,8 @@ use crate::supervisor::Settled;
 use crate::tasks::{PAUSED_BY_USER, State, StateChange};
 use std::time::Duration;
 
-/// How long a resume waits until the supervisor has seen it. It is stored in any case.
-const START_WITHIN: Duration = Duration::from_secs(2);
+/// How long a creation or a resume waits for the supervisor. It is stored in any case.
+pub(super) const START_WITHIN: Duration = Duration::from_secs(2);
 
 /// Lets a task finish its window and stop, then removes it and all that is stored of it.
 pub(super) async fn delete(

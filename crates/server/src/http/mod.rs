@@ -19,6 +19,7 @@ mod refusal;
 mod show;
 mod state;
 mod v1;
+mod whole_number;
 
 pub(crate) use state::{ApiLimits, ApiState, Readiness, SourceAddress};
 

@@ -2,6 +2,7 @@
 //! type is converted into another. All mismatches are reported at once, by name and never with
 //! their value: it may be a secret in the wrong place.
 
+use crate::http::whole_number::whole;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
@@ -72,9 +73,7 @@ impl<'a> Fields<'a> {
     /// A whole number; absent is zero.
     pub(super) fn number(&self, key: &str, mismatches: &mut Mismatches) -> i64 {
         let Some(value) = self.value(key) else { return 0 };
-        // JSON knows one kind of number: 3.0 is whole.
-        let whole = |f: f64| (f.fract() == 0.0 && f.abs() < 9e15).then_some(f as i64);
-        match value.as_i64().or_else(|| value.as_f64().and_then(whole)) {
+        match value.as_number().and_then(whole) {
             Some(number) => number,
             None => {
                 mismatches.add(&self.at(key), "int", value);

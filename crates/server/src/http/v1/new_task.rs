@@ -1,6 +1,7 @@
 //! The request for a new task: the keys of `create` in `/cdc`, in their exact spelling. Unknown
 //! keys are refused. Never checks the values; the shared `create` does.
 
+use crate::http::whole_number::whole;
 use crate::secret::Secret;
 use crate::tasks::{
     BufferConfig, CollectionInfo, DialConfig, ExtraInfo, KafkaParam, KafkaSasl, MilvusParam,
@@ -55,19 +56,19 @@ struct NewTarget {
     dial_config: Option<NewDial>,
     /// Seconds; 0 means the default.
     #[schema(minimum = 0)]
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     connect_timeout: Option<i64>,
     /// Whether partitions are neither created nor dropped.
     ignore_partition: Option<bool>,
     /// Not needed: the target is asked.
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     channel_num: Option<i64>,
     /// The older form of `uri`.
     #[schema(deprecated)]
     host: Option<String>,
     /// The older form of `uri`.
     #[schema(deprecated)]
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     port: Option<i64>,
     /// The older form of `uri`.
     #[schema(deprecated)]
@@ -127,11 +128,11 @@ struct NewKafka {
     events_topic: Option<String>,
     /// Partitions of topics that are created; 0 means the broker's default.
     #[schema(minimum = 0, maximum = 65535)]
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     partitions: Option<i64>,
     /// Their replicas; 0 means the broker's default.
     #[schema(minimum = 0, maximum = 65535)]
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     replication_factor: Option<i64>,
     /// Settings of librdkafka for TLS, the network and speed; docs/kafka-sink.md lists them.
     producer: Option<BTreeMap<String, String>>,
@@ -158,11 +159,11 @@ struct NewSasl {
 struct NewBuffer {
     /// Unused.
     #[schema(minimum = 0)]
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     period: Option<i64>,
     /// Unused.
     #[schema(minimum = 0)]
-    #[serde(default, deserialize_with = "whole")]
+    #[serde(default, deserialize_with = "optional_whole")]
     size: Option<i64>,
 }
 
@@ -331,14 +332,14 @@ impl From<NewRpc> for RpcChannel {
     }
 }
 
-/// Reads a whole number. JSON has one kind of number, so 3.0 is whole.
-fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+/// Reads a whole number.
+fn optional_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     let Some(number) = Option::<serde_json::Number>::deserialize(deserializer)? else {
         return Ok(None);
     };
-    let whole = |f: f64| (f.fract() == 0.0 && f.abs() < 9e15).then_some(f as i64);
-    let number = number.as_i64().or_else(|| number.as_f64().and_then(whole));
-    number.map(Some).ok_or_else(|| de::Error::custom("the number is not whole, or too large"))
+    whole(&number)
+        .map(Some)
+        .ok_or_else(|| de::Error::custom("the number is not whole, or too large"))
 }
 
 /// Reads these types from objects only: the derived code would accept a list of values too.
