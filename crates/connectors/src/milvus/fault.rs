@@ -194,6 +194,8 @@ impl Fault {
             // code. Source: `datacoord.Server.Flush`, `DataNode.FlushChannels`.
             "channel not found",
             "deadline exceeded",
+            // A target that is stopping, whose queue is a Kafka.
+            "producer is closed",
             "must drop all collections before",
         ];
         let reason = reason.to_lowercase();
@@ -318,6 +320,13 @@ mod tests {
             let fault = Fault::Status { code, legacy_code, reason: reason.clone() };
             assert_eq!(fault.error("flush one").kind, replication::error::Kind::Transient);
         }
+    }
+
+    #[test]
+    fn a_target_that_is_stopping_heals_and_may_have_taken_the_rows() {
+        let fault = status(65535, ErrorCode::UnexpectedError, "kafka producer is closed");
+        assert!(!fault.proves_nothing_happened());
+        assert_eq!(fault.error("write to channel c").kind, Kind::Transient);
     }
 
     #[test]
