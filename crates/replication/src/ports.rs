@@ -31,11 +31,15 @@ pub struct Record {
 }
 
 /// The message queue of a source Milvus.
+///
+/// Only reads: it never makes a topic, and leaves nothing behind at the queue.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Opens a channel at `from`, inclusive. A topic that does not exist yet is not an error: the
-    /// reader waits for it. A `from` that the queue no longer holds is a permanent error, from here
-    /// or from the first read, that names the channel and says what was lost.
+    /// Opens a channel at `from`, inclusive. A channel may be open more than once; its readers do
+    /// not disturb each other. A topic that does not exist yet is not an error: the reader waits
+    /// for it. A `from` that the queue does not contain, because it was lost or because the topic
+    /// was made anew, is a permanent error, from here or from the first read, that names the
+    /// channel and says what was lost.
     async fn open(&self, channel: &str, from: &MessageId) -> Result<Box<dyn ChannelReader>>;
 
     /// The id that the next message of the channel will have, or one below it and above all that
@@ -142,7 +146,8 @@ pub struct TargetCollection {
 /// Why a replicate call did not succeed.
 #[derive(Debug)]
 pub enum CallError {
-    /// The target answered that it did not take it; nothing of it will appear.
+    /// The target did not take it: it answered so, or could not be reached. Nothing of it will
+    /// appear.
     Refused(crate::error::Error),
     /// No answer. It may appear now, later or never.
     Unanswered(crate::error::Error),
@@ -256,7 +261,8 @@ impl Ddl {
 pub struct TargetPartition {
     /// Its id there.
     pub id: PartitionId,
-    /// When it was created: of one that was created for a task, when it was on the source.
+    /// Of one that came with its collection, when that was created; of any other, not before it was
+    /// created on the source.
     pub created: Timestamp,
 }
 
@@ -294,7 +300,7 @@ pub trait Target: Send + Sync {
     /// There is no deadline on an answer while the connection lives.
     async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError>;
 
-    /// The target's own clock (`AllocTimestamp`).
+    /// The target's own clock (`AllocTimestamp`), which never goes back.
     async fn clock(&self) -> Result<Timestamp>;
 }
 
@@ -314,12 +320,13 @@ pub enum Change<'a> {
     },
 }
 
-/// A log of changes for readers that are no Milvus, such as the topics of a Kafka. A task has one
-/// of its own.
+/// A log of changes for readers that are not a Milvus, such as the topics of a Kafka. A task has
+/// one of its own.
 #[async_trait]
 pub trait Sink: Send + Sync {
-    /// Reaches it, shuts out whoever appended for this task before, so that nothing of theirs
-    /// appears from now on, and learns the marks that are there. Called before anything else, and
+    /// Reaches the log and learns the marks that are there. From now on nothing appears of what was
+    /// appended before and is not there yet. An exact sink shuts out whoever appended for this
+    /// task; any other one only drops what it has not sent itself. Called before anything else, and
     /// again after an append that failed.
     async fn open(&self) -> Result<()>;
 
@@ -330,8 +337,9 @@ pub trait Sink: Send + Sync {
     /// failed may have left some of its changes, and the next one repeats them.
     fn is_exact(&self) -> bool;
 
-    /// Whether the log has what was appended under this mark before it was opened. An exact sink is
-    /// sure of the last [`MARKS`]; of older ones it says no, as does any other sink.
+    /// Whether the log is known to have what was appended under this mark. An exact sink knows the
+    /// last [`MARKS`] that were there when it was opened; of older ones it may say no. Any other
+    /// sink may say no of all.
     fn holds(&self, mark: &str) -> bool;
 
     /// Appends changes behind all that was appended before, in order, durable when it returns. The

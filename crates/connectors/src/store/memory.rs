@@ -73,11 +73,10 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::conformance;
     use std::sync::Arc;
 
     #[tokio::test]
     async fn the_memory_store_is_a_store() {
-        conformance::suite(Arc::new(MemoryStore::new())).await;
+        conformance::store::suite(Arc::new(MemoryStore::new())).await;
     }
 }

@@ -1,9 +1,9 @@
 //! The stores of tasks, checkpoints and lanes. Never interprets a value.
 //!
 //! [`memory`] is lost with the process, [`sqlite`] is one file next to the server, [`etcd`] and
-//! [`mysql`] can be shared by several machines; [`conformance`] is what every store must pass.
+//! [`mysql`] can be shared by several machines. The crate `conformance` has what every store must
+//! pass.
 
-pub mod conformance;
 pub mod etcd;
 mod holder;
 pub mod memory;

@@ -237,21 +237,20 @@ fn unusable(file: &Path, error: sqlx::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::conformance;
     use std::sync::Arc;
 
     #[tokio::test]
     async fn the_sqlite_store_is_a_store() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("made/on/demand/cdc.db");
-        conformance::suite(Arc::new(SqliteStore::open(&file).await.unwrap())).await;
+        conformance::store::suite(Arc::new(SqliteStore::open(&file).await.unwrap())).await;
     }
 
     #[tokio::test]
     async fn the_sqlite_store_is_durable() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cdc.db");
-        conformance::durability(async || SqliteStore::open(&file).await).await;
+        conformance::store::durability(async || SqliteStore::open(&file).await).await;
     }
 
     /// A task that starts again reads its records right after its last run was cancelled.

@@ -1,7 +1,8 @@
-//! Tests the Kafka sink on a real broker. Never trusts what the sink says it wrote: the topics are
-//! read.
+//! Tests what is particular to the Kafka sink on a real broker. `conformance` has what every sink
+//! must pass. Never trusts what the sink says it wrote: the topics are read.
 
 use crate::support::{client_files, make_certificates, own_kafka, secured, shared_kafka, soon};
+use crate::topics::{self, make_topic, wait_for_more};
 use connectors::kafka_sink::{Format, KafkaSink, KafkaSinkOptions};
 use connectors::{KafkaLogin, Secret};
 use lab::{Listener, Server};
@@ -15,12 +16,8 @@ use milvus_wire::proto::schema::i_ds::IdField;
 use milvus_wire::proto::schema::scalar_field::Data as Scalars;
 use milvus_wire::proto::schema::{FieldData, IDs, LongArray, ScalarField, StringArray};
 use milvus_wire::timestamp::Timestamp;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::Message as _;
 use rdkafka::message::Headers as _;
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
 use replication::error::Kind;
 use replication::message::Entry;
 use replication::message::Read;
@@ -120,68 +117,35 @@ async fn opened(options: KafkaSinkOptions) -> KafkaSink {
 
 /// A record as a reader gets it.
 #[derive(Clone, Debug)]
-struct Got {
+pub(crate) struct Got {
     partition: i32,
     /// When it was made or, in a topic that asks the broker, appended.
     at: i64,
     key: String,
-    value: Option<Value>,
+    pub(crate) value: Option<Value>,
     headers: Vec<(String, String)>,
 }
 
 impl Got {
-    fn op(&self) -> &str {
+    pub(crate) fn op(&self) -> &str {
         self.value.as_ref().map_or("tombstone", |value| value["op"].as_str().unwrap())
     }
 
-    fn id(&self) -> i64 {
+    pub(crate) fn id(&self) -> i64 {
         serde_json::from_str::<Value>(&self.key).unwrap()["id"].as_i64().unwrap()
     }
 }
 
 /// All records of a topic that are committed, each partition up to its end.
-async fn read(broker: &str, topic: &str) -> Vec<Got> {
-    read_with(broker, topic, "read_committed").await
-}
-
-async fn read_with(broker: &str, topic: &str, isolation: &'static str) -> Vec<Got> {
-    let (broker, topic) = (broker.to_owned(), topic.to_owned());
-    spawn_blocking(move || read_blocking(&broker, &topic, isolation)).await.unwrap()
-}
-
-fn read_blocking(broker: &str, topic: &str, isolation: &str) -> Vec<Got> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", broker)
-        .set("group.id", "reader")
-        .set("isolation.level", isolation)
-        .set("enable.partition.eof", "true")
-        .set("enable.auto.commit", "false")
-        .create()
-        .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), Duration::from_secs(10)).unwrap();
-    let partitions = metadata.topics()[0].partitions().len();
-    let mut all = TopicPartitionList::new();
-    for partition in 0..partitions {
-        all.add_partition_offset(topic, partition as i32, Offset::Beginning).unwrap();
-    }
-    consumer.assign(&all).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let (mut got, mut ended) = (Vec::new(), 0);
-    while ended < partitions {
-        assert!(Instant::now() < deadline, "{topic} is not read to its end");
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(record)) => got.push(Got {
-                partition: record.partition(),
-                at: record.timestamp().to_millis().unwrap(),
-                key: String::from_utf8(record.key().unwrap_or_default().to_vec()).unwrap(),
-                value: record.payload().map(|value| serde_json::from_slice(value).unwrap()),
-                headers: headers_of(&record),
-            }),
-            Some(Err(KafkaError::PartitionEOF(_))) => ended += 1,
-            _ => {}
-        }
-    }
-    got
+pub(crate) async fn read(broker: &str, topic: &str) -> Vec<Got> {
+    topics::read(broker, topic, |record| Got {
+        partition: record.partition(),
+        at: record.timestamp().to_millis().unwrap(),
+        key: String::from_utf8(record.key().unwrap_or_default().to_vec()).unwrap(),
+        value: record.payload().map(|value| serde_json::from_slice(value).unwrap()),
+        headers: headers_of(record),
+    })
+    .await
 }
 
 fn headers_of(record: &rdkafka::message::BorrowedMessage<'_>) -> Vec<(String, String)> {
@@ -201,28 +165,6 @@ async fn read_when(broker: &str, topic: &str, count: usize) -> Vec<Got> {
         }
     })
     .await
-}
-
-/// Waits until the topic holds something, committed or not.
-async fn wait_for_any(broker: &str, topic: &str) {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", broker)
-        .set("group.id", "watcher")
-        .set("isolation.level", "read_uncommitted")
-        .create()
-        .unwrap();
-    let topic = topic.to_owned();
-    let wait = spawn_blocking(move || {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            match consumer.fetch_watermarks(&topic, 0, Duration::from_millis(500)) {
-                Ok((_, end)) if end > 0 => return,
-                _ => {}
-            }
-        }
-        panic!("nothing arrives in {topic}");
-    });
-    wait.await.unwrap();
 }
 
 fn keys(got: &[Got]) -> Vec<i64> {
@@ -309,17 +251,6 @@ async fn the_go_tools_format_arrives_split_and_in_order() {
     assert_eq!(last, TT + 99);
 }
 
-/// A topic whose records say when the broker appended them.
-async fn clocked_topic(broker: &str, topic: &str, partitions: i32) {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", broker).create().unwrap();
-    let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1))
-        .set("message.timestamp.type", "LogAppendTime");
-    for made in admin.create_topics([&new], &AdminOptions::new()).await.unwrap() {
-        made.unwrap();
-    }
-}
-
 /// What the producer would send sooner is appended later, because it comes later: a full batch goes
 /// at once, one that is not full half a second later, and each partition has its own.
 #[tokio::test(flavor = "multi_thread")]
@@ -333,9 +264,11 @@ async fn a_request_keeps_its_place_among_the_rows_of_all_partitions() {
         ..options
     };
     let (rows, requests) = ("placed.shop.books", "placed.events");
-    clocked_topic(&broker, rows, 4).await;
-    clocked_topic(&broker, requests, 1).await;
-    clocked_topic(&broker, "placed.replicate", 3).await;
+    // Records that say when the broker appended them.
+    let clocked = [("message.timestamp.type", "LogAppendTime")];
+    for (topic, partitions) in [(rows, 4), (requests, 1), ("placed.replicate", 3)] {
+        make_topic(&broker, topic, partitions, &clocked).await;
+    }
     let request = |partition: &str| Ddl::DropPartition {
         collection: CollectionName::new("shop", "books"),
         partition: partition.into(),
@@ -377,7 +310,7 @@ async fn a_broker_that_is_killed_and_comes_back_in_an_append_loses_nothing() {
         append(&sink, "1", &rows).await.unwrap();
         sink
     });
-    wait_for_any(&broker, "killed.shop.books").await;
+    wait_for_more(&broker, "killed.shop.books", 0).await;
     let server = spawn_blocking(move || {
         server.kill().unwrap();
         server
@@ -404,7 +337,7 @@ async fn nothing_of_an_append_that_was_cut_off_comes_behind_the_next_open() {
     let sink = opened(by_row("reopened", &broker)).await;
     let rows: Vec<_> = (0..600).map(|key| insert(&[key], TT, 200_000)).collect();
     let kill_in_the_middle = async {
-        wait_for_any(&broker, topic).await;
+        wait_for_more(&broker, topic, 0).await;
         spawn_blocking(move || {
             server.kill().unwrap();
             server
@@ -443,55 +376,6 @@ async fn nothing_of_an_append_that_was_cut_off_comes_behind_the_next_open() {
 
 fn exactly(task: &str, broker: &str) -> KafkaSinkOptions {
     KafkaSinkOptions { exact: true, ..by_row(task, broker) }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_is_cut_off_leaves_nothing_and_marks_survive() {
-    let broker = shared_kafka().broker();
-    let first = opened(exactly("cut", &broker)).await;
-    assert!(first.is_exact() && !first.holds("1"));
-    // Something is in the topic only when the cut off append has begun.
-    let rows: Vec<_> = (0..400).map(|key| insert(&[key], TT, 200_000)).collect();
-    {
-        let cut_off = append(&first, "1", &rows);
-        tokio::select! {
-            biased;
-            () = wait_for_any(&broker, "cut.shop.books") => {}
-            done = cut_off => panic!("the append was over before it was cut off: {done:?}"),
-        }
-    }
-    assert!(!read_with(&broker, "cut.shop.books", "read_uncommitted").await.is_empty());
-    assert_eq!(append(&first, "2", &[]).await.unwrap_err().kind, Kind::Transient);
-
-    let second = opened(exactly("cut", &broker)).await;
-    assert!(!second.holds("1"));
-    for (mark, key) in [("1", 7), ("2", 8)] {
-        soon(append(&second, mark, &[insert(&[key], TT, 10)])).await.unwrap();
-    }
-    let got = read_when(&broker, "cut.shop.books", 2).await;
-    assert_eq!(keys(&got), [7, 8]);
-    let third = opened(exactly("cut", &broker)).await;
-    assert!(third.holds("1") && third.holds("2") && !third.holds("3"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_open_shuts_out_the_producer_before_it() {
-    let broker = shared_kafka().broker();
-    let first = opened(exactly("fenced", &broker)).await;
-    soon(append(&first, "1", &[insert(&[1], TT, 10)])).await.unwrap();
-    let second = opened(exactly("fenced", &broker)).await;
-    assert!(second.holds("1"));
-    let error = soon(append(&first, "2", &[insert(&[2], TT, 10)])).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Transient, "{error:?}");
-    assert!(!first.holds("2"));
-    soon(append(&second, "3", &[insert(&[3], TT, 10)])).await.unwrap();
-    assert_eq!(keys(&read_when(&broker, "fenced.shop.books", 2).await), [1, 3]);
-    // And the other way round, as often as one likes.
-    soon(first.open()).await.unwrap();
-    assert!(first.holds("1") && first.holds("3") && !first.holds("2"));
-    soon(append(&first, "4", &[insert(&[4], TT, 10)])).await.unwrap();
-    assert!(soon(append(&second, "5", &[insert(&[5], TT, 10)])).await.is_err());
-    assert_eq!(keys(&read_when(&broker, "fenced.shop.books", 3).await), [1, 3, 4]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -642,10 +526,8 @@ async fn over_tls_a_user_needs_the_documented_rights_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_away_is_transient() {
+async fn an_append_before_an_open_is_transient() {
     let port = lab::claim_port().unwrap();
     let sink = KafkaSink::new(by_row("away", &port.address())).unwrap();
     assert_eq!(append(&sink, "1", &[]).await.unwrap_err().kind, Kind::Transient);
-    let error = soon(sink.open()).await.unwrap_err();
-    assert_eq!(error.kind, Kind::Transient, "{error:?}");
 }

@@ -3,10 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+mod conformance;
 mod etcd;
 mod kafka;
 mod kafka_sink;
 mod milvus;
 mod pulsar;
+mod pulsar_topics;
 mod stores;
 mod support;
+mod topics;

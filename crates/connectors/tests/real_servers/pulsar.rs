@@ -1,30 +1,27 @@
-//! Tests the Pulsar source on a real broker. Never reads what a Milvus has written: the messages
-//! are made here.
+//! Tests what is particular to the Pulsar source on a real broker. `conformance` has what every
+//! source must pass. Never reads what a Milvus has written: the
+//! messages are made here.
 
+use crate::conformance::pulsar::Queue;
+use crate::pulsar_topics::{options, produce, produce_with, subscriptions};
 use crate::support::{make_certificates, openssl, own_pulsar, shared_pulsar, soon};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use connectors::pulsar::{Pulsar, PulsarLogin, PulsarOptions};
 use connectors::{Secret, TlsFiles};
-use lab::Server;
 use milvus_wire::position::MessageId;
+use pulsar::ProducerOptions;
 use pulsar::compression::{Compression, CompressionLz4, CompressionZlib, CompressionZstd};
-use pulsar::producer::Message;
-use pulsar::{ProducerOptions, TokioExecutor};
 use replication::error::{Error, Kind};
 use replication::ports::{ChannelReader, Source};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 type Taken = Vec<(MessageId, Vec<u8>)>;
 
 fn source(server: &lab::Pulsar) -> Pulsar {
     Pulsar::new(options(server)).unwrap()
-}
-
-fn options(server: &lab::Pulsar) -> PulsarOptions {
-    PulsarOptions::new(server.url().strip_prefix("pulsar://").unwrap())
 }
 
 /// Milvus's and Pulsar's id of the first message there is.
@@ -36,38 +33,6 @@ fn earliest() -> MessageId {
         id.push(1);
     }
     MessageId(Bytes::from(id))
-}
-
-async fn produce(server: &lab::Pulsar, topic: &str, payloads: impl Iterator<Item = Vec<u8>>) {
-    produce_with(server, topic, ProducerOptions::default(), payloads).await;
-}
-
-async fn produce_with(
-    server: &lab::Pulsar,
-    topic: &str,
-    options: ProducerOptions,
-    payloads: impl Iterator<Item = Vec<u8>>,
-) {
-    // The futures of this client are large.
-    let client = pulsar::Pulsar::builder(server.url(), TokioExecutor);
-    let client = Box::pin(client.build()).await.unwrap();
-    let topic = format!("persistent://public/default/{topic}");
-    let is_batching = options.batch_size.is_some();
-    let options = ProducerOptions { block_queue_if_full: true, ..options };
-    let producer = client.producer().with_topic(topic).with_options(options);
-    let mut producer = Box::pin(producer.build()).await.unwrap();
-    let mut sent = Vec::new();
-    for payload in payloads {
-        let message = Message { payload, ..Message::default() };
-        sent.push(Box::pin(producer.send_non_blocking(message)).await.unwrap());
-    }
-    if is_batching {
-        producer.send_batch().await.unwrap();
-    }
-    for sent in sent {
-        soon(sent).await.unwrap();
-    }
-    soon(Box::pin(producer.close())).await.unwrap();
 }
 
 async fn take(reader: &mut Box<dyn ChannelReader>, count: usize) -> Taken {
@@ -94,52 +59,6 @@ async fn stopped(mut reader: Box<dyn ChannelReader>) -> Error {
 
 fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = Vec<u8>> {
     range.map(|number| number.to_le_bytes().to_vec())
-}
-
-fn subscriptions(server: &lab::Pulsar, topic: &str) -> serde_json::Value {
-    let path = format!("persistent/public/default/{topic}/stats");
-    let stats: serde_json::Value =
-        serde_json::from_str(&server.admin("GET", &path, "").unwrap()).unwrap();
-    stats["subscriptions"].clone()
-}
-
-/// Waits for what the broker does behind a closed connection or a request.
-async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain for {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_channel_is_read_in_order_from_an_id_inclusive() {
-    let server = shared_pulsar();
-    produce(server, "ordered", numbers(0..1000)).await;
-    let source = source(server);
-    let all = all(&source, "ordered", 1000).await;
-    for from in [0, 1, 2, 3, 100, 998, 999] {
-        let mut reader = source.open("ordered", &all[from].0).await.unwrap();
-        assert_eq!(take(&mut reader, 1000 - from).await, all[from..], "from {from}");
-        assert!(reader.try_next().unwrap().is_none(), "the end is no error");
-    }
-    for (place, (id, payload)) in all.iter().enumerate() {
-        assert_eq!(payload[..], (place as u32).to_le_bytes());
-        assert!(place == 0 || source.compare(&all[place - 1].0, id).is_lt());
-    }
-    let end = soon(source.end("ordered")).await.unwrap();
-    assert!(source.compare(&all[999].0, &end).is_lt());
-
-    // Cancelled waits lose nothing.
-    let mut reader = source.open("ordered", &end).await.unwrap();
-    for _ in 0..20 {
-        let waited = tokio::time::timeout(Duration::from_millis(5), reader.next()).await;
-        assert!(waited.is_err());
-    }
-    produce(server, "ordered", numbers(1000..1001)).await;
-    let next = take(&mut reader, 1).await.remove(0);
-    assert_eq!(next.1, 1000_u32.to_le_bytes());
-    assert!(source.compare(&end, &next.0).is_le());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,45 +93,15 @@ async fn a_reader_begins_inside_a_batch_however_it_is_compressed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_topic_is_waited_for_and_found_within_seconds() {
+async fn no_subscription_is_durable() {
     let server = shared_pulsar();
+    produce(server, "subscribed", numbers(0..10)).await;
     let source = source(server);
-    let first = soon(source.end("later")).await.unwrap();
-    assert!(soon(source.newest("later", 3)).await.unwrap().is_empty());
-    let mut reader = source.open("later", &first).await.unwrap();
-    // Longer than a missing topic is doubted.
-    let waited = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
-    assert!(waited.is_err(), "{waited:?}");
-    let topics = server.admin("GET", "persistent/public/default", "").unwrap();
-    assert!(!topics.contains("later"), "nobody creates the topic: {topics}");
-    produce(server, "later", numbers(0..3)).await;
-    let created = Instant::now();
-    let taken = take(&mut reader, 3).await;
-    assert!(created.elapsed() < Duration::from_secs(3), "{:?}", created.elapsed());
-    assert!(source.compare(&first, &taken[0].0).is_le());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_readers_of_a_channel_do_not_disturb_each_other_and_leave_nothing_behind() {
-    let server = shared_pulsar();
-    produce(server, "shared", numbers(0..100)).await;
-    let source = source(server);
-    let all = all(&source, "shared", 100).await;
-    let mut first = source.open("shared", &all[0].0).await.unwrap();
-    take(&mut first, 10).await;
-    let mut second = source.open("shared", &all[50].0).await.unwrap();
-    assert_eq!(take(&mut second, 10).await, all[50..60]);
-    let open = subscriptions(server, "shared");
+    let mut reader = source.open("subscribed", &earliest()).await.unwrap();
+    take(&mut reader, 10).await;
+    let open = subscriptions(server, "subscribed");
     assert!(!open.as_object().unwrap().is_empty());
     assert!(open.as_object().unwrap().values().all(|one| one["isDurable"] == false), "{open}");
-    drop(second);
-    assert_eq!(take(&mut first, 90).await, all[10..]);
-    drop(first);
-    drop(source);
-    eventually("the subscriptions to end", || {
-        subscriptions(server, "shared").as_object().unwrap().is_empty()
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,59 +124,6 @@ async fn a_channel_that_nobody_empties_holds_little_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_newest_entries_are_read_without_disturbing_readers() {
-    let server = shared_pulsar();
-    let topics: Vec<_> = (0..16).map(|number| format!("newest_{number}")).collect();
-    for topic in &topics {
-        produce(server, topic, numbers(0..50).chain([vec![7; 3 << 20]])).await;
-    }
-    let source = source(server);
-    let mut reader = source.open(&topics[3], &earliest()).await.unwrap();
-    take(&mut reader, 5).await;
-    for round in 0..3 {
-        let begun = Instant::now();
-        for topic in &topics {
-            let newest = soon(source.newest(topic, 2)).await.unwrap();
-            let sizes: Vec<_> = newest.iter().map(|record| record.payload.len()).collect();
-            assert_eq!(sizes, [4, 3 << 20]);
-        }
-        println!("round {round}: the newest of 16 channels took {:?}", begun.elapsed());
-        assert!(begun.elapsed() < Duration::from_secs(10));
-    }
-    assert_eq!(soon(source.newest(&topics[0], 500)).await.unwrap().len(), 51);
-    assert_eq!(take(&mut reader, 1).await[0].1, 5_u32.to_le_bytes());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_restarts_is_found_again() {
-    let (mut server, _run) = own_pulsar(lab::PulsarOptions::default());
-    produce(&server, "restarted", numbers(0..10)).await;
-    server.admin("PUT", "persistent/public/default/empty", "").unwrap();
-    let source = source(&server);
-    let all = all(&source, "restarted", 10).await;
-    let end = soon(source.end("restarted")).await.unwrap();
-    let nothing = soon(source.end("empty")).await.unwrap();
-    let mut reader = source.open("restarted", &all[0].0).await.unwrap();
-    take(&mut reader, 10).await;
-    server.kill().unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
-    assert!(waited.is_err(), "a broker that is away is no error: {waited:?}");
-    assert_eq!(soon(source.end("restarted")).await.unwrap_err().kind, Kind::Transient);
-    // Channels opened meanwhile wait as well; the broker goes on in a new ledger.
-    let mut middle = source.open("restarted", &all[5].0).await.unwrap();
-    let mut behind = source.open("restarted", &end).await.unwrap();
-    let mut empty = source.open("empty", &nothing).await.unwrap();
-    server.bring_back().unwrap();
-    produce(&server, "restarted", numbers(10..11)).await;
-    produce(&server, "empty", numbers(0..1)).await;
-    let eleventh = take(&mut reader, 1).await;
-    assert_eq!(eleventh[0].1, 10_u32.to_le_bytes());
-    assert_eq!(take(&mut middle, 6).await[5], eleventh[0]);
-    assert_eq!(take(&mut behind, 1).await, eleventh);
-    assert_eq!(take(&mut empty, 1).await[0].1, 0_u32.to_le_bytes());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn messages_lost_to_the_retention_and_topics_that_are_gone_stop_the_reading() {
     let setting = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let (server, _run) = own_pulsar(lab::PulsarOptions {
@@ -300,35 +136,22 @@ async fn messages_lost_to_the_retention_and_topics_that_are_gone_stop_the_readin
         ],
         ..lab::PulsarOptions::default()
     });
+    let queue = Queue { server: &server, keeps_messages: true };
+    let losses = ::conformance::source::losses(&queue).await;
+    for error in [&losses.lost, &losses.foreign] {
+        assert!(error.what.contains("was to be read from"), "{error}");
+        assert!(error.what.contains("start from a position that is still stored"), "{error}");
+    }
+    assert!(losses.lost.what.contains("lost to the retention"), "{}", losses.lost);
+
     let source = source(&server);
-    // A durable subscription of somebody else holds the messages until it ends.
-    let path = "persistent/public/default/trimmed";
-    server.admin("PUT", path, "").unwrap();
-    server.admin("PUT", &format!("{path}/subscription/holder"), "").unwrap();
-    produce(&server, "trimmed", numbers(0..35)).await;
-    let all = all(&source, "trimmed", 35).await;
-    let reader = source.open("trimmed", &all[3].0).await.unwrap();
-    server.admin("DELETE", &format!("{path}/subscription/holder"), "").unwrap();
-    eventually("the messages to be trimmed", || {
-        server.admin("POST", &format!("{path}/trim"), "").unwrap();
-        let stats = server.admin("GET", &format!("{path}/internalStats"), "").unwrap();
-        let stats: serde_json::Value = serde_json::from_str(&stats).unwrap();
-        stats["ledgers"].as_array().unwrap().len() == 1
-    })
-    .await;
-
-    let mut held = source.open("trimmed", &all[34].0).await.unwrap();
-    assert_eq!(take(&mut held, 1).await, all[34..]);
-    let error = stopped(source.open("trimmed", &all[3].0).await.unwrap()).await;
-    assert_eq!(error.kind, Kind::Permanent, "{error:?}");
-    assert!(error.what.contains("channel trimmed was to be read from"), "{error}");
-    assert!(error.what.contains("lost to the retention"), "{error}");
-    assert!(error.what.contains("start from a position that is still stored"), "{error}");
-
+    produce(&server, "remade", numbers(0..5)).await;
+    let mut held = source.open("remade", &earliest()).await.unwrap();
+    take(&mut held, 5).await;
     // A topic that is made anew while it is read is another one.
-    drop(reader);
-    server.admin("DELETE", &format!("{path}?force=true"), "").unwrap();
-    produce(&server, "trimmed", numbers(0..2)).await;
+    let path = "persistent/public/default/remade?force=true";
+    server.admin("DELETE", path, "").unwrap();
+    produce(&server, "remade", numbers(0..2)).await;
     let error = stopped(held).await;
     assert_eq!(error.kind, Kind::Permanent, "{error:?}");
     assert!(error.what.contains("lost to the retention"), "{error}");

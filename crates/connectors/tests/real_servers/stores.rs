@@ -5,7 +5,7 @@
 use crate::support::{etcd_with_tls, make_certificates, own_etcd, own_mariadb, soon};
 use connectors::etcd::EtcdOptions;
 use connectors::go_records::{self, GoRecords};
-use connectors::store::{Dsn, EtcdStore, MysqlOptions, MysqlStore, conformance};
+use connectors::store::{Dsn, EtcdStore, MysqlOptions, MysqlStore};
 use connectors::{Secret, TlsFiles};
 use lab::{Etcd, Mariadb, MariadbOptions, Server};
 use prost::Message;
@@ -57,8 +57,8 @@ fn refused<T>(opened: Result<T>, words: &str) -> Error {
 async fn the_etcd_store_is_a_store_and_durable() {
     let (server, run) = own_etcd(lab::EtcdOptions::default());
     let open = async || EtcdStore::open(etcd_options(&server, "cdc"), run.path()).await;
-    conformance::suite(Arc::new(open().await.unwrap())).await;
-    conformance::durability(open).await;
+    conformance::store::suite(Arc::new(open().await.unwrap())).await;
+    conformance::store::durability(open).await;
     let keys = server.client().keys("").unwrap();
     assert!(keys.iter().all(|key| key.starts_with("cdc/milvus-cdc/")), "{keys:?}");
     assert!(!keys.iter().any(|key| key.contains("journal")), "no journal is left");
@@ -68,8 +68,8 @@ async fn the_etcd_store_is_a_store_and_durable() {
 async fn the_mysql_store_is_a_store_and_durable() {
     let (server, run) = own_mariadb(MariadbOptions::default());
     let open = async || MysqlStore::open(mysql_options(&server, "cdc", ""), run.path()).await;
-    conformance::suite(Arc::new(open().await.unwrap())).await;
-    conformance::durability(open).await;
+    conformance::store::suite(Arc::new(open().await.unwrap())).await;
+    conformance::store::durability(open).await;
     let other = MysqlStore::open(mysql_options(&server, "cdc2", ""), run.path()).await.unwrap();
     assert_eq!(other.list("").await.unwrap().len(), 0, "another root path is another store");
 }
@@ -102,7 +102,7 @@ async fn the_etcd_store_speaks_tls_logs_in_and_survives_a_restart() {
     let store = Arc::new(EtcdStore::open(right, run.path()).await.unwrap());
     refused(EtcdStore::open(wrong, run.path()).await, "refuses the login");
     refused(EtcdStore::open(elsewhere, run.path()).await, "forbids it");
-    conformance::suite(store.clone()).await;
+    conformance::store::suite(store.clone()).await;
     survives_a_restart(&*store, &mut server).await;
 }
 
@@ -133,7 +133,7 @@ async fn the_mysql_store_speaks_tls_logs_in_and_survives_a_restart() {
         Dsn::parse(&format!("cdc:wrong@tcp({})/cdc?tls=skip-verify", server.address())).unwrap();
     let error = refused(MysqlStore::open(wrong, run.path()).await, "refuses the login");
     assert!(!format!("{error:?}").contains("wrong@"), "{error:?}");
-    conformance::suite(store.clone()).await;
+    conformance::store::suite(store.clone()).await;
     survives_a_restart(&*store, &mut server).await;
 }
 
@@ -163,22 +163,9 @@ async fn two_who_share_a_store_see_each_others_records_and_have_two_names() {
     let (mariadb, _run) = own_mariadb(MariadbOptions::default());
     let state = run.path();
     let open = async || EtcdStore::open(etcd_options(&etcd, "cdc"), state).await.unwrap();
-    share(&open().await, &open().await).await;
+    conformance::store::sharing(&open().await, &open().await).await;
     let open = async || MysqlStore::open(mysql_options(&mariadb, "cdc", ""), state).await.unwrap();
-    share(&open().await, &open().await).await;
-}
-
-async fn share(one: &impl Store, other: &impl Store) {
-    assert_ne!(one.holder(), other.holder());
-    one.commit(put("shared/a", b"1")).await.unwrap();
-    let seen = other.get("shared/a").await.unwrap().unwrap();
-    let change = |version| Transaction {
-        conditions: vec![("shared/a".into(), version)],
-        ..put("shared/a", b"2")
-    };
-    assert_eq!(other.commit(change(seen.version)).await.unwrap(), Committed::Yes);
-    assert_eq!(one.commit(change(seen.version)).await.unwrap(), Committed::Conflict);
-    assert_eq!(one.get("shared/a").await.unwrap().unwrap().value, b"2");
+    conformance::store::sharing(&open().await, &open().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,7 +179,7 @@ async fn what_a_newer_program_wrote_is_refused_and_left_alone() {
         assert_eq!(etcd.client().keys("").unwrap(), [layout]);
     }
     etcd.client().run(&["put", layout, r#"{"other":1}"#]).unwrap();
-    refused(open().await, "holds something else than the layout");
+    refused(open().await, "is not the layout of a store");
     // As it was written at first.
     etcd.client().run(&["put", layout, "1"]).unwrap();
     open().await.unwrap();
@@ -226,7 +213,7 @@ async fn where_the_go_tool_never_was_there_is_nothing_of_it() {
     assert_eq!(found, GoRecords::default());
     let (mariadb, _run) = own_mariadb(MariadbOptions::default());
     let found = go_records::from_mysql(mysql_options(&mariadb, "cdc", "")).await;
-    refused(found, "holds no tables of the Go tool");
+    refused(found, "has no tables of the Go tool");
 }
 
 /// A change as the journal has it.

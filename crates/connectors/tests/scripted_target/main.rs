@@ -3,5 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+mod conformance;
 mod requests;
 mod server;

@@ -37,7 +37,7 @@ fn replicated(kind: MsgType) -> Option<MsgBase> {
 /// What the target is asked for a request of the op channel, and whether it was taken for done.
 async fn apply(logged: &impl Message, answers: Vec<Status>) -> (Vec<Asked>, Result<()>) {
     let request = op::decode(&logged.encode_to_vec()).unwrap().request.unwrap();
-    let server = ScriptedTarget::start(answers).await;
+    let server = ScriptedTarget::start(answers);
     let target = Milvus::new(&MilvusOptions::new(&server.address)).unwrap();
     let done = target.apply(&Ddl::Op(Box::new(request)), AT).await;
     (server.asked(), done)
@@ -58,7 +58,7 @@ async fn is_passed_on<M: Message + Default + PartialEq>(
     assert_eq!(sent, of(replicated(kind)));
 }
 
-fn refusal(code: i32, reason: &str) -> Status {
+pub(crate) fn refusal(code: i32, reason: &str) -> Status {
     #[expect(deprecated, reason = "2.3 to 2.5 fill it")]
     Status {
         code,

@@ -3,6 +3,7 @@
 
 use http_body_util::{BodyExt as _, Full};
 use milvus_wire::proto::common::Status;
+use milvus_wire::proto::milvus::{ReplicateMessageRequest, ReplicateMessageResponse};
 use prost::Message;
 use prost::bytes::{BufMut as _, Bytes, BytesMut};
 use std::collections::VecDeque;
@@ -10,12 +11,16 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Service, http};
 use tonic::server::NamedService;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+
+/// The call that appends to the log.
+const REPLICATE: &str = "ReplicateMessage";
 
 /// A flag for compression and the length.
 const PREFIX_BYTES: usize = 5;
@@ -36,21 +41,54 @@ pub(crate) struct ScriptedTarget {
     /// Where it listens.
     pub(crate) address: String,
     calls: Calls,
-    serving: JoinHandle<()>,
+    /// Ends with all its connections; none once it is dead.
+    runtime: Mutex<Option<Runtime>>,
 }
 
 impl ScriptedTarget {
     /// Starts one that answers the first calls with these and all others with success.
-    pub(crate) async fn start(answers: Vec<Status>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    pub(crate) fn start(answers: Vec<Status>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let calls = Calls::default();
         calls.answers.lock().unwrap().extend(answers);
-        let serving = Server::builder()
-            .add_service(calls.clone())
-            .serve_with_incoming(TcpIncoming::from(listener));
-        let serving = tokio::spawn(async move { serving.await.unwrap() });
-        Self { address, calls, serving }
+        let service = calls.clone();
+        let runtime = Runtime::new().unwrap();
+        runtime.spawn(async move {
+            let listener = TcpIncoming::from(TcpListener::from_std(listener).unwrap());
+            Server::builder().add_service(service).serve_with_incoming(listener).await.unwrap();
+        });
+        Self { address, calls, runtime: Mutex::new(Some(runtime)) }
+    }
+
+    /// One that refuses all replicate calls.
+    pub(crate) fn refusing(refusal: Status) -> Self {
+        let target = Self::start(vec![]);
+        *target.calls.refusal.lock().unwrap() = Some(refusal);
+        target
+    }
+
+    /// Whether it stands still: then it neither takes calls nor answers them.
+    pub(crate) fn stand_still(&self, still: bool) {
+        self.calls.still.send_replace(still);
+    }
+
+    /// It ends, and its connections with it.
+    pub(crate) fn die(&self) {
+        if let Some(runtime) = self.runtime.lock().unwrap().take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// The replicate calls that it took, in order.
+    pub(crate) fn taken(&self) -> Vec<ReplicateMessageRequest> {
+        let asked = self.asked().into_iter().filter(|asked| asked.call == REPLICATE);
+        let is_refusing = self.calls.refusal.lock().unwrap().is_some();
+        asked
+            .filter(|_| !is_refusing)
+            .map(|asked| ReplicateMessageRequest::decode(asked.message).unwrap())
+            .collect()
     }
 
     /// What it was asked so far, in order.
@@ -61,7 +99,7 @@ impl ScriptedTarget {
 
 impl Drop for ScriptedTarget {
     fn drop(&mut self) {
-        self.serving.abort();
+        self.die();
     }
 }
 
@@ -69,16 +107,25 @@ impl Drop for ScriptedTarget {
 struct Calls {
     asked: Arc<Mutex<Vec<Asked>>>,
     answers: Arc<Mutex<VecDeque<Status>>>,
+    refusal: Arc<Mutex<Option<Status>>>,
+    still: Arc<watch::Sender<bool>>,
 }
 
 impl Calls {
     async fn answer(self, request: http::Request<Body>) -> http::Response<Body> {
+        self.still.subscribe().wait_for(|still| !still).await.unwrap();
         let (parts, body) = request.into_parts();
         let message = body.collect().await.unwrap().to_bytes().slice(PREFIX_BYTES..);
         let call = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
         let database = parts.headers.get("dbname").map_or("", |name| name.to_str().unwrap());
         let database = database.to_owned();
+        let is_replicate = call == REPLICATE;
         self.asked.lock().unwrap().push(Asked { call, database, message });
+        let refusal = self.refusal.lock().unwrap().clone();
+        if let Some(status) = refusal.filter(|_| is_replicate) {
+            let status = Some(status);
+            return one_message(&ReplicateMessageResponse { status, ..Default::default() });
+        }
         one_message(&self.answers.lock().unwrap().pop_front().unwrap_or_default())
     }
 }

@@ -46,6 +46,16 @@ impl Access {
         self.0.lock().unwrap().source.clone()
     }
 
+    /// The source gets a role.
+    pub(crate) fn create_role(&self, name: &str) {
+        self.0.lock().unwrap().source.insert(name.to_owned(), Role::default());
+    }
+
+    /// The source loses a role.
+    pub(crate) fn drop_role(&self, name: &str) {
+        self.0.lock().unwrap().source.remove(name);
+    }
+
     /// A role of the target.
     pub(crate) fn role(&self, name: &str) -> Option<Role> {
         self.0.lock().unwrap().target.get(name).cloned()
@@ -54,6 +64,11 @@ impl Access {
     /// The target's users.
     pub(crate) fn users(&self) -> BTreeSet<String> {
         self.0.lock().unwrap().users.clone()
+    }
+
+    /// A user comes to the target.
+    pub(crate) fn make_user(&self, name: &str) {
+        self.0.lock().unwrap().users.insert(name.to_owned());
     }
 
     /// One random act of the source, now and then; returns whether there was one.

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
 pub(crate) struct Faults {
     rng: Arc<Mutex<fastrand::Rng>>,
     on: Arc<AtomicBool>,
+    /// What happens to all calls until further notice.
+    forced: Arc<Mutex<Option<Fault>>>,
     pub(crate) crash: Arc<Notify>,
     crashes: Arc<AtomicU64>,
     /// Of a process that stands still now and then: until when it does.
@@ -49,6 +51,7 @@ impl Faults {
         Self {
             rng: Arc::new(Mutex::new(fastrand::Rng::with_seed(seed))),
             on: Arc::new(AtomicBool::new(on)),
+            forced: Arc::default(),
             crash: Arc::default(),
             crashes: Arc::default(),
             still: None,
@@ -82,7 +85,17 @@ impl Faults {
         }
     }
 
+    /// The same happens to each call until it is healed.
+    pub(crate) fn force(&self, fault: Fault) {
+        *self.forced.lock().unwrap() = Some(fault);
+    }
+
+    fn forced(&self) -> Option<Fault> {
+        *self.forced.lock().unwrap()
+    }
+
     pub(crate) fn heal(&self) {
+        *self.forced.lock().unwrap() = None;
         self.on.store(false, Ordering::Relaxed);
     }
 
@@ -100,6 +113,9 @@ impl Faults {
 
     /// What happens to a call that has an effect.
     pub(crate) fn next(&self) -> Fault {
+        if let Some(fault) = self.forced() {
+            return fault;
+        }
         self.may_stand_still();
         if !self.chance(self.rarely(12)) {
             return Fault::None;
@@ -117,6 +133,9 @@ impl Faults {
 
     /// What happens to a call that only reads: an error or a crash, sometimes.
     pub(crate) async fn reading(&self) -> Result<(), Error> {
+        if self.forced() == Some(Fault::Refuse) {
+            return Err(Error::transient("simulated: it is away"));
+        }
         if self.chance(self.rarely(40)) {
             if self.below(2) == 0 {
                 self.die::<()>().await;

@@ -18,15 +18,55 @@ pub(crate) const PRIMARY_KEY: i64 = 100;
 /// What has been written, by channel.
 #[derive(Default)]
 pub(crate) struct Log {
-    channels: BTreeMap<String, Vec<Bytes>>,
+    channels: BTreeMap<String, Channel>,
+    /// Whether channels may be asked for that no collection has.
+    pub(crate) any_channel: bool,
+}
+
+/// A topic.
+#[derive(Default)]
+struct Channel {
+    messages: Vec<Bytes>,
+    /// How many of the oldest messages are lost.
+    lost: usize,
 }
 
 impl Log {
     /// Writes a message and tells its id.
     pub(crate) fn append(&mut self, channel: &str, message: &impl Message) -> MessageId {
-        let written = self.channels.entry(channel.to_owned()).or_default();
-        written.push(message.encode_to_vec().into());
+        self.append_bytes(channel, message.encode_to_vec().into())
+    }
+
+    /// Writes whatever it is and tells its id.
+    pub(crate) fn append_bytes(&mut self, channel: &str, message: Bytes) -> MessageId {
+        let written = &mut self.channels.entry(channel.to_owned()).or_default().messages;
+        written.push(message);
         id(written.len() - 1)
+    }
+
+    /// Makes a topic.
+    pub(crate) fn create(&mut self, channel: &str) {
+        self.channels.entry(channel.to_owned()).or_default();
+    }
+
+    /// Whether there is a topic.
+    pub(crate) fn has(&self, channel: &str) -> bool {
+        self.channels.contains_key(channel)
+    }
+
+    /// Loses the messages before a place.
+    pub(crate) fn lose(&mut self, channel: &str, before: usize) {
+        self.channels.entry(channel.to_owned()).or_default().lost = before;
+    }
+
+    /// Why a place can't be read, if it never will be.
+    pub(crate) fn loss(&self, channel: &str, offset: usize) -> Option<String> {
+        let (start, end) = match self.channels.get(channel) {
+            Some(channel) => (channel.lost, channel.messages.len()),
+            None => (0, 0),
+        };
+        (!(start..=end).contains(&offset))
+            .then(|| format!("{offset} of {channel} is lost: {start} to {end} are there"))
     }
 
     /// Writes the same message to several channels.
@@ -38,12 +78,19 @@ impl Log {
 
     /// The message at a place, if it has been written.
     pub(crate) fn read(&self, channel: &str, offset: usize) -> Option<Bytes> {
-        self.channels.get(channel)?.get(offset).cloned()
+        self.channels.get(channel)?.messages.get(offset).cloned()
     }
 
     /// Where the next message will be.
     pub(crate) fn end(&self, channel: &str) -> MessageId {
-        id(self.channels.get(channel).map_or(0, Vec::len))
+        id(self.channels.get(channel).map_or(0, |channel| channel.messages.len()))
+    }
+
+    /// The last messages of a channel, at most `count`, with their places.
+    pub(crate) fn newest(&self, channel: &str, count: usize) -> Vec<(usize, Bytes)> {
+        let Some(Channel { messages, lost }) = self.channels.get(channel) else { return vec![] };
+        let from = messages.len().saturating_sub(count).max(*lost);
+        messages.iter().cloned().enumerate().skip(from).collect()
     }
 }
 

@@ -8,6 +8,8 @@
 #![allow(clippy::unwrap_used)] // A simulation that cannot go on has failed.
 
 mod access;
+mod cluster;
+mod conformance;
 mod faults;
 mod log;
 mod milvus;

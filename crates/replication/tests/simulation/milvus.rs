@@ -2,12 +2,12 @@
 //! every second message with the same id, then applies what the tick covers.
 //! Never forgives a violation: it is in the verdict.
 
+use crate::cluster::{Cluster, Collection, Row};
 use crate::faults::{Fault, Faults, Verdict};
 use crate::script::Script;
-use crate::world::World;
 use async_trait::async_trait;
 use bytes::Bytes;
-use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
+use milvus_wire::ids::{CollectionId, CollectionName, split_vchannel};
 use milvus_wire::message::{Message, RowKind, RowMessage, decode};
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::{msg, schema::i_ds};
@@ -21,69 +21,40 @@ use replication::ports::{CallError, Ddl, Target, TargetCollection, TargetPartiti
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Below the settle time of the simulated tasks.
 const LATE_MAX_MS: u64 = 1900;
-const LANES: [&str; 3] = ["t-dml_9", "t-dml_10", "t-dml_11"];
-
-#[derive(Clone, Debug)]
-struct Row {
-    key: i64,
-    version: i64,
-    partition: i64,
-    at: Timestamp,
-}
-
-struct Collection {
-    name: String,
-    info: TargetCollection,
-    partitions: BTreeMap<String, i64>,
-    rows: Vec<Row>,
-    last: BTreeMap<String, (u64, Timestamp)>,
-    met: BTreeSet<i64>,
-}
-
-impl Collection {
-    /// In which rows it differs from the source's; `None` if in none.
-    fn compare(&self, world: &World) -> Option<String> {
-        let truth = world.truth(world.created_at(self.info.created)?)?;
-        let mut expected: Vec<_> =
-            truth.iter().map(|(key, (version, _))| (*key, *version)).collect();
-        let mut found: Vec<_> = self.rows.iter().map(|row| (row.key, row.version)).collect();
-        expected.sort_unstable();
-        found.sort_unstable();
-        (expected != found)
-            .then(|| format!("{}: expected {expected:?}, found {found:?}", self.name))
-    }
-}
-
-#[derive(Default)]
-struct Lane {
-    last_tick: Timestamp,
-    window: Vec<Bytes>,
-}
-
-#[derive(Default)]
-struct Cluster {
-    next_id: i64,
-    collections: BTreeMap<i64, Collection>,
-    lanes: BTreeMap<String, Lane>,
-    kept: (u64, u64),
-    frozen_until: Option<tokio::time::Instant>,
-}
 
 /// The target.
 #[derive(Clone)]
 pub(crate) struct Milvus {
     cluster: Arc<Mutex<Cluster>>,
+    condition: Arc<watch::Sender<Condition>>,
     faults: Faults,
     script: Script,
     verdict: Verdict,
 }
 
+/// What a test has done to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum Condition {
+    #[default]
+    Serves,
+    StandsStill,
+    /// For good.
+    IsDead,
+}
+
 impl Milvus {
     pub(crate) fn new(faults: Faults, script: Script, verdict: Verdict) -> Self {
-        Self { cluster: Arc::default(), faults, script, verdict }
+        Self {
+            cluster: Arc::default(),
+            condition: Arc::new(watch::Sender::default()),
+            faults,
+            script,
+            verdict,
+        }
     }
 
     /// A process's way to it.
@@ -98,10 +69,28 @@ impl Milvus {
         cluster.frozen_until = cluster.frozen_until.max(Some(until));
     }
 
+    /// Changes its condition.
+    pub(crate) fn set_condition(&self, condition: Condition) {
+        self.condition.send_replace(condition);
+    }
+
+    /// The collections of a database.
+    pub(crate) fn collections(&self, database: &str) -> BTreeSet<String> {
+        let cluster = self.cluster.lock().unwrap();
+        let there = cluster.collections.values().filter(|c| c.name.database == database);
+        there.map(|c| c.name.name.clone()).collect()
+    }
+
+    /// The ticks in the log of a channel, in order.
+    pub(crate) fn ticks(&self, pchannel: &str) -> Vec<Timestamp> {
+        let cluster = self.cluster.lock().unwrap();
+        cluster.lanes.get(pchannel).map(|lane| lane.ticks.clone()).unwrap_or_default()
+    }
+
     /// The lowest tick over the lanes that carry a collection.
     pub(crate) fn ticked(&self) -> Timestamp {
         let cluster = self.cluster.lock().unwrap();
-        let lanes = used(&cluster);
+        let lanes = cluster.used();
         let tick = |lane: &String| cluster.lanes.get(lane).map_or(Timestamp::ZERO, |l| l.last_tick);
         lanes.iter().map(tick).min().unwrap_or(Timestamp(u64::MAX))
     }
@@ -117,7 +106,7 @@ impl Milvus {
         let world = self.script.world();
         let here = world.live();
         let identity =
-            |c: &Collection| (c.name.clone(), world.created_at(c.info.created).unwrap_or(0));
+            |c: &Collection| (c.name.name.clone(), world.created_at(c.info.created).unwrap_or(0));
         let there: BTreeSet<_> = cluster.collections.values().map(identity).collect();
         if here != there {
             return Some(format!("collections: source {here:?}, target {there:?}"));
@@ -145,6 +134,7 @@ impl Milvus {
 
     fn tick(&self, cluster: &mut Cluster, pchannel: &str, at: Timestamp) {
         let lane = cluster.lanes.entry(pchannel.to_owned()).or_default();
+        lane.ticks.push(at);
         if at <= lane.last_tick {
             return;
         }
@@ -237,6 +227,8 @@ impl Milvus {
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
+        let mut condition = self.condition.subscribe();
+        condition.wait_for(|condition| *condition == Condition::Serves).await.unwrap();
     }
 }
 
@@ -251,22 +243,19 @@ pub(crate) fn key_of(column: &milvus_wire::proto::schema::FieldData) -> Option<i
     }
 }
 
-fn used(cluster: &Cluster) -> BTreeSet<String> {
-    let channels = cluster.collections.values().flat_map(|c| &c.info.vchannels);
-    channels.map(|v| split_vchannel(v).unwrap().0.to_owned()).collect()
-}
-
 #[async_trait]
 impl Target for Milvus {
     async fn describe(&self, name: &CollectionName) -> Result<Option<TargetCollection>> {
         self.thaw().await;
         self.faults.reading().await?;
-        let cluster = self.cluster.lock().unwrap();
-        Ok(cluster.collections.values().find(|c| c.name == name.name).map(|c| c.info.clone()))
+        let mut cluster = self.cluster.lock().unwrap();
+        Ok(cluster.named(name).map(|c| c.info.clone()))
     }
 
-    async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
-        Ok(None)
+    async fn alias(&self, database: &str, alias: &str) -> Result<Option<CollectionId>> {
+        let cluster = self.cluster.lock().unwrap();
+        let alias = (database.to_owned(), alias.to_owned());
+        Ok(cluster.aliases.get(&alias).map(|id| CollectionId(*id)))
     }
 
     async fn users(&self) -> Result<BTreeSet<String>> {
@@ -284,38 +273,36 @@ impl Target for Milvus {
     async fn partitions(&self, name: &CollectionName) -> Result<BTreeMap<String, TargetPartition>> {
         self.thaw().await;
         self.faults.reading().await?;
-        let cluster = self.cluster.lock().unwrap();
-        let c = cluster.collections.values().find(|c| c.name == name.name);
-        let c = c.ok_or_else(|| Error::transient("collection not found"))?;
-        // Only what another tool has left is told apart by its time.
-        let partition = |id| TargetPartition { id: PartitionId(id), created: c.info.created };
-        Ok(c.partitions.iter().map(|(name, id)| (name.clone(), partition(*id))).collect())
+        let mut cluster = self.cluster.lock().unwrap();
+        let c = cluster.named(name);
+        c.map(|c| c.partitions.clone()).ok_or_else(|| Error::transient("collection not found"))
     }
 
     async fn databases(&self) -> Result<Vec<String>> {
-        Ok(vec!["default".into()])
+        let cluster = self.cluster.lock().unwrap();
+        Ok(["default".into()].into_iter().chain(cluster.databases.iter().cloned()).collect())
     }
 
     async fn pchannels(&self) -> Result<Vec<String>> {
         self.thaw().await;
         self.faults.reading().await?;
-        Ok(used(&self.cluster.lock().unwrap()).into_iter().collect())
+        Ok(self.cluster.lock().unwrap().used().into_iter().collect())
     }
 
     async fn apply(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
         self.thaw().await;
         match self.faults.next() {
-            Fault::None | Fault::Slow => self.carry_out(ddl, at),
+            Fault::None | Fault::Slow => self.carry_out(ddl, at)?,
             Fault::Refuse | Fault::LoseCall | Fault::Late => {
                 return Err(Error::transient("simulated"));
             }
             Fault::LoseAnswer => {
-                self.carry_out(ddl, at);
+                self.carry_out(ddl, at)?;
                 return Err(Error::transient("simulated: done, and nobody knows"));
             }
             Fault::CrashBefore => self.faults.die().await,
             Fault::CrashAfter => {
-                self.carry_out(ddl, at);
+                self.carry_out(ddl, at)?;
                 self.faults.die().await
             }
         }
@@ -326,6 +313,9 @@ impl Target for Milvus {
         let messages: Vec<Bytes> = call.messages.iter().map(|m| m.to_bytes()).collect();
         assert!(!messages.is_empty() && call.end > Timestamp::ZERO);
         let lost = || Err(CallError::Unanswered(Error::transient("simulated: no answer")));
+        if *self.condition.borrow() == Condition::IsDead {
+            return Err(CallError::Refused(Error::transient("simulated: nobody is there")));
+        }
         let later = Duration::from_millis(self.faults.below(LATE_MAX_MS));
         let effect = |after: Duration| {
             let (this, pchannel) = (self.clone(), call.pchannel.clone());
@@ -345,7 +335,14 @@ impl Target for Milvus {
         let (now, pchannel) = (self.script.now(), &call.pchannel);
         tracing::debug!(%now, pchannel, end = %call.end, ?messages, ?fault, "call");
         match fault {
-            Fault::None => effect(Duration::ZERO).await.unwrap(),
+            Fault::None => {
+                let mut condition = self.condition.subscribe();
+                tokio::select! {
+                    biased;
+                    done = effect(Duration::ZERO) => done.unwrap(),
+                    _ = condition.wait_for(|now| *now == Condition::IsDead) => return lost(),
+                }
+            }
             Fault::Slow => effect(later).await.unwrap(),
             Fault::Refuse => {
                 return Err(CallError::Refused(Error::transient("simulated: refused")));
@@ -376,85 +373,28 @@ impl Target for Milvus {
 }
 
 impl Milvus {
-    fn carry_out(&self, ddl: &Ddl, at: Timestamp) {
+    fn carry_out(&self, ddl: &Ddl, at: Timestamp) -> Result<()> {
         let mut cluster = self.cluster.lock().unwrap();
-        let cluster = &mut *cluster;
-        let by_name = |cluster: &Cluster, name: &str| {
-            cluster.collections.iter().find(|(_, c)| c.name == name).map(|(id, _)| *id)
-        };
         match ddl {
-            Ddl::CreateCollection { name, collection, .. } => {
-                if by_name(cluster, &name.name).is_some() {
-                    return;
-                }
-                cluster.next_id += 1;
-                let id = 9000 + cluster.next_id;
-                let mut lanes = LANES.to_vec();
-                lanes.rotate_left(usize::try_from(id).unwrap() % LANES.len());
-                let vchannels = (0..collection.vchannels.len())
-                    .map(|n| format!("{}_{id}v{n}", lanes[n]))
-                    .collect();
-                let info = TargetCollection {
-                    id: CollectionId(id),
-                    created: at,
-                    vchannels,
-                    fields: Some(milvus_wire::catalog::field_texts(&collection.schema)),
-                    properties: BTreeMap::new(),
-                };
-                let partitions = BTreeMap::from([("_default".to_owned(), id * 1000)]);
-                let (name, rows, last, met) =
-                    (name.clone(), Vec::new(), BTreeMap::new(), BTreeSet::new());
-                cluster
-                    .collections
-                    .insert(id, Collection { name: name.name, info, partitions, rows, last, met });
-            }
             Ddl::DropCollection(name) => {
-                let Some(id) = by_name(cluster, &name.name) else {
-                    return;
-                };
-                let gone = cluster.collections.remove(&id).unwrap();
                 // Everything before the drop must have arrived before it.
-                if let Some(difference) = gone.compare(&self.script.world()) {
+                let gone = cluster.drop_collection(name);
+                if let Some(difference) = gone.and_then(|gone| gone.compare(&self.script.world())) {
                     self.verdict.violated(format!("I2: dropped too early: {difference}"));
                 }
             }
-            Ddl::RenameCollection { from, to, .. } => self.rename(cluster, &from.name, &to.name),
-            Ddl::CreatePartition { collection, partition, .. } => {
-                let Some(id) = by_name(cluster, &collection.name) else {
-                    return;
-                };
-                cluster.next_id += 1;
-                let pid = 9_000_000 + cluster.next_id;
-                let c = cluster.collections.get_mut(&id).unwrap();
-                c.partitions.entry(partition.clone()).or_insert(pid);
-            }
-            Ddl::DropPartition { collection, partition, .. } => {
-                let Some(id) = by_name(cluster, &collection.name) else {
-                    return;
-                };
-                let c = cluster.collections.get_mut(&id).unwrap();
-                if let Some(pid) = c.partitions.remove(partition) {
-                    c.rows.retain(|row| row.partition != pid);
+            Ddl::RenameCollection { from, to, .. } => {
+                if !cluster.rename(from, to) {
+                    self.verdict.violated(format!("{from} is renamed to {to}, which exists"));
                 }
             }
-            Ddl::CreateDatabase(_)
-            | Ddl::AlterCollection { .. }
-            | Ddl::GiveAlias { .. }
-            | Ddl::DropAlias { .. } => {}
-            Ddl::Op(request) => {
-                if let OpRequest::Access(request) = &**request {
-                    self.script.access.apply(request);
-                }
-            }
+            Ddl::Op(request) => match &**request {
+                OpRequest::Access(request) => self.script.access.apply(request),
+                OpRequest::DropDatabase(request) => cluster.drop_database(&request.db_name)?,
+                _ => {}
+            },
+            ddl => cluster.carry_out(ddl, at)?,
         }
-    }
-
-    fn rename(&self, cluster: &mut Cluster, name: &str, to: &str) {
-        let is_taken = cluster.collections.values().any(|c| c.name == to);
-        let Some(it) = cluster.collections.values_mut().find(|c| c.name == name) else { return };
-        if is_taken {
-            self.verdict.violated(format!("{name} is renamed to {to}, which exists"));
-        }
-        to.clone_into(&mut it.name);
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::log::{id, offset};
 use crate::world::{CHANNELS, World};
 use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Database, Partition};
-use milvus_wire::ids::{CollectionId, DatabaseId};
+use milvus_wire::ids::{CollectionId, DEFAULT_DATABASE, DatabaseId};
 use milvus_wire::position::MessageId;
 use milvus_wire::roles::Roles;
 use milvus_wire::serving::{Alias, Serving};
@@ -15,6 +15,7 @@ use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, CatalogEvent, ChannelReader, Record, Snapshot, Source};
 use std::cmp::Ordering;
+use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -29,6 +30,10 @@ pub(crate) struct Script {
     faults: Faults,
     began: Instant,
     grown: Arc<Notify>,
+    /// Whether the queue is away.
+    away: Arc<AtomicBool>,
+    /// Whether the catalog is.
+    catalog_away: Arc<AtomicBool>,
     events: broadcast::Sender<CatalogEvent>,
     pub(crate) access: Access,
 }
@@ -40,6 +45,8 @@ impl Script {
             faults,
             began: Instant::now(),
             grown: Arc::default(),
+            away: Arc::default(),
+            catalog_away: Arc::default(),
             events: broadcast::channel(16).0,
             access: Access::new(seed, verdict),
         }
@@ -59,6 +66,53 @@ impl Script {
     /// What is true. Nothing waits while it is held.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap()
+    }
+
+    /// Changes what is true, outside of the script.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut World)) {
+        change(&mut self.world());
+        self.grown.notify_waiters();
+    }
+
+    /// Whether the queue answers from now on.
+    pub(crate) fn set_away(&self, away: bool) {
+        self.away.store(away, atomic::Ordering::Relaxed);
+        self.grown.notify_waiters();
+    }
+
+    fn is_away(&self) -> bool {
+        self.away.load(atomic::Ordering::Relaxed)
+    }
+
+    /// Whether the catalog can be read and watched from now on.
+    pub(crate) fn set_catalog_away(&self, away: bool) {
+        self.catalog_away.store(away, atomic::Ordering::Relaxed);
+        if !away {
+            let _ = self.events.send(CatalogEvent::Resync);
+        }
+    }
+
+    /// What a watch of the catalog sees, if nothing is in the way.
+    pub(crate) fn announce(&self, event: CatalogEvent) {
+        if !self.catalog_away.load(atomic::Ordering::Relaxed) {
+            let _ = self.events.send(event);
+        }
+    }
+
+    /// Before the catalog is read.
+    async fn reading(&self) -> Result<()> {
+        self.faults.reading().await?;
+        match self.catalog_away.load(atomic::Ordering::Relaxed) {
+            true => Err(Error::transient("simulated: the catalog is away")),
+            false => Ok(()),
+        }
+    }
+
+    async fn asked(&self, channel: &str) -> Result<()> {
+        self.faults.reading().await?;
+        let is_known = channel == OPS || CHANNELS.contains(&channel);
+        assert!(is_known || self.world().log.any_channel);
+        if self.is_away() { Err(Error::transient("simulated: the queue is away")) } else { Ok(()) }
     }
 
     /// One random act.
@@ -109,7 +163,14 @@ impl Reader {
         if self.script.faults.chance(400) {
             return Err(Error::transient("simulated: the queue is away"));
         }
-        let Some(payload) = self.script.world().log.read(&self.channel, self.next) else {
+        if self.script.is_away() {
+            return Ok(None);
+        }
+        let world = self.script.world();
+        if let Some(loss) = world.log.loss(&self.channel, self.next) {
+            return Err(Error::permanent(loss));
+        }
+        let Some(payload) = world.log.read(&self.channel, self.next) else {
             return Ok(None);
         };
         let record = Record { id: id(self.next), payload };
@@ -127,13 +188,15 @@ impl Source for Script {
     }
 
     async fn end(&self, channel: &str) -> Result<MessageId> {
-        self.faults.reading().await?;
-        assert!(channel == OPS || CHANNELS.contains(&channel));
+        self.asked(channel).await?;
         Ok(self.world().log.end(channel))
     }
 
-    async fn newest(&self, _: &str, _: usize) -> Result<Vec<Record>> {
-        Ok(Vec::new())
+    async fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
+        self.asked(channel).await?;
+        let newest = self.world().log.newest(channel, count);
+        let record = |(offset, payload)| Record { id: id(offset), payload };
+        Ok(newest.into_iter().map(record).collect())
     }
 
     fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering {
@@ -141,38 +204,53 @@ impl Source for Script {
     }
 }
 
+/// An error that names the record, if it can't be read.
+fn readable(damaged: Option<&String>) -> Result<()> {
+    damaged.map_or(Ok(()), |name| Err(Error::permanent(format!("{name} can't be read"))))
+}
+
 #[async_trait]
 impl Catalog for Script {
     async fn snapshot(&self) -> Result<Snapshot> {
-        self.faults.reading().await?;
-        let database =
-            Database { id: DatabaseId(1), name: "default".into(), created: Timestamp::ZERO };
-        let collections = self.world().collections().cloned().collect();
-        Ok(Snapshot { databases: vec![database], collections })
+        self.reading().await?;
+        let world = self.world();
+        let names =
+            [DEFAULT_DATABASE].into_iter().chain(world.databases.iter().map(String::as_str));
+        let database = |(id, name): (i64, &str)| {
+            let created = Timestamp::ZERO;
+            Database { id: DatabaseId(id), name: name.to_owned(), created }
+        };
+        let databases = (1..).zip(names).map(database).collect();
+        Ok(Snapshot { databases, collections: world.collections().cloned().collect() })
     }
 
     async fn collection(&self, id: CollectionId) -> Result<Option<Collection>> {
-        self.faults.reading().await?;
+        self.reading().await?;
         Ok(self.world().collection(id).cloned())
     }
 
     async fn partitions(&self, id: CollectionId) -> Result<Vec<Partition>> {
-        self.faults.reading().await?;
+        self.reading().await?;
         Ok(self.world().partitions(id))
     }
 
-    async fn serving(&self, _: CollectionId) -> Result<Serving> {
-        self.faults.reading().await?;
-        Ok(Serving::default())
+    async fn serving(&self, id: CollectionId) -> Result<Serving> {
+        self.reading().await?;
+        let world = self.world();
+        readable(world.damaged.serving.as_ref())?;
+        Ok(world.serving.get(&id).cloned().unwrap_or_default())
     }
 
     async fn roles(&self) -> Result<Roles> {
-        self.faults.reading().await?;
+        self.reading().await?;
+        readable(self.world().damaged.roles.as_ref())?;
         Ok(self.access.source())
     }
 
     async fn aliases(&self) -> Result<Vec<Alias>> {
-        Ok(Vec::new())
+        let world = self.world();
+        readable(world.damaged.aliases.as_ref())?;
+        Ok(world.aliases.clone())
     }
 
     fn changes(&self) -> broadcast::Receiver<CatalogEvent> {

@@ -52,6 +52,8 @@ struct Kept {
     ticked: Timestamp,
     collections: BTreeMap<String, Collection>,
     met: BTreeSet<i64>,
+    /// What a reader has seen, in order, if there is one that wants all of it.
+    seen: Option<Vec<String>>,
 }
 
 /// The log. A clone is another process's way to it.
@@ -74,6 +76,17 @@ impl Topic {
     /// For a process that knows nothing yet.
     pub(crate) fn anew(&self) -> Self {
         Self { mine: Arc::default(), ..self.clone() }
+    }
+
+    /// The same, with a reader of all that is appended from now on.
+    pub(crate) fn with_reader(self) -> Self {
+        self.kept.lock().unwrap().seen = Some(Vec::new());
+        self
+    }
+
+    /// All that its reader has seen, in order.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.kept.lock().unwrap().seen.clone().unwrap_or_default()
     }
 
     /// Up to where its readers know that they have all.
@@ -102,6 +115,9 @@ impl Topic {
     }
 
     fn add(&self, kept: &mut Kept, entry: Entry) {
+        if let Some(seen) = &mut kept.seen {
+            seen.extend(entry.text());
+        }
         match entry {
             Entry::Row(row) => self.add_row(kept, &row),
             Entry::Create { id, name } => {
@@ -178,16 +194,13 @@ impl Topic {
         }
         match row.kind {
             RowKind::Insert => {
-                let insert = msg::InsertRequest::decode(row.raw.clone()).unwrap();
-                let key = insert.fields_data.first().and_then(key_of).unwrap();
+                let (version, key) = inserted(row);
                 c.named.insert(row.partition.clone(), row.partition_id.0);
-                c.rows.insert(key, (insert.row_i_ds[0], row.partition_id.0));
+                c.rows.insert(key, (version, row.partition_id.0));
             }
             RowKind::Delete => {
-                let delete = msg::DeleteRequest::decode(row.raw.clone()).unwrap();
-                if let Some(i_ds::IdField::IntId(keys)) = delete.primary_keys.unwrap().id_field {
-                    c.rows.retain(|key, _| !keys.data.contains(key));
-                }
+                let keys = deleted(row);
+                c.rows.retain(|key, _| !keys.contains(key));
             }
         }
     }
@@ -197,15 +210,53 @@ impl Topic {
     }
 
     /// Appends as whoever opened it under this number, unless somebody else has since.
-    fn append_as(&self, owner: u64, mark: Option<&str>, entries: Vec<Entry>) {
+    fn append_as(&self, owner: u64, mark: &str, entries: Vec<Entry>) -> Result<()> {
         let mut kept = self.kept.lock().unwrap();
         if kept.owner != owner {
-            return;
+            return Err(Error::transient("simulated: another one has opened the log"));
         }
         for entry in entries {
             self.add(&mut kept, entry);
         }
-        kept.marks.extend(mark.map(str::to_owned));
+        kept.marks.push(mark.to_owned());
+        Ok(())
+    }
+}
+
+impl Entry {
+    /// As a reader tells it; ticks go without saying.
+    fn text(&self) -> Option<String> {
+        Some(match self {
+            Self::Row(row) => match row.kind {
+                RowKind::Insert => format!("insert {}", inserted(row).1),
+                RowKind::Delete => {
+                    let keys: Vec<_> = deleted(row).iter().map(i64::to_string).collect();
+                    format!("delete {}", keys.join(" "))
+                }
+            },
+            Self::Create { name, .. } => format!("CreateCollection {name}"),
+            Self::Drop { name } => format!("DropCollection {name}"),
+            Self::Rename { name, .. } => format!("RenameCollection {name}"),
+            Self::CreatePartition { partition, .. } => format!("CreatePartition {partition}"),
+            Self::DropPartition { partition, .. } => format!("DropPartition {partition}"),
+            Self::Tick(_) => return None,
+        })
+    }
+}
+
+/// Version and key of an inserted row.
+fn inserted(row: &RowMessage) -> (i64, i64) {
+    let insert = msg::InsertRequest::decode(row.raw.clone()).unwrap();
+    let key = insert.fields_data.first().and_then(key_of).unwrap();
+    (insert.row_i_ds[0], key)
+}
+
+/// The keys of deleted rows.
+fn deleted(row: &RowMessage) -> Vec<i64> {
+    let delete = msg::DeleteRequest::decode(row.raw.clone()).unwrap();
+    match delete.primary_keys.unwrap().id_field {
+        Some(i_ds::IdField::IntId(keys)) => keys.data,
+        _ => vec![],
     }
 }
 
@@ -281,26 +332,26 @@ impl Sink for Topic {
             let (this, mark) = (self.clone(), mark.to_owned());
             tokio::spawn(async move {
                 tokio::time::sleep(late).await;
-                this.append_as(owner, Some(&mark), entries);
+                let appended = this.append_as(owner, &mark, entries);
+                tracing::debug!(?appended, mark, "late append");
             });
         };
         match fault {
-            Fault::None | Fault::Slow => self.append_as(owner, Some(mark), entries),
-            Fault::Refuse | Fault::LoseCall => return failed(),
+            Fault::None | Fault::Slow => self.append_as(owner, mark, entries),
+            Fault::Refuse | Fault::LoseCall => failed(),
             Fault::LoseAnswer => {
-                self.append_as(owner, Some(mark), entries);
-                return failed();
+                self.append_as(owner, mark, entries)?;
+                failed()
             }
             Fault::Late => {
                 later(entries);
-                return failed();
+                failed()
             }
-            Fault::CrashBefore => return self.faults.die().await,
+            Fault::CrashBefore => self.faults.die().await,
             Fault::CrashAfter => {
                 later(entries);
-                return self.faults.die().await;
+                self.faults.die().await
             }
         }
-        Ok(())
     }
 }

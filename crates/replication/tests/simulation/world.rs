@@ -3,8 +3,9 @@
 
 use crate::log::{self, Log, PRIMARY_KEY, Stamp};
 use milvus_wire::catalog::{Collection, Partition, State};
-use milvus_wire::ids::{CollectionId, DatabaseId, PartitionId};
+use milvus_wire::ids::{CollectionId, CollectionName, DEFAULT_DATABASE, DatabaseId, PartitionId};
 use milvus_wire::proto::schema::{CollectionSchema, FieldSchema};
+use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use replication::ports::CatalogEvent;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,19 @@ pub(crate) struct World {
     written: BTreeMap<i64, u64>,
     unwritten: Vec<Unwritten>,
     names: u64,
+    /// Besides the default one.
+    pub(crate) databases: Vec<String>,
+    pub(crate) serving: BTreeMap<CollectionId, Serving>,
+    pub(crate) aliases: Vec<Alias>,
+    pub(crate) damaged: Damaged,
+}
+
+/// The names of records that can't be read.
+#[derive(Default)]
+pub(crate) struct Damaged {
+    pub(crate) serving: Option<String>,
+    pub(crate) aliases: Option<String>,
+    pub(crate) roles: Option<String>,
 }
 
 /// The truth.
@@ -61,6 +75,10 @@ impl World {
             written: BTreeMap::new(),
             unwritten: Vec::new(),
             names: 0,
+            databases: Vec::new(),
+            serving: BTreeMap::new(),
+            aliases: Vec::new(),
+            damaged: Damaged::default(),
         }
     }
 
@@ -257,9 +275,31 @@ impl World {
             let letter = ["a", "b"][self.rng.usize(0..2)];
             self.new_name(letter)
         });
+        // Once in a while a creation comes to nothing.
+        let state = if self.rng.u32(0..15) == 0 { State::Dropped } else { State::Created };
+        let name = CollectionName::new(DEFAULT_DATABASE, name);
+        self.add_collection((cid, at), &name, pchannels, state);
+        CatalogEvent::Collection(CollectionId(cid))
+    }
+
+    /// Creates a collection of this name.
+    pub(crate) fn create_as(&mut self, now: Timestamp, name: &CollectionName, shards: usize) {
+        let at = self.allocate(now);
+        self.next_id += 1;
+        let pchannels = CHANNELS[..shards].iter().map(|channel| (*channel).to_owned());
+        self.add_collection((self.next_id, at), name, pchannels.collect(), State::Created);
+    }
+
+    fn add_collection(
+        &mut self,
+        (cid, at): (i64, u64),
+        name: &CollectionName,
+        pchannels: Vec<String>,
+        state: State,
+    ) {
         let mut start_positions = BTreeMap::new();
         for channel in &pchannels {
-            let position = self.log.append(channel, &log::create_collection(&name, cid, at));
+            let position = self.log.append(channel, &log::create_collection(&name.name, cid, at));
             start_positions.insert(channel.clone(), position);
         }
         let primary = FieldSchema {
@@ -269,13 +309,17 @@ impl World {
             data_type: 5,
             ..Default::default()
         };
+        let schema = CollectionSchema {
+            name: name.name.clone(),
+            fields: vec![primary],
+            ..Default::default()
+        };
         let info = Collection {
             id: CollectionId(cid),
             database_id: DatabaseId(1),
-            database: "default".into(),
-            // Once in a while a creation comes to nothing.
-            state: if self.rng.u32(0..15) == 0 { State::Dropped } else { State::Created },
-            schema: CollectionSchema { name, fields: vec![primary], ..Default::default() },
+            database: name.database.clone(),
+            state,
+            schema,
             created: Timestamp(at),
             vchannels: pchannels
                 .iter()
@@ -290,7 +334,18 @@ impl World {
         };
         let partitions = vec![partition(cid, cid * 1000, "_default", at)];
         self.collections.insert(cid, Live { info, truth: Truth::new(), partitions });
-        CatalogEvent::Collection(CollectionId(cid))
+    }
+
+    /// The collection of this name.
+    pub(crate) fn id_of(&self, name: &CollectionName) -> Option<CollectionId> {
+        let mut live = self.collections().filter(|info| info.state == State::Created);
+        let it = live.find(|it| it.database == name.database && it.name() == name.name);
+        it.map(|info| info.id)
+    }
+
+    /// Drops this collection.
+    pub(crate) fn end_of(&mut self, now: Timestamp, id: CollectionId) {
+        self.end(now, id.0);
     }
 
     /// Drops a collection and tells its name.
@@ -327,7 +382,7 @@ impl World {
         self.add_partition(now, cid, name)
     }
 
-    fn add_partition(&mut self, now: Timestamp, cid: i64, name: String) -> CatalogEvent {
+    pub(crate) fn add_partition(&mut self, now: Timestamp, cid: i64, name: String) -> CatalogEvent {
         let at = self.allocate(now);
         self.next_id += 1;
         let pid = self.next_id * 1000;
@@ -339,7 +394,7 @@ impl World {
     }
 
     /// Drops a partition, if there is one to drop, and tells its name.
-    fn drop_partition(&mut self, now: Timestamp, cid: i64) -> Option<String> {
+    pub(crate) fn drop_partition(&mut self, now: Timestamp, cid: i64) -> Option<String> {
         let live = self.collections.get_mut(&cid).unwrap();
         let named = |p: &&mut Partition| p.name != "_default" && p.state == State::Created;
         let dropped = live.partitions.iter_mut().find(named)?;

@@ -1,11 +1,17 @@
-//! What every store must pass, whatever it keeps its records in. Never used by the product itself.
+//! What every [`Store`] must pass. Each case uses keys of its own, so a store may be shared.
+//! Never opens a store itself.
 //!
-//! The checks panic with a sentence; each uses keys of its own, so a store may be shared.
+//! Not checked, and why:
+//! - "Where tasks, checkpoints and lanes are kept: records under text keys, changed in
+//!   transactions." "How a transaction ended." They say what it is.
+//! - "An error leaves open whether it happened." Either is right, so nothing can be wrong.
+//! - "The value, JSON." Who stores it makes it JSON; a store keeps any bytes, which is checked.
+//! - "Durable." It is what is said of [`Store::commit`], where it is checked.
 
+use crate::cases::{Cases, done};
 use futures::future::join_all;
 use replication::error::Result;
 use replication::ports::{Committed, EXISTS, Store, Stored, Transaction};
-use std::fmt::Debug;
 use std::sync::Arc;
 
 /// Writers that compete for one key.
@@ -20,24 +26,58 @@ const MANY: usize = 3000;
 /// What is stored of a collection with some partitions.
 const MANY_BYTES: usize = 1500;
 
-/// All checks that need one open store.
+/// The cases that need one open store.
 pub async fn suite<S: Store + 'static>(store: Arc<S>) {
-    assert!(!store.holder().is_empty(), "a store has a holder");
-    written_records_are_read(&*store).await;
-    listing_is_sorted_and_literal(&*store).await;
-    a_conflict_writes_nothing(&*store).await;
-    a_key_may_have_to_exist(&*store).await;
-    versions_never_repeat(&*store).await;
-    a_transaction_is_one(&*store).await;
-    a_large_transaction_is_one(&*store).await;
-    big_and_odd_values_are_kept(&*store).await;
-    exactly_one_of_many_writers_wins(store).await;
+    let mut cases = Cases::of("the store");
+    let at = &*store;
+    let has_a_holder = async { assert!(!at.holder().is_empty()) };
+    cases.case("Names this installation", has_a_holder).await;
+    cases.case("One record.", written_records_are_read(at)).await;
+    let sentence = "All records whose key begins with `prefix`, sorted by key.";
+    cases.case(sentence, listing_is_sorted_and_literal(at)).await;
+    let sentence = "A condition did not hold; nothing was written.";
+    cases.case(sentence, a_conflict_writes_nothing(at)).await;
+    let sentence = "Each key must have this version now; zero: it must not exist; [`EXISTS`]: it \
+                    must.";
+    cases.case(sentence, a_key_may_have_to_exist(at)).await;
+    cases.case(sentence, exactly_one_of_many_writers_wins(store.clone())).await;
+    let sentence = "A stored value and its version, which changes with every write.";
+    cases.case(sentence, versions_never_repeat(at)).await;
+    cases.case("For conditions; never zero.", versions_are_never_zero(at)).await;
+    let sentence = "Changes that happen all or not at all.";
+    cases.case(sentence, a_transaction_is_one(at)).await;
+    cases.case(sentence, a_large_transaction_is_one(at)).await;
+    let sentence = "Written; a value has at most [`VALUE_BYTES_MAX`].";
+    cases.case(sentence, big_and_odd_values_are_kept(at)).await;
+    let sentence = "Removed; one that is not there is fine.";
+    cases.case(sentence, what_is_removed_is_gone(at)).await;
+    cases.end();
 }
 
-/// The check of stores that outlive their process: `open` opens the same store again and again.
+/// The cases of stores that outlive their process: `open` opens the same store again and again.
 pub async fn durability<S: Store, F: AsyncFn() -> Result<S>>(open: F) {
+    let mut cases = Cases::of("the store");
+    let sentence = "Durable when it returns `Committed::Yes`.";
+    // What opens a store may be a large future.
+    cases.case(sentence, Box::pin(records_survive_a_restart(&open))).await;
+    let sentence = "Names this installation, the same after a restart on the same store.";
+    cases.case(sentence, Box::pin(the_holder_survives_a_restart(&open))).await;
+    cases.end();
+}
+
+/// The cases of stores that several processes may share: two of them.
+pub async fn sharing(one: &impl Store, other: &impl Store) {
+    let mut cases = Cases::of("the store");
+    let sentence = "Two processes that run at the same time never have the same one.";
+    let have_two_names = async { assert_ne!(one.holder(), other.holder()) };
+    cases.case(sentence, have_two_names).await;
+    let sentence = "Each key must have this version now";
+    cases.case(sentence, each_sees_what_the_other_wrote(one, other)).await;
+    cases.end();
+}
+
+async fn records_survive_a_restart<S: Store>(open: &impl AsyncFn() -> Result<S>) {
     let store = done(open().await);
-    let holder = store.holder().to_owned();
     put(&store, "durable/a", b"1").await;
     let before = stored(&store, "durable/a").await;
     put(&store, "durable/gone", b"x").await;
@@ -46,7 +86,6 @@ pub async fn durability<S: Store, F: AsyncFn() -> Result<S>>(open: F) {
     drop(store);
 
     let store = done(open().await);
-    assert_eq!(store.holder(), holder, "the holder is the same after a restart");
     assert_eq!(stored(&store, "durable/a").await, before, "a record survives a restart");
     assert_eq!(done(store.get("durable/gone").await), None, "a removed record stays away");
     put(&store, "durable/gone", b"x").await;
@@ -54,16 +93,47 @@ pub async fn durability<S: Store, F: AsyncFn() -> Result<S>>(open: F) {
     assert_ne!(again.version, gone.version, "a version does not repeat after a restart");
 }
 
+async fn the_holder_survives_a_restart<S: Store>(open: &impl AsyncFn() -> Result<S>) {
+    let store = done(open().await);
+    let holder = store.holder().to_owned();
+    drop(store);
+    assert_eq!(done(open().await).holder(), holder);
+}
+
+async fn each_sees_what_the_other_wrote(one: &impl Store, other: &impl Store) {
+    put(one, "shared/a", b"1").await;
+    let seen = stored(other, "shared/a").await;
+    let change = Transaction {
+        conditions: vec![("shared/a".into(), seen.version)],
+        puts: vec![("shared/a".into(), b"2".to_vec())],
+        deletes: vec![],
+    };
+    assert_eq!(done(other.commit(change.clone()).await), Committed::Yes);
+    assert_eq!(done(one.commit(change).await), Committed::Conflict);
+    assert_eq!(stored(one, "shared/a").await.value, b"2");
+}
+
 async fn written_records_are_read(store: &impl Store) {
     assert_eq!(done(store.get("read/none").await), None, "what was never written is not there");
     put(store, "read/a", b"one").await;
     assert_eq!(stored(store, "read/a").await.value, b"one");
-    assert_ne!(stored(store, "read/a").await.version, 0, "a version is never zero");
     put(store, "read/a", b"two").await;
     assert_eq!(stored(store, "read/a").await.value, b"two", "a second write replaces the first");
-    delete(store, "read/a").await;
-    assert_eq!(done(store.get("read/a").await), None, "a removed record is gone");
-    delete(store, "read/a").await;
+}
+
+async fn what_is_removed_is_gone(store: &impl Store) {
+    put(store, "removed/a", b"one").await;
+    delete(store, "removed/a").await;
+    assert_eq!(done(store.get("removed/a").await), None, "a removed record is gone");
+    delete(store, "removed/a").await;
+}
+
+async fn versions_are_never_zero(store: &impl Store) {
+    put(store, "zero/a", b"").await;
+    assert_ne!(stored(store, "zero/a").await.version, 0);
+    delete(store, "zero/a").await;
+    put(store, "zero/a", b"").await;
+    assert_ne!(stored(store, "zero/a").await.version, 0);
 }
 
 async fn listing_is_sorted_and_literal(store: &impl Store) {
@@ -227,8 +297,4 @@ async fn stored(store: &impl Store, key: &str) -> Stored {
 
 async fn listed(store: &impl Store, prefix: &str) -> Vec<String> {
     done(store.list(prefix).await).into_iter().map(|(key, _)| key).collect()
-}
-
-fn done<T, E: Debug>(result: std::result::Result<T, E>) -> T {
-    result.unwrap_or_else(|error| panic!("the store failed: {error:?}"))
 }
