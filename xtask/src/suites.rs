@@ -35,7 +35,7 @@ pub(crate) struct ServerLane {
 const FOUNDATIONS: [(&str, &[&str]); 3] = [
     ("the lab", &["pair", "pulsar", "secured_kafka", "mariadb"]),
     ("connectors with real servers", &["real_servers"]),
-    ("test kit with real servers", &["counting", "real", "source_restart", "flink"]),
+    ("test kit with real servers", &["counting", "real", "source_restart", "flink", "stores"]),
 ];
 
 const ON_KAFKA: &str = "replication";

@@ -36,3 +36,5 @@ mod sync;
 pub mod takeover;
 pub mod task;
 pub mod unsupported;
+#[cfg(test)]
+mod written;

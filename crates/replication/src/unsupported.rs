@@ -86,3 +86,16 @@ pub async fn list(store: &dyn Store, task: &str) -> Result<Vec<Missed>> {
     let stored = store.list(&missed_prefix(task)).await?;
     stored.into_iter().map(|(key, stored)| decode(&key, &stored.value)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::written::read_and_written_again;
+
+    #[test]
+    fn what_earlier_versions_stored_of_missed_changes_is_written_the_same() {
+        let missed: Vec<Missed> = read_and_written_again("missed");
+        assert!(missed.iter().any(|it| it.request == "Import" && !it.collection.is_empty()));
+        assert!(missed.iter().any(|it| it.request == "type 9999"));
+    }
+}

@@ -5,8 +5,9 @@
 //! [`workload`] writes without pause, [`source_log`] appends what only a newer source would log,
 //! [`compare`] decides whether two sides are equal. [`flink`] reads change events from a [`topic`]
 //! as a user's job would, [`replicate_log`] reads a topic in the Go tool's format. [`service`] runs
-//! the product's binary. [`counting`] is a target that only acknowledges, and [`raw_reader`] is the
-//! yardstick of the benchmark. [`wait`] and [`process`] are used by all of them.
+//! the product's binary, [`stores`] is what earlier versions of it wrote. [`counting`] is a target
+//! that only acknowledges, and [`raw_reader`] is the yardstick of the benchmark. [`wait`] and
+//! [`process`] are used by all of them.
 
 #![allow(deprecated)] // ReplicateMessage and `Status.error_code`: 2.3 has nothing else.
 
@@ -20,6 +21,7 @@ pub mod replicate_log;
 pub mod rows;
 pub mod service;
 pub mod source_log;
+pub mod stores;
 pub mod topic;
 pub mod wait;
 pub mod workload;

@@ -105,6 +105,26 @@ pub fn records(kafka: &str, topic: &str) -> Result<Vec<Record>> {
     Ok(records)
 }
 
+/// The offset that a group has committed on the first partition of a topic, and the metadata beside
+/// it; `None` if there is none. Blocks.
+///
+/// # Errors
+/// If the broker does not answer.
+pub fn committed(kafka: &str, group: &str, topic: &str) -> Result<Option<(i64, String)>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", kafka)
+        .set("group.id", group)
+        .set("enable.auto.commit", "false")
+        .create()
+        .context("librdkafka's settings")?;
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let told = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
+    let found = told.find_partition(topic, 0).context("an answer on the partition")?;
+    let Offset::Offset(offset) = found.offset() else { return Ok(None) };
+    Ok(Some((offset, found.metadata().to_owned())))
+}
+
 /// All partitions from their beginning; answers how many.
 fn assign(consumer: &BaseConsumer, topic: &str) -> Result<usize> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;

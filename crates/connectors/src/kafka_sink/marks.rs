@@ -36,10 +36,12 @@ impl Marks {
         hashes.join(" ")
     }
 
-    /// Reads stored marks; anything else in the text is ignored.
-    pub(super) fn of(text: &str) -> Self {
-        let hashes = text.split(' ').filter_map(|hash| u64::from_str_radix(hash, 16).ok());
-        Self { hashes: hashes.collect() }
+    /// Reads what was stored; `None`: this version did not write it. Marks that are not seen would
+    /// let records be appended twice.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let hashes = text.split(' ').filter(|hash| !hash.is_empty());
+        let hashes = hashes.map(|hash| u64::from_str_radix(hash, 16).ok());
+        Some(Self { hashes: hashes.collect::<Option<_>>()? })
     }
 }
 
@@ -53,6 +55,8 @@ pub(super) fn hash(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
+    use std::path::Path;
 
     #[test]
     fn the_last_marks_are_kept_and_survive_as_text() {
@@ -60,8 +64,33 @@ mod tests {
         assert!((100 - MARKS..100).all(|n| marks.holds(&format!("window {n}"))));
         assert!(!marks.holds("window 3") && !marks.holds("window 100"));
         assert!(marks.text().len() < 4096);
-        assert_eq!(Marks::of(&marks.text()), marks);
-        assert_eq!(Marks::of(""), Marks::default());
+        assert_eq!(Marks::of(&marks.text()), Some(marks));
+        assert_eq!(Marks::of(""), Some(Marks::default()));
+    }
+
+    #[test]
+    fn marks_in_another_form_are_not_taken_for_none() {
+        for text in ["form=2 af63dc4c8601ec8c", "window@7", "{}"] {
+            assert_eq!(Marks::of(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn marks_that_earlier_versions_left_are_read_and_written_the_same() {
+        let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testkit/stores");
+        let versions = fs::read_dir(all).unwrap().map(|entry| entry.unwrap().path());
+        let mut read = 0;
+        for version in versions.filter(|path| path.is_dir()) {
+            for kind in ["sqlite", "etcd", "mysql"] {
+                let text = fs::read_to_string(version.join(format!("{kind}.marks.txt"))).unwrap();
+                let text = text.trim_end();
+                let marks = Marks::of(text).unwrap();
+                assert!(marks.hashes.len() > 1, "{text}");
+                assert_eq!(marks.text(), text);
+                read += 1;
+            }
+        }
+        assert!(read > 0, "no earlier version is there");
     }
 
     #[test]

@@ -192,7 +192,16 @@ mod tests {
     use super::*;
     use crate::records::codec::{decode, encode};
     use crate::selection::NameRule;
+    use crate::written::read_and_written_again;
     use pb::{OperatePrivilegeType as Privilege, OperateUserRoleType as Membership};
+
+    #[test]
+    fn what_earlier_versions_stored_of_a_role_is_written_the_same() {
+        let roles: Vec<Given> = read_and_written_again("access");
+        let has = |is_it: fn(&Right) -> bool| roles.iter().any(|role| role.given.iter().any(is_it));
+        assert!(has(|right| matches!(right, Right::Grant { .. })));
+        assert!(has(|right| matches!(right, Right::Member(_))));
+    }
 
     fn grant(object_type: &str, database: &str, object: &str, privilege: &str) -> Grant {
         Grant {

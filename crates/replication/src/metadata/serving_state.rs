@@ -319,6 +319,15 @@ impl ServingChange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::written::read_and_written_again;
+
+    #[test]
+    fn what_earlier_versions_stored_of_how_collections_are_served_is_written_the_same() {
+        let served: Vec<ServingState> = read_and_written_again("serving");
+        assert!(served.iter().any(|it| !it.indexes.is_empty() && it.load.is_some()));
+        assert!(served.iter().any(|it| !it.properties.is_empty()));
+        assert!(served.iter().any(|it| !it.aliases.given.is_empty()));
+    }
 
     fn index(name: &str) -> Index {
         let params = vec![("index_type".into(), "FLAT".into())];

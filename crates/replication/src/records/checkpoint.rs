@@ -311,6 +311,22 @@ pub fn pending_partition(pending: &PendingDrop) -> Option<(PartitionId, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::written::read_and_written_again;
+
+    #[test]
+    fn what_earlier_versions_stored_of_a_task_is_written_the_same() {
+        let checkpoints: Vec<Checkpoint> = read_and_written_again("checkpoint");
+        assert!(checkpoints.iter().any(|checkpoint| checkpoint.taken_over));
+        let collections: Vec<ReplicatedCollection> = read_and_written_again("collection");
+        for stage in [Stage::Existing, Stage::Awaited, Stage::Live] {
+            assert!(collections.iter().any(|collection| collection.stage == stage), "{stage:?}");
+        }
+        assert!(collections.iter().any(|collection| collection.by_name));
+        assert!(collections.iter().any(|collection| collection.naming.asked > Timestamp::ZERO));
+        let positions: Vec<OpPosition> = read_and_written_again("op");
+        assert!(positions.iter().any(|position| position.at > Timestamp::ZERO));
+        assert!(!read_and_written_again::<Fence>("fence").is_empty());
+    }
 
     #[test]
     fn a_collection_of_before_names_were_followed_is_read_and_a_parked_one_has_a_name_of_its_own() {

@@ -24,23 +24,29 @@ pub(crate) fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 
 /// The record that is stored under a key.
 pub(crate) fn decode<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Form {
-        form: Option<u32>,
-    }
     let bad = |e| {
         Error::permanent(format!(
             "the stored record {key} can't be read; restore the task store from a backup"
         ))
         .because(e)
     };
-    let form: Form = serde_json::from_slice(value).map_err(bad)?;
-    if form.form.is_some_and(|form| form > FORM) {
-        return Err(Error::permanent(format!(
-            "the stored record {key} was written by a newer milvus-cdc; run that version"
-        )));
-    }
+    refuse_newer(key, value)?;
     serde_json::from_slice(value).map_err(bad)
+}
+
+/// Fails if a record has a newer form than this version knows, whatever the record is.
+pub(crate) fn refuse_newer(key: &str, value: &[u8]) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Form {
+        form: Option<u32>,
+    }
+    let form = serde_json::from_slice(value).ok().and_then(|Form { form }| form);
+    match form {
+        Some(form) if form > FORM => Err(Error::permanent(format!(
+            "the stored record {key} was written by a newer milvus-cdc; run that version"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// The record under a key, if there is one.

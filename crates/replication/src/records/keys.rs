@@ -52,14 +52,20 @@ pub(crate) fn collection_key(task: &str, id: CollectionId) -> String {
     format!("{}{id}", collection_prefix(task))
 }
 
-/// The task in the key of a collection, as it is behind [`COLLECTIONS`].
-pub(crate) fn task_of_collection(rest: &str) -> &str {
-    rest.split('/').next().unwrap_or_default()
+/// The task and the collection in the key of a collection, as it is behind [`COLLECTIONS`].
+pub(crate) fn names_of_collection(rest: &str) -> Option<(&str, CollectionId)> {
+    let (task, id) = rest.split_once('/')?;
+    Some((task, CollectionId(id.parse().ok()?)))
+}
+
+/// Prefix of the serving states of a task's collections.
+pub(crate) fn serving_prefix(task: &str) -> String {
+    format!("serving/{task}/")
 }
 
 /// Key of a collection's serving state.
 pub(crate) fn serving_key(task: &str, id: CollectionId) -> String {
-    format!("serving/{task}/{id}")
+    format!("{}{id}", serving_prefix(task))
 }
 
 /// Prefix of what the target was given of each role; the role's name follows.
@@ -111,8 +117,8 @@ pub fn log_address(task: &str) -> String {
 pub async fn of_task(store: &dyn Store, task: &str) -> Result<Vec<String>> {
     let mut keys = vec![checkpoint_key(task), op_key(task), fence_key(task)];
     keys.extend(lease_keys(&log_address(task)).into_iter().chain([next_key(task)]));
-    let serving = format!("serving/{task}/");
-    for prefix in [collection_prefix(task), serving, access_prefix(task), missed_prefix(task)] {
+    let prefixes = [collection_prefix(task), serving_prefix(task), access_prefix(task)];
+    for prefix in prefixes.into_iter().chain([missed_prefix(task)]) {
         keys.extend(store.list(&prefix).await?.into_iter().map(|(key, _)| key));
     }
     Ok(keys)

@@ -228,3 +228,15 @@ pub async fn is_no_others(store: &dyn Store, address: &str) -> Result<Option<(St
 pub(crate) fn lost() -> Error {
     Error::transient("another milvus-cdc has taken over this target")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::written::read_and_written_again;
+
+    #[test]
+    fn what_earlier_versions_stored_of_leases_is_written_the_same() {
+        assert!(!read_and_written_again::<Holder>("lease").is_empty());
+        assert!(read_and_written_again::<Beat>("alive").iter().any(|alive| alive.beat > 1));
+    }
+}

@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 pub(crate) mod codec;
+pub mod forms;
 pub mod keys;
 pub mod lease;
 pub mod position;

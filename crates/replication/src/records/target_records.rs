@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::ports::{Committed, EXISTS, Store, Transaction};
 use crate::records::checkpoint::{Loaded, ReplicatedCollection, fence, load};
 use crate::records::codec::{decode, load_one};
+use crate::records::forms::refuse_newer_below;
 use crate::records::keys;
 use crate::records::lease::Lease;
 use crate::stop::Stop;
@@ -84,15 +85,23 @@ impl TargetRecords {
         Ok(self.store.get(&keys::task_key(task)).await?.is_some())
     }
 
-    /// The collections of all tasks, whatever their destination, each with its task's id.
+    /// The collections of all tasks, whatever their destination: task, id, and the record unless
+    /// it can't be read.
     pub(crate) async fn collections_of_all_tasks(
         &self,
-    ) -> Result<Vec<(String, ReplicatedCollection)>> {
-        let listed = self.list::<ReplicatedCollection>(keys::COLLECTIONS).await?;
-        let of_task = |(rest, collection): (String, _)| {
-            (keys::task_of_collection(&rest).to_owned(), collection)
-        };
-        Ok(listed.into_iter().map(of_task).collect())
+    ) -> Result<Vec<(String, CollectionId, Option<ReplicatedCollection>)>> {
+        let mut collections = Vec::new();
+        for (key, stored) in self.store.list(keys::COLLECTIONS).await? {
+            let names = keys::names_of_collection(&key[keys::COLLECTIONS.len()..]);
+            let Some((task, id)) = names else { continue };
+            collections.push((task.to_owned(), id, decode(&key, &stored.value).ok()));
+        }
+        Ok(collections)
+    }
+
+    /// Fails if a newer milvus-cdc has written a record whose key begins with `prefix`.
+    pub(crate) async fn refuse_newer(&self, prefix: &str) -> Result<()> {
+        refuse_newer_below(&*self.store, prefix).await
     }
 }
 

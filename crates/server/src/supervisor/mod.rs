@@ -309,7 +309,10 @@ impl Supervisor {
                 tracing::error!(task = id, reason, "task can't start here, another service has it");
                 self.live.get_or_add(id).0.with(|facts| facts.waiting = Some(reason.to_owned()));
             }
-            Err(error) => tracing::error!(task = id, error = ?error, "the pause can't be stored"),
+            Err(error) => {
+                tracing::error!(task = id, error = ?error, "the pause can't be stored");
+                self.live.get_or_add(id).0.with(|facts| facts.waiting = Some(error.what));
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Runs one task: starts it again after a transient fault, pauses it after a permanent one, and
-//! ends when its destination is lost. Never runs a task twice at a time.
+//! ends when its destination is lost. Leaves a task alone that has a record of a newer version.
+//! Never runs a task twice at a time.
 
 use crate::monitoring::history::EventKind;
 use crate::monitoring::live::{LiveTask, RunStage};
@@ -65,6 +66,9 @@ impl Runner {
     /// One run; `last` is what ended the one before.
     async fn once(&self, last: Option<&str>, stop: &CancellationToken) -> Error {
         self.live.begin_run();
+        if let Err(error) = self.book.refuse_newer(&self.task.id).await {
+            return error;
+        }
         let run = self.path.run(self.task.clone(), self.ports.clone(), stop.child_token());
         let run = AssertUnwindSafe(run).catch_unwind();
         tokio::pin!(run);
@@ -112,7 +116,8 @@ impl Runner {
     }
 
     /// Stores that the task is paused and why; tries until that succeeds, or until `stop`. `false`
-    /// if another service writes to the target, so that this one can't pause the task.
+    /// if this service can't pause the task: another one writes to the target, or the task is left
+    /// to a newer version.
     async fn store_pause(&self, error: &Error, stop: &CancellationToken) -> bool {
         let id = self.task.id.as_str();
         let mut pauses = Pauses::new(self.backoff_first, self.task.limits.backoff_max);
@@ -123,6 +128,10 @@ impl Runner {
                     return true;
                 }
                 Ok(false) => return false,
+                Err(error) if error.kind == Kind::Permanent => {
+                    tracing::error!(task = id, error = ?error, "task is not paused");
+                    return false;
+                }
                 Err(error) => {
                     if !self.pause_before_retry(&error, pauses.next_pause(), stop).await {
                         return true;

@@ -3,11 +3,13 @@
 
 use super::admission::{CreateError, admit};
 use super::record::{State, TaskRecord, VERSION};
-use replication::error::{Error, Result};
+use replication::error::{Error, Kind, Result};
 use replication::ports::{Committed, Store, Stored, Transaction};
+use replication::records::forms;
 use replication::records::keys;
 use replication::records::keys::task_key;
 use replication::records::lease;
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -147,8 +149,9 @@ impl Book {
     }
 
     /// Pauses a task that can't run here, whatever its state, unless another service writes to its
-    /// target. Returns `false` in that case.
+    /// target. Returns `false` in that case. Fails if the task is left to a newer version.
     pub async fn pause_unless_elsewhere(&self, id: &str, reason: &str) -> Result<bool> {
+        self.refuse_newer(id).await?;
         for _ in 0..CONFLICTS_MAX {
             let Some((record, _)) = self.read(id).await? else { return Ok(true) };
             // A target without a valid address has no lease, and nobody writes to it.
@@ -222,19 +225,35 @@ impl Book {
     /// Paused tasks stay paused.
     pub async fn boot(&self) -> Result<()> {
         for record in self.list().await?.records {
-            let id = record.task_id.as_str();
-            match record.state {
-                State::Paused => continue,
-                _ if record.disable_auto_start => {
-                    self.pause_unless_elsewhere(id, PAUSED_BY_RESTART).await?;
+            match self.boot_one(&record).await {
+                // The task shows this itself when it starts. The others do not wait for it.
+                Err(error) if error.kind == Kind::Permanent => {
+                    tracing::warn!(task = record.task_id, error = ?error, "task is left as it is");
                 }
-                State::Initial => {
-                    self.resume(id).await?;
-                }
-                State::Running => {}
+                booted => booted?,
             }
         }
         Ok(())
+    }
+
+    async fn boot_one(&self, record: &TaskRecord) -> Result<()> {
+        let id = record.task_id.as_str();
+        match record.state {
+            State::Paused => Ok(()),
+            _ if record.disable_auto_start => {
+                self.pause_unless_elsewhere(id, PAUSED_BY_RESTART).await.map(drop)
+            }
+            State::Initial => self.resume(id).await.map(drop),
+            State::Running => Ok(()),
+        }
+    }
+
+    /// Fails if a newer milvus-cdc has written any record of a task or of its target. Then the task
+    /// is left to that version.
+    pub async fn refuse_newer(&self, id: &str) -> Result<()> {
+        let Some(record) = self.get(id).await? else { return Ok(()) };
+        let Ok(lease) = record.lease() else { return Ok(()) };
+        forms::refuse_newer(self.store.as_ref(), id, &lease).await
     }
 
     /// Changes a record. `edit` returns `None` if the change can't start from the record's state.
@@ -297,20 +316,24 @@ fn encode(record: &TaskRecord) -> Result<Vec<u8>> {
 }
 
 fn decode(key: &str, stored: &Stored) -> Result<TaskRecord> {
-    let broken = || Error::permanent(format!("the stored record {key} can't be read"));
-    let record: TaskRecord =
-        // The parser's message may quote the record, which contains secrets.
-        serde_json::from_slice(&stored.value).map_err(|e| {
-            broken().because(format!("at line {} column {}", e.line(), e.column()))
-        })?;
-    if record.version > VERSION {
+    #[derive(Deserialize)]
+    struct Form {
+        #[serde(default, rename = "Version")]
+        version: u32,
+    }
+    // Checked first, because this version may not be able to read the rest of a newer record.
+    if let Ok(Form { version }) = serde_json::from_slice(&stored.value)
+        && version > VERSION
+    {
         return Err(Error::permanent(format!(
-            "the stored record {key} has version {}, written by a newer milvus-cdc; run that one, \
-             or a newer",
-            record.version
+            "the stored record {key} has version {version}, written by a newer milvus-cdc; run \
+             that one, or a newer"
         )));
     }
-    Ok(record)
+    let broken = || Error::permanent(format!("the stored record {key} can't be read"));
+    // The parser's message may quote the record, and that holds secrets.
+    serde_json::from_slice(&stored.value)
+        .map_err(|e| broken().because(format!("at line {} column {}", e.line(), e.column())))
 }
 
 fn too_many_conflicts(id: &str) -> Error {

@@ -17,5 +17,6 @@ mod resources;
 mod scripted;
 mod secrets;
 mod standby;
+mod stores;
 mod support;
 mod tls;

@@ -205,9 +205,9 @@ impl Catalog for FixedCatalog {
 }
 
 /// A target that never answers anything useful.
-struct Away;
+pub(crate) struct Away;
 
-fn away<T>() -> Result<T> {
+pub(crate) fn away<T>() -> Result<T> {
     Err(Error::transient("the target is away"))
 }
 

@@ -43,7 +43,7 @@ impl Broker {
         self.kafka.broker()
     }
 
-    async fn records(&self, topic: &str) -> Vec<Record> {
+    pub(crate) async fn records(&self, topic: &str) -> Vec<Record> {
         let (kafka, topic) = (self.address(), topic.to_owned());
         tokio::task::spawn_blocking(move || topic::records(&kafka, &topic)).await.unwrap().unwrap()
     }

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)] // A test fails by a panic, and so do its helpers.
 
 mod bench;
+mod capture;
 mod channels;
 mod churn;
 mod collections;
@@ -22,3 +23,4 @@ mod shared_store;
 mod structure;
 mod takeover;
 mod tls;
+mod upgrade;

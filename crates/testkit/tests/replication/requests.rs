@@ -16,15 +16,15 @@ use testkit::wait;
 use super::bench::{Bench, EQUAL_WITHIN, batch};
 
 /// `secret` and `secret2`, as Milvus's clients send passwords.
-const PASSWORDS: [&str; 2] = ["c2VjcmV0", "c2VjcmV0Mg=="];
+pub(crate) const PASSWORDS: [&str; 2] = ["c2VjcmV0", "c2VjcmV0Mg=="];
 
-fn base(kind: MsgType) -> Option<MsgBase> {
+pub(crate) fn base(kind: MsgType) -> Option<MsgBase> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let timestamp = Timestamp::ZERO.plus_ms(now).0;
     Some(MsgBase { msg_type: kind.into(), timestamp, ..Default::default() })
 }
 
-async fn op(bench: &Bench, message: impl Message) {
+pub(crate) async fn op(bench: &Bench, message: impl Message) {
     let topic = format!("{}-replicate-msg", bench.pair.source.options.name);
     source_log::append(&bench.pair.queue.address(), &topic, &message).await.unwrap();
 }

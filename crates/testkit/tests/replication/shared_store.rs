@@ -12,6 +12,9 @@ use super::bench::{Bench, EQUAL_WITHIN, batch};
 
 const ALL: &str = "*";
 
+/// Names another binary for the one that stands by: that of an earlier version.
+const STANDBY: &str = "TESTKIT_STANDBY_BIN";
+
 /// A store for two, and where each keeps its name.
 struct Shared {
     folder: TempDir,
@@ -49,7 +52,10 @@ impl Shared {
     async fn second(&self, bench: &mut Bench, task: &str) -> Service {
         let environment = self.environment("second");
         let config = ServiceConfig { environment, ..bench.service.config().clone() };
-        let second = Service::start(config).await.unwrap();
+        let second = match std::env::var_os(STANDBY) {
+            Some(program) => Service::start_program(program.into(), config).await.unwrap(),
+            None => Service::start(config).await.unwrap(),
+        };
         waits(&second, task).await;
         second
     }

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use rdkafka::{Offset, TopicPartitionList};
-use replication::error::{Kind, Result};
+use replication::error::{Error, Kind, Result};
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,9 +53,9 @@ impl StoredMarks {
             let (consumer, topic) = (self.consumer.clone(), self.topic.clone());
             let asked = spawn_blocking(move || committed(&consumer, &topic)).await;
             match asked.map_err(aborted)? {
-                Ok(Some((offset, marks))) => {
+                Ok(Some((offset, text))) => {
                     self.offset = offset;
-                    return Ok(marks);
+                    return Marks::of(&text).ok_or_else(|| not_ours(&self.topic));
                 }
                 Ok(None) => return Ok(Marks::default()),
                 Err(error) => {
@@ -85,8 +85,16 @@ impl StoredMarks {
     }
 }
 
-/// The committed offset and the marks stored with it.
-fn committed(consumer: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Option<(i64, Marks)>> {
+/// Without its marks an append could be repeated.
+fn not_ours(topic: &str) -> Error {
+    Error::permanent(format!(
+        "the marks of this task on the Kafka topic {topic} were written by a newer milvus-cdc; run \
+         that version"
+    ))
+}
+
+/// The committed offset and the text of the marks stored with it.
+fn committed(consumer: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Option<(i64, String)>> {
     let mut asked = TopicPartitionList::new();
     asked.add_partition(topic, 0);
     let answered = consumer.committed_offsets(asked, ANSWER_WITHIN).map_err(|error| {
@@ -100,5 +108,5 @@ fn committed(consumer: &BaseConsumer<Context>, topic: &str) -> KafkaResult<Optio
     let Some(found) = answered.find_partition(topic, 0) else { return Ok(None) };
     found.error()?;
     let Offset::Offset(offset) = found.offset() else { return Ok(None) };
-    Ok(Some((offset, Marks::of(found.metadata()))))
+    Ok(Some((offset, found.metadata().to_owned())))
 }

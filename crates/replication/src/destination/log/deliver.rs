@@ -115,3 +115,14 @@ impl Delivery for IntoLog {
         Ok(u128::from(upto.ms() + BEHIND_MS) >= now.as_millis())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::written::read_and_written_again;
+
+    #[test]
+    fn what_earlier_versions_stored_of_the_next_window_is_written_the_same() {
+        assert!(!read_and_written_again::<Next>("next").is_empty());
+    }
+}

@@ -16,7 +16,15 @@ pub(crate) struct Claims {
     records: Arc<TargetRecords>,
     /// What tasks have stored is read once: after that only this process adds to it (`lease`).
     read: OnceCell<()>,
-    tasks: Mutex<BTreeMap<CollectionId, String>>,
+    tasks: Mutex<BTreeMap<CollectionId, Claim>>,
+}
+
+/// A claim on a collection.
+#[derive(Clone)]
+struct Claim {
+    task: String,
+    /// Whether the task's record could be read. If not, it may be of another target.
+    is_read: bool,
 }
 
 impl Claims {
@@ -31,26 +39,33 @@ impl Claims {
     pub(crate) async fn take(&self, task: &str, id: CollectionId) -> Result<bool> {
         let is_free = !self.is_anothers(task, id).await?;
         if is_free {
-            lock(&self.tasks).insert(id, task.to_owned());
+            lock(&self.tasks).insert(id, Claim { task: task.to_owned(), is_read: true });
         }
         Ok(is_free)
     }
 
-    /// Whether another task has a collection of the source.
+    /// Whether another task has a collection of the source. Fails if that task's record can't be
+    /// read, which holds up no other collection.
     pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
         self.read.get_or_try_init(|| self.read()).await?;
-        let other = lock(&self.tasks).get(&id).filter(|other| *other != task).cloned();
-        Ok(match other {
-            // One that has been dropped, or whose task has been deleted, is nobody's.
-            Some(other) => self.records.of_task(&other).collection(id).await?.is_some(),
-            None => false,
-        })
+        let other = lock(&self.tasks).get(&id).filter(|other| other.task != task).cloned();
+        let Some(Claim { task: other, is_read }) = other else { return Ok(false) };
+        // One that has been dropped, or whose task has been deleted, is nobody's.
+        let stored = self.records.of_task(&other).collection(id).await?;
+        Ok(stored.is_some_and(|(collection, _)| is_read || collection.target == self.address))
     }
 
     async fn read(&self) -> Result<()> {
-        for (task, collection) in self.records.collections_of_all_tasks().await? {
-            if collection.target == self.address {
-                lock(&self.tasks).insert(collection.id, task);
+        for (task, id, collection) in self.records.collections_of_all_tasks().await? {
+            let mut tasks = lock(&self.tasks);
+            match collection {
+                Some(collection) if collection.target == self.address => {
+                    tasks.insert(id, Claim { task, is_read: true });
+                }
+                Some(_) => {}
+                None => {
+                    tasks.entry(id).or_insert(Claim { task, is_read: false });
+                }
             }
         }
         Ok(())

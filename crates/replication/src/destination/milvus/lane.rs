@@ -278,3 +278,16 @@ impl LockedLane {
         transaction.puts.push((key, encode(&record)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::written::read_and_written_again;
+
+    #[test]
+    fn what_earlier_versions_stored_of_lanes_is_written_the_same() {
+        let lanes: Vec<LaneRecord> = read_and_written_again("lane");
+        assert!(lanes.iter().any(|lane| lane.open.is_some()));
+        assert!(lanes.iter().any(|lane| lane.open.is_none()));
+    }
+}

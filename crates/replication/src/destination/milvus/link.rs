@@ -95,6 +95,8 @@ impl Link {
     }
 
     async fn take_up(&self) -> Result<()> {
+        // Before the lease is taken, so that a newer version that stands by can have it.
+        self.records.refuse_newer(&self.lanes.prefix()).await?;
         self.records.acquire_lease().await?;
         // What an earlier process sent last may be under way until the target answers.
         self.target.clock().await?;

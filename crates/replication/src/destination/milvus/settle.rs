@@ -4,7 +4,7 @@
 
 use crate::destination::milvus::lane::{Lanes, LockedLane};
 use crate::destination::milvus::ticker::Ticker;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observer::{Observer, Silent};
 use crate::ports::{Target, Transaction};
 use crate::records::target_records::TargetRecords;
@@ -72,7 +72,9 @@ impl Settling {
             "lane taken from a task that left a window open; its stretch will be fenced");
         let mut transaction = Transaction::default();
         if self.records.has_task(&open.task).await? {
-            let fence = self.records.of_task(&open.task).fence(open.upto).await?;
+            let fence = self.records.of_task(&open.task).fence(open.upto).await;
+            // A fault of the owner's record: whoever wants the lane goes on waiting for it.
+            let fence = fence.map_err(|e| Error::transient(e.what.clone()).because(e))?;
             transaction.puts.push(fence);
         }
         lane.record_commit(open.closing, self.lanes.key(&lane.name), &mut transaction);

@@ -1,0 +1,7 @@
+CREATE TABLE meta (name TEXT PRIMARY KEY, value ANY) STRICT, WITHOUT ROWID;
+CREATE TABLE records (
+        key TEXT PRIMARY KEY, value BLOB NOT NULL, version INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+INSERT INTO meta VALUES ('holder', '1f83a4b1-9ce1-4106-8f6c-69ecd15cdf61');
+INSERT INTO meta VALUES ('last_version', 352);
+INSERT INTO meta VALUES ('schema', 1);
