@@ -120,6 +120,10 @@ pub async fn losses(world: &impl Losing) -> Losses {
                     topic was made anew, is a permanent error, from here or from the first read, \
                     that names the channel and says what was lost.";
     cases.case(sentence, async { told = Some(what_is_lost_is_told(world).await) }).await;
+    let sentence = "Where to open a channel to go on behind an entry, even if the queue has lost \
+                    that entry since and none behind it; the entry itself, if the queue does not \
+                    say which is the next.";
+    cases.case(sentence, what_lies_behind_a_lost_entry_is_read(world)).await;
     cases.end();
     told.unwrap_or_else(|| unreachable!("a case that passed has told"))
 }
@@ -347,6 +351,26 @@ async fn what_is_lost_is_told(world: &impl Losing) -> Losses {
     match (told.next(), told.nth(1)) {
         (Some(lost), Some(foreign)) => Losses { lost, foreign },
         _ => unreachable!("three were asked for"),
+    }
+}
+
+async fn what_lies_behind_a_lost_entry_is_read(world: &impl Losing) {
+    world.create("suite-behind").await;
+    let (source, all) = filled(world, "suite-behind", LOST + LEFT).await;
+    let behind = |entry: usize| source.behind(&all[entry].0);
+    let itself = usize::from(behind(LOST) != all[LOST].0);
+    let mut reader = done(source.open("suite-behind", &behind(LOST)).await);
+    let from = LOST + itself;
+    assert_eq!(take(&mut *reader, LOST + LEFT - from).await, all[from..]);
+    // Nothing is there to be told by, unless the queue says which is the next.
+    if itself == 1 {
+        world.lose("suite-behind", LOST).await;
+        let mut reader = done(source.open("suite-behind", &behind(LOST - 1)).await);
+        assert_eq!(take(&mut *reader, LEFT).await, all[LOST..]);
+        world.lose("suite-behind", LOST + LEFT).await;
+        let mut reader = done(source.open("suite-behind", &behind(LOST + LEFT - 1)).await);
+        world.append("suite-behind", numbers(7..8)).await;
+        assert_eq!(payloads(&take(&mut *reader, 1).await), numbers(7..8));
     }
 }
 

@@ -9,6 +9,8 @@
 //!   replicate call did not succeed." "A request on the metadata of the target." "A collection as
 //!   the target has it." "A partition as a target has it." They say what it is.
 //! - "Names are the target's already." This binds the caller.
+//! - "One that was started again has another id." A target that is shared can't be restarted; the
+//!   end-to-end tests of faults do that.
 //! - "It may appear now, later or never." Each of them is right, so nothing can be wrong.
 
 use crate::cases::Cases;
@@ -76,6 +78,8 @@ async fn of_the_service(world: &impl TargetUnderTest, cases: &mut Cases) {
     cases.case(sentence, service::requests_of_the_op_channel_are_carried_out(world)).await;
     let sentence = "The target's own clock (`AllocTimestamp`), which never goes back.";
     cases.case(sentence, service::the_clock_goes_on(world)).await;
+    let sentence = "The proxies that calls of this client reach, by their ids.";
+    cases.case(sentence, service::a_proxy_answers(world)).await;
 }
 
 /// The case of a target that refuses each call.

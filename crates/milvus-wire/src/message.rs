@@ -36,6 +36,15 @@ pub struct RowMessage {
     pub raw: Bytes,
 }
 
+impl RowMessage {
+    /// Whether the message is of one partition. The name does not tell: a delete by filter that
+    /// leads to one partition of a partition key has the id only. Source: `task_delete.go` of
+    /// Milvus 2.4.20 and 2.5.1.
+    pub fn is_of_one_partition(&self) -> bool {
+        self.partition_id.0 > 0
+    }
+}
+
 /// What a [`RowMessage`] does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowKind {

@@ -36,6 +36,9 @@ pub struct Patch<'a> {
     pub partition_id: Option<PartitionId>,
     /// A new timestamp for the message and all its rows; `None` keeps the source's.
     pub stamp: Option<Timestamp>,
+    /// A new `base.msgID`, for a message that is sent again across a tick; `None` keeps the
+    /// source's.
+    pub msg_id: Option<i64>,
 }
 
 /// A message in parts: a new head, then slices of the original.
@@ -102,6 +105,9 @@ pub fn splice(message: &RowMessage, patch: &Patch<'_>) -> Result<Spliced, Decode
     if let Some(stamp) = patch.stamp {
         head.base.get_or_insert_default().timestamp = stamp.0;
     }
+    if let Some(id) = patch.msg_id {
+        head.base.get_or_insert_default().msg_id = id;
+    }
     let mut head = head.encode_to_vec();
     if let Some(stamp) = patch.stamp {
         put_stamps(stamp, stamps, &mut head);
@@ -135,6 +141,9 @@ fn rewrite_ddl(ddl: &DdlMessage, patch: &Patch<'_>) -> Result<Spliced, DecodeErr
     })?;
     if let Some(stamp) = patch.stamp {
         base.timestamp = stamp.0;
+    }
+    if let Some(id) = patch.msg_id {
+        base.msg_id = id;
     }
     let mut partition = ddl.partition_id.0;
     let mut tail = Tail::of(&ddl.raw);

@@ -76,6 +76,7 @@ impl Routed {
             collection_id: self.place.id,
             partition_id: self.partition,
             stamp,
+            msg_id: None,
         }
     }
 }

@@ -52,6 +52,12 @@ pub trait Source: Send + Sync {
 
     /// Which of two ids of one channel lies earlier.
     fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering;
+
+    /// Where to open a channel to go on behind an entry, even if the queue has lost that entry
+    /// since and none behind it; the entry itself, if the queue does not say which is the next.
+    fn behind(&self, id: &MessageId) -> MessageId {
+        id.clone()
+    }
 }
 
 /// Reads one channel in order. Faults of the connection heal inside, within the limits of the
@@ -302,6 +308,10 @@ pub trait Target: Send + Sync {
 
     /// The target's own clock (`AllocTimestamp`), which never goes back.
     async fn clock(&self) -> Result<Timestamp>;
+
+    /// The proxies that calls of this client reach, by their ids. One that was started again has
+    /// another id.
+    async fn proxies(&self) -> Result<BTreeSet<i64>>;
 }
 
 /// One change for a log, with the names that the task gives it.

@@ -64,7 +64,7 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
     let mut delivery =
         ports.destination.delivery(&context.task.id, ports.observer.clone(), stop.clone());
     // In this order: a lane that is taken in between has left its fence when the records are read.
-    let mut left_open = delivery.left_open().await?;
+    let left_open = delivery.left_open().await?;
     let loaded = stop.until(context.records().load_all()).await??;
     let mut fence = loaded.fence;
     if let Some(stored) = loaded.checkpoint.as_ref().filter(|c| c.taken_over) {
@@ -72,8 +72,7 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
         fence = fence.max(Some(end));
     }
     if let Some(fence) = fence {
-        delivery.raise_fence(fence).await?;
-        left_open = left_open.filter(|_| delivery.is_replaying());
+        delivery.raise_fence(fence);
     }
     let limits = &context.task.limits;
     let (source, observer) = (ports.source, ports.observer);

@@ -128,6 +128,13 @@ pub(crate) async fn requests_of_the_op_channel_are_carried_out(world: &impl Targ
     assert!(!databases.contains(&database.to_owned()));
 }
 
+pub(crate) async fn a_proxy_answers(world: &impl TargetUnderTest) {
+    let target = world.target();
+    let proxies = done(target.proxies().await);
+    assert!(!proxies.is_empty());
+    assert_eq!(done(target.proxies().await), proxies, "the ids stay while nobody restarts");
+}
+
 pub(crate) async fn the_clock_goes_on(world: &impl TargetUnderTest) {
     let target = world.target();
     let mut before = Timestamp::ZERO;

@@ -83,6 +83,10 @@ impl Source for Kafka {
         // What is not an id of Kafka sorts first: it can't have been read from its queue.
         parse(a).cmp(&parse(b))
     }
+
+    fn behind(&self, id: &MessageId) -> MessageId {
+        parse(id).map_or_else(|| id.clone(), |offset| id_of(offset.saturating_add(1)))
+    }
 }
 
 /// Reserves a channel in the first client that does not read it yet.

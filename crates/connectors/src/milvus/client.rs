@@ -2,7 +2,7 @@
 
 #![allow(deprecated)] // `replicate_info` is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
-use super::fault::{Answer, Fault};
+use super::fault::{Answer, Asked, Fault};
 use super::options::MilvusOptions;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -81,9 +81,27 @@ impl Client {
         request
     }
 
+    /// Every connection.
+    pub(super) fn connections(&self) -> impl Iterator<Item = Stub> {
+        let rows = self.rows.iter().cloned();
+        std::iter::once(self.metadata.clone())
+            .chain(rows.map(|rows| Stub::new(rows).max_decoding_message_size(ANSWER_BYTES_MAX)))
+    }
+
     /// Sends one request in a database; an empty name means the default database.
     pub(super) async fn ask<Q, A: Answer>(
         &self,
+        database: &str,
+        message: Q,
+        call: impl AsyncFnOnce(Stub, Request<Q>) -> std::result::Result<Response<A>, tonic::Status>,
+    ) -> std::result::Result<A, Fault> {
+        self.ask_over(self.metadata.clone(), database, message, call).await
+    }
+
+    /// Sends one request over one connection.
+    pub(super) async fn ask_over<Q, A: Answer>(
+        &self,
+        connection: Stub,
         database: &str,
         message: Q,
         call: impl AsyncFnOnce(Stub, Request<Q>) -> std::result::Result<Response<A>, tonic::Status>,
@@ -95,7 +113,7 @@ impl Client {
         // A name that can't be in a header can't be the name of a database.
         let database = database.parse().map_err(|_| Fault::Name)?;
         request.metadata_mut().insert("dbname", database);
-        let answer = tokio::time::timeout(ANSWER_WITHIN, call(self.metadata.clone(), request))
+        let answer = tokio::time::timeout(ANSWER_WITHIN, call(connection, request))
             .await
             .map_err(|_| Fault::Deadline)??
             .into_inner();
@@ -116,14 +134,24 @@ impl Client {
         match asked {
             Ok(_) => Ok(()),
             Err(fault) if is_so_already(&fault) => Ok(()),
-            Err(fault) => Err(self.error(tried, fault)),
+            Err(fault) => Err(self.not_changed(tried, fault)),
         }
     }
 
-    /// The sentence for a user: what was tried, at which target, and what it means.
+    /// The sentence for a request that changes the metadata.
+    pub(super) fn not_changed(&self, tried: &str, fault: Fault) -> Error {
+        self.refused(tried, fault, Asked::ToChange)
+    }
+
+    /// The sentence for any other request.
     pub(super) fn error(&self, tried: &str, fault: Fault) -> Error {
+        self.refused(tried, fault, Asked::AsEver)
+    }
+
+    /// The sentence for a user: what was tried, at which target, and what it means.
+    fn refused(&self, tried: &str, fault: Fault, asked: Asked) -> Error {
         let is_doubtful = fault.is_cut_off() && self.uri.starts_with("https://");
-        let error = fault.error(&format!("can't {tried} at the target {}", self.uri));
+        let error = fault.error(&format!("can't {tried} at the target {}", self.uri), asked);
         match is_doubtful {
             true => Error { what: format!("{}; {CUT_OFF}", error.what), ..error },
             false => error,

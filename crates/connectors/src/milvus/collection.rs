@@ -40,7 +40,7 @@ pub(super) async fn create(
     match client.ask(database, request, async |mut c, r| c.create_collection(r).await).await {
         Ok(_) => Ok(()),
         Err(_) if describe::collection(client, named).await?.is_some() => Ok(()),
-        Err(fault) => Err(client.error(&format!("create collection {named}"), fault)),
+        Err(fault) => Err(client.not_changed(&format!("create collection {named}"), fault)),
     }
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn drop(client: &Client, named: &CollectionName, at: Timestamp)
     match client.ask(database, request, async |mut c, r| c.drop_collection(r).await).await {
         Ok(_) => Ok(()),
         Err(_) if describe::collection(client, named).await?.is_none() => Ok(()),
-        Err(fault) => Err(client.error(&format!("drop collection {named}"), fault)),
+        Err(fault) => Err(client.not_changed(&format!("drop collection {named}"), fault)),
     }
 }
 
@@ -93,7 +93,7 @@ pub(super) async fn rename(
     match done {
         // A target that does not know of a second database renames in the first one.
         Ok(_) => Err(Error::permanent(format!("can't {tried}: the target did something else"))),
-        Err(fault) => Err(client.error(&tried, fault)),
+        Err(fault) => Err(client.not_changed(&tried, fault)),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn create(client: &Client, name: &str, at: Timestamp) -> Result
     match client.ask("", request, async |mut c, r| c.create_database(r).await).await {
         Ok(_) => Ok(()),
         Err(_) if exists(client, name).await? => Ok(()),
-        Err(fault) => Err(client.error(&format!("create database {name}"), fault)),
+        Err(fault) => Err(client.not_changed(&format!("create database {name}"), fault)),
     }
 }
 

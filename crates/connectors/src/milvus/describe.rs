@@ -1,11 +1,11 @@
 //! Reads the metadata of a target. Never changes it.
 
-use super::client::Client;
+use super::client::{Client, Stub};
 use milvus_wire::catalog::field_texts;
 use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
-use replication::error::Result;
+use replication::error::{Error, Result};
 use replication::ports::{TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -86,6 +86,25 @@ pub(super) async fn partitions(
         .zip(shown.created_timestamps.into_iter().map(Timestamp))
         .map(|(id, created)| TargetPartition { id, created });
     Ok(shown.partition_names.into_iter().zip(partitions).collect())
+}
+
+/// The ids of the proxies that answer on the connections. An answer to GetMetrics names the
+/// component that gave it: `proxy` and its server id. Source: `getSystemInfoMetrics` in
+/// `internal/proxy/metrics_info.go`.
+pub(super) async fn proxies(client: &Client) -> Result<BTreeSet<i64>> {
+    let mut proxies = BTreeSet::new();
+    for connection in client.connections() {
+        let request = r#"{"metric_type": "system_info"}"#.to_owned();
+        let request = pb::GetMetricsRequest { request, ..Default::default() };
+        let call = async |mut c: Stub, r| c.get_metrics(r).await;
+        let asked = client.ask_over(connection, "", request, call).await;
+        let name = asked.map_err(|fault| client.error("ask who answers", fault))?.component_name;
+        let id = name.strip_prefix("proxy").and_then(|id| id.parse().ok());
+        proxies.insert(id.ok_or_else(|| {
+            Error::transient(format!("the target's answer names {name:?} where a proxy has to be"))
+        })?);
+    }
+    Ok(proxies)
 }
 
 /// The names of the databases.

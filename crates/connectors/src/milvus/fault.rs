@@ -9,6 +9,16 @@ use milvus_wire::proto::milvus as pb;
 use replication::error::Error;
 use tonic::Code;
 
+/// What a request was for. What an unknown refusal means depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To append rows or ticks, or to tell what is there. Nothing in such a request can be wrong
+    /// for good, except for what [`Fault::is_final`] names.
+    AsEver,
+    /// To change the metadata. The request itself may be what the target refuses.
+    ToChange,
+}
+
 /// Why a request was not carried out, as far as is known.
 #[derive(Debug)]
 pub(super) enum Fault {
@@ -45,6 +55,10 @@ mod code {
     /// Cancelled, timed out.
     pub(super) const OF_THE_CALL: [i32; 2] = [10000, 10001];
     pub(super) const UNEXPECTED: i32 = 65535;
+    /// A parameter that can't be, or is missing.
+    pub(super) const OF_A_PARAMETER: std::ops::RangeInclusive<i32> = 1100..=1199;
+    /// The login, or a right.
+    pub(super) const OF_A_RIGHT: std::ops::RangeInclusive<i32> = 1400..=1499;
 }
 
 const LOGIN_ADVICE: &str = "check the token (user:password) of the target";
@@ -153,7 +167,7 @@ impl Fault {
     }
 
     /// The error: a sentence, and whether the fault goes away by itself.
-    pub(super) fn error(self, tried: &str) -> Error {
+    pub(super) fn error(self, tried: &str, asked: Asked) -> Error {
         match self {
             Self::Status { code: code::NOT_A_REPLICA, .. } => Error::permanent(format!(
                 "{tried}: it is not in replica mode. Set common.ttMsgEnabled: false on the target \
@@ -161,15 +175,28 @@ impl Fault {
             )),
             Self::Status { code, legacy_code, ref reason } => {
                 let what = format!("{tried}: {reason} (code {code}, {legacy_code})");
-                match self.heals() {
-                    true => Error::transient(what),
-                    false => Error::permanent(what),
-                }
+                let heals = match asked {
+                    Asked::AsEver => !self.is_final(),
+                    Asked::ToChange => self.heals(),
+                };
+                if heals { Error::transient(what) } else { Error::permanent(what) }
             }
             Self::Grpc(status) => of_grpc(tried, *status),
             Self::Deadline => Error::transient(format!("{tried}: no answer in time")),
             Self::Name => Error::permanent(format!("{tried}: not a name of a database")),
         }
+    }
+
+    /// Whether the target will never do as asked, unless somebody changes something. Whatever goes
+    /// wrong behind its proxy, in a coordinator, in its queue or in its etcd, arrives as
+    /// "unexpected" with any text, so that only what is known to stay is final.
+    fn is_final(&self) -> bool {
+        let Self::Status { code, legacy_code, .. } = self else { return false };
+        self.no_collection()
+            || self.no_partition()
+            || code::OF_A_PARAMETER.contains(code)
+            || code::OF_A_RIGHT.contains(code)
+            || *legacy_code == ErrorCode::IllegalArgument as i32
     }
 
     fn heals(&self) -> bool {
@@ -197,6 +224,27 @@ impl Fault {
             // A target that is stopping, whose queue is a Kafka.
             "producer is closed",
             "must drop all collections before",
+            // A coordinator or a node that is restarting.
+            "empty grpc client",
+            "failed to connect",
+            "connection refused",
+            "connection reset",
+            "broken pipe",
+            "transport is closing",
+            "error reading from server",
+            "not found in session",
+            "no such host",
+            // Its etcd or its queue is away, or changes its leader.
+            "etcdserver",
+            "not leader",
+            "no leader",
+            "leader changed",
+            "message timed out",
+            "timed out",
+            "timeout",
+            "context canceled",
+            "segment id allocation",
+            "retry func failed",
         ];
         let reason = reason.to_lowercase();
         code::OF_THE_SERVICE.contains(code)
@@ -292,6 +340,7 @@ answers!(
     AllocTimestampResponse,
     DescribeCollectionResponse,
     FlushResponse,
+    GetMetricsResponse,
     ListCredUsersResponse,
     ListDatabasesResponse,
     ReplicateMessageResponse,
@@ -318,7 +367,7 @@ mod tests {
             "attempt #0: channel=by-dev-rootcoord-dml_3_44v0: channel not found".to_owned();
         for (code, legacy_code) in [(1, 1), (65535, 1)] {
             let fault = Fault::Status { code, legacy_code, reason: reason.clone() };
-            assert_eq!(fault.error("flush one").kind, replication::error::Kind::Transient);
+            assert_eq!(fault.error("flush one", Asked::ToChange).kind, Kind::Transient);
         }
     }
 
@@ -326,7 +375,35 @@ mod tests {
     fn a_target_that_is_stopping_heals_and_may_have_taken_the_rows() {
         let fault = status(65535, ErrorCode::UnexpectedError, "kafka producer is closed");
         assert!(!fault.proves_nothing_happened());
-        assert_eq!(fault.error("write to channel c").kind, Kind::Transient);
+        assert_eq!(fault.error("write to channel c", Asked::AsEver).kind, Kind::Transient);
+    }
+
+    /// Each was seen while a part of a target was away.
+    #[test]
+    fn a_target_of_which_a_part_is_away_heals() {
+        for reason in [
+            "empty grpc client: failed to connect 127.0.0.1:53100, reason: context deadline",
+            "syncTimeTick: segment id allocation failed",
+            "Local: Message timed out",
+            "etcdserver: not leader",
+            "etcdserver: request timed out",
+            "something that nobody has thought of",
+        ] {
+            let fault = || status(65535, ErrorCode::UnexpectedError, reason);
+            assert_eq!(fault().error("t", Asked::AsEver).kind, Kind::Transient, "{reason}");
+            assert!(!fault().proves_nothing_happened());
+            let is_known = !reason.starts_with("something");
+            let kind = if is_known { Kind::Transient } else { Kind::Permanent };
+            assert_eq!(fault().error("t", Asked::ToChange).kind, kind, "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_stays_refused_is_final_for_rows_too() {
+        for code in [100, 200, 1100, 1401, 1900] {
+            let fault = status(code, ErrorCode::UnexpectedError, "x");
+            assert_eq!(fault.error("t", Asked::AsEver).kind, Kind::Permanent, "{code}");
+        }
     }
 
     #[test]
@@ -345,7 +422,8 @@ mod tests {
 
     #[test]
     fn a_target_without_replica_mode_is_a_permanent_error_that_says_what_to_set() {
-        let error = status(1900, ErrorCode::UnexpectedError, "deny").error("can't write");
+        let error = status(1900, ErrorCode::UnexpectedError, "deny");
+        let error = error.error("can't write", Asked::AsEver);
         assert_eq!(error.kind, Kind::Permanent);
         assert!(error.what.contains("common.ttMsgEnabled: false"), "{error}");
     }
@@ -353,9 +431,11 @@ mod tests {
     #[test]
     fn limits_and_readiness_heal_and_the_rest_does_not() {
         for (code, legacy_code) in [(1, ErrorCode::NotReadyServe), (8, ErrorCode::RateLimit)] {
-            assert_eq!(status(code, legacy_code, "x").error("t").kind, Kind::Transient, "{code}");
+            let error = status(code, legacy_code, "x").error("t", Asked::ToChange);
+            assert_eq!(error.kind, Kind::Transient, "{code}");
         }
-        let error = status(65535, ErrorCode::UnexpectedError, "no such type").error("t");
+        let error = status(65535, ErrorCode::UnexpectedError, "no such type");
+        let error = error.error("t", Asked::ToChange);
         assert_eq!(error.kind, Kind::Permanent);
     }
 

@@ -90,4 +90,8 @@ impl Target for Milvus {
         let answer = asked.await.map_err(|fault| self.client.error("read the clock", fault))?;
         Ok(Timestamp(answer.timestamp))
     }
+
+    async fn proxies(&self) -> Result<BTreeSet<i64>> {
+        describe::proxies(&self.client).await
+    }
 }

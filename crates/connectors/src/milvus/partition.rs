@@ -29,7 +29,7 @@ pub(super) async fn create(
     match client.ask(database, request, async |mut c, r| c.create_partition(r).await).await {
         Ok(_) => Ok(()),
         Err(_) if exists(client, collection, partition).await? => Ok(()),
-        Err(fault) => Err(client.error(&tried("create", partition, collection), fault)),
+        Err(fault) => Err(client.not_changed(&tried("create", partition, collection), fault)),
     }
 }
 

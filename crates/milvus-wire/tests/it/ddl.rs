@@ -30,6 +30,7 @@ fn patch(stamp: Option<u64>, partition: Option<i64>) -> Patch<'static> {
         collection_id: CollectionId(70),
         partition_id: partition.map(PartitionId),
         stamp: stamp.map(Timestamp),
+        msg_id: None,
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) fn read(bytes: &[u8]) {
         collection_id: CollectionId(7),
         partition_id: Some(PartitionId(8)),
         stamp: Some(Timestamp(9)),
+        msg_id: Some(-9),
     };
     match decode(Bytes::copy_from_slice(bytes)) {
         Ok(Message::Row(row)) => rewrite(&row, &patch),

@@ -63,6 +63,9 @@ fn edited_insert(mut insert: InsertRequest, target: &Target) -> InsertRequest {
         insert.base.as_mut().unwrap().timestamp = stamp;
         insert.timestamps.fill(stamp);
     }
+    if let Some(id) = target.msg_id {
+        insert.base.as_mut().unwrap().msg_id = id;
+    }
     insert
 }
 
@@ -75,6 +78,9 @@ fn edited_delete(mut delete: DeleteRequest, target: &Target) -> DeleteRequest {
     if let Some(stamp) = target.stamp {
         delete.base.as_mut().unwrap().timestamp = stamp;
         delete.timestamps.fill(stamp);
+    }
+    if let Some(id) = target.msg_id {
+        delete.base.as_mut().unwrap().msg_id = id;
     }
     delete
 }
@@ -164,6 +170,7 @@ proptest! {
             collection_id: 2,
             partition_id: None,
             stamp: None,
+            msg_id: None,
         };
         let original = InsertRequest::decode(raw.as_slice()).unwrap();
         let spliced = splice(&row(raw), &target.patch()).unwrap();

@@ -28,6 +28,7 @@ pub(crate) struct Target {
     pub(crate) collection_id: i64,
     pub(crate) partition_id: Option<i64>,
     pub(crate) stamp: Option<u64>,
+    pub(crate) msg_id: Option<i64>,
 }
 
 impl Target {
@@ -39,16 +40,18 @@ impl Target {
             collection_id: CollectionId(self.collection_id),
             partition_id: self.partition_id.map(PartitionId),
             stamp: self.stamp.map(Timestamp),
+            msg_id: self.msg_id,
         }
     }
 }
 
 pub(crate) fn target() -> impl Strategy<Value = Target> {
     let names = (vchannel(), ".{0,8}", ".{0,8}");
-    let numbers = (any::<i64>(), any::<Option<i64>>(), option::of(1..u64::MAX));
+    let stamp = option::of(1..u64::MAX);
+    let numbers = (any::<i64>(), any::<Option<i64>>(), stamp, any::<Option<i64>>());
     (names, numbers).prop_map(|((vchannel, database, collection), numbers)| {
-        let (collection_id, partition_id, stamp) = numbers;
-        Target { vchannel, database, collection, collection_id, partition_id, stamp }
+        let (collection_id, partition_id, stamp, msg_id) = numbers;
+        Target { vchannel, database, collection, collection_id, partition_id, stamp, msg_id }
     })
 }
 

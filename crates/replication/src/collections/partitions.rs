@@ -90,7 +90,7 @@ impl Partitions<'_> {
         held: impl Iterator<Item = &'m Message>,
     ) -> Result<Vec<Displaced>> {
         let unknown = |message: &Message| match message {
-            Message::Row(row) if row.partition.is_empty() => None,
+            Message::Row(row) if !row.is_of_one_partition() => None,
             Message::Row(row)
                 if self.router.knows_partition(row.collection_id, row.partition_id) =>
             {

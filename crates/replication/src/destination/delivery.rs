@@ -20,10 +20,7 @@ pub(crate) trait Delivery: Send {
     async fn left_open(&mut self) -> Result<Option<Timestamp>>;
 
     /// Fences everything up to a source timestamp: it may be at the target already.
-    async fn raise_fence(&mut self, upto: Timestamp) -> Result<()>;
-
-    /// Whether a window that was left open still has to be delivered.
-    fn is_replaying(&self) -> bool;
+    fn raise_fence(&mut self, upto: Timestamp);
 
     /// Delivers one window, which contains the task's messages up to `upto`, and stores
     /// `checkpoint` with it. On success the target has all of it, visible. A failure leaves the

@@ -65,10 +65,14 @@ impl OpChannel {
                 position
             }
         };
-        let mut reader = self.context.ports.source.open(&channel, &position.next).await?;
+        // The channel may be quiet for longer than the queue keeps the last request that is done.
+        let source = &self.context.ports.source;
+        let is_done = position.at > Timestamp::ZERO;
+        let from = if is_done { source.behind(&position.next) } else { position.next.clone() };
+        let mut reader = source.open(&channel, &from).await?;
         loop {
             let Record { id, payload } = self.during(reader.next()).await??;
-            let done = position.at > Timestamp::ZERO && id == position.next;
+            let done = is_done && id == position.next;
             let message = decode(&payload).map_err(|e| {
                 Error::permanent(format!(
                     "a message of {channel} at position {id:?} can't be read; report it"

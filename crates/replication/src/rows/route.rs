@@ -192,7 +192,7 @@ impl Router {
                 row.vchannel, row.collection
             )));
         };
-        if row.partition.is_empty() {
+        if !row.is_of_one_partition() {
             return Ok(Some((place, shard, None)));
         }
         let partition = self.partition(row.collection_id, row.partition_id);

@@ -1,11 +1,16 @@
 //! What the simulated target consists of: databases, collections with their rows, aliases and
 //! channels, and what requests make of them. Never judges: the target does.
 
+use crate::consumer::{Consumer, read_late};
+use crate::milvus::key_of;
 use crate::world::World;
 use bytes::Bytes;
 use milvus_wire::catalog::{self, field_texts};
 use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
+use milvus_wire::message::{RowKind, RowMessage};
+use milvus_wire::proto::{msg, schema::i_ds};
 use milvus_wire::timestamp::Timestamp;
+use prost::Message as _;
 use replication::error::{Error, Result};
 use replication::ports::{Ddl, TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,13 +35,45 @@ pub(crate) struct Collection {
     pub(crate) met: BTreeSet<i64>,
 }
 
+impl Row {
+    /// The row of an insert, which has one.
+    pub(crate) fn of(message: &RowMessage) -> Self {
+        let insert = msg::InsertRequest::decode(message.raw.clone()).unwrap();
+        Self {
+            key: insert.fields_data.first().and_then(key_of).unwrap(),
+            version: insert.row_i_ds[0],
+            partition: message.partition_id.0,
+            at: message.timestamp,
+        }
+    }
+}
+
+/// What a message makes of the rows of its collection. A delete of one partition leaves the others
+/// as they are.
+pub(crate) fn apply(rows: &mut Vec<Row>, message: &RowMessage) {
+    if message.kind == RowKind::Insert {
+        return rows.push(Row::of(message));
+    }
+    let delete = msg::DeleteRequest::decode(message.raw.clone()).unwrap();
+    let Some(i_ds::IdField::IntId(keys)) = delete.primary_keys.unwrap().id_field else { return };
+    let is_meant = |row: &Row| {
+        let partition = message.partition_id.0;
+        partition <= 0 || row.partition == partition
+    };
+    rows.retain(|r| !is_meant(r) || !keys.data.contains(&r.key) || r.at >= message.timestamp);
+}
+
 impl Collection {
     /// In which rows it differs from the source's; `None` if in none.
     pub(crate) fn compare(&self, world: &World) -> Option<String> {
+        self.compare_rows(&self.rows, world)
+    }
+
+    fn compare_rows(&self, rows: &[Row], world: &World) -> Option<String> {
         let truth = world.truth(world.created_at(self.info.created)?)?;
         let mut expected: Vec<_> =
             truth.iter().map(|(key, (version, _))| (*key, *version)).collect();
-        let mut found: Vec<_> = self.rows.iter().map(|row| (row.key, row.version)).collect();
+        let mut found: Vec<_> = rows.iter().map(|row| (row.key, row.version)).collect();
         expected.sort_unstable();
         found.sort_unstable();
         (expected != found)
@@ -46,8 +83,10 @@ impl Collection {
 
 #[derive(Default)]
 pub(crate) struct Lane {
-    pub(crate) last_tick: Timestamp,
-    pub(crate) window: Vec<Bytes>,
+    /// Everything that came, in order.
+    pub(crate) log: Vec<Bytes>,
+    /// Reads everything as soon as it comes.
+    pub(crate) consumer: Consumer,
     /// All ticks that came.
     pub(crate) ticks: Vec<Timestamp>,
 }
@@ -70,6 +109,27 @@ impl Cluster {
     pub(crate) fn used(&self) -> BTreeSet<String> {
         let channels = self.collections.values().flat_map(|c| &c.info.vchannels);
         channels.map(|v| split_vchannel(v).unwrap().0.to_owned()).collect()
+    }
+
+    /// What consumers that come late see otherwise than the source has it; `None` if nothing. A
+    /// partition that was dropped is gone with all that they read of it.
+    pub(crate) fn difference_when_read_late(&self, world: &World) -> Option<String> {
+        [1, 3, 20, usize::MAX].into_iter().find_map(|every| {
+            let mut rng = fastrand::Rng::with_seed(every as u64);
+            let mut rows: BTreeMap<CollectionId, Vec<Row>> = BTreeMap::new();
+            for lane in self.lanes.values() {
+                for message in read_late(&lane.log, every, &mut rng) {
+                    apply(rows.entry(message.collection_id).or_default(), &message);
+                }
+            }
+            self.collections.values().find_map(|c| {
+                let mut rows = rows.remove(&c.info.id).unwrap_or_default();
+                let exists = |row: &Row| c.partitions.values().any(|p| p.id.0 == row.partition);
+                rows.retain(exists);
+                let difference = c.compare_rows(&rows, world)?;
+                Some(format!("read late, passed on behind 1 of {every} ticks: {difference}"))
+            })
+        })
     }
 
     /// A collection by its name.

@@ -185,15 +185,21 @@ pub(crate) fn insert(
     }
 }
 
-/// One key, in whatever partition it is.
-pub(crate) fn delete(collection: &Collection, key: i64, stamp: Stamp) -> msg::DeleteRequest {
+/// One key, in the partition with this id, as sources since 2.4.20 name it, or in whatever
+/// partition it is.
+pub(crate) fn delete(
+    collection: &Collection,
+    key: i64,
+    partition: Option<i64>,
+    stamp: Stamp,
+) -> msg::DeleteRequest {
     let keys = LongArray { data: vec![key] };
     msg::DeleteRequest {
         base: Some(base(MsgType::Delete, stamp)),
         shard_name: collection.vchannels[shard(collection, key)].clone(),
         collection_name: collection.name().to_owned(),
         collection_id: collection.id.0,
-        partition_id: -1,
+        partition_id: partition.unwrap_or(-1),
         timestamps: vec![stamp.at],
         num_rows: 1,
         primary_keys: Some(IDs { id_field: Some(i_ds::IdField::IntId(keys)) }),

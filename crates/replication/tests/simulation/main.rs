@@ -10,6 +10,7 @@
 mod access;
 mod cluster;
 mod conformance;
+mod consumer;
 mod faults;
 mod log;
 mod milvus;
@@ -70,7 +71,7 @@ fn two_tasks_on_one_target_do_not_disturb_each_other() {
 
 #[test]
 fn a_stretch_that_became_uncertain_is_fenced() {
-    all(200, |_| Options { tasks: 2, long_absence: true, ..Options::default() });
+    all(200, |_| Options { tasks: 2, long_absences: true, ..Options::default() });
 }
 
 #[test]

@@ -1,8 +1,7 @@
-//! A target that does what Milvus 2.3 does with its log: between two ticks of a channel it removes
-//! every second message with the same id, then applies what the tick covers.
-//! Never forgives a violation: it is in the verdict.
+//! A target that does with its log what Milvus 2.3 does, whenever it is read: at once, or later
+//! from any tick on. Never forgives a violation: it is in the verdict.
 
-use crate::cluster::{Cluster, Collection, Row};
+use crate::cluster::{Cluster, Collection, Lane, Row, apply};
 use crate::faults::{Fault, Faults, Verdict};
 use crate::script::Script;
 use async_trait::async_trait;
@@ -10,15 +9,14 @@ use bytes::Bytes;
 use milvus_wire::ids::{CollectionId, CollectionName, split_vchannel};
 use milvus_wire::message::{Message, RowKind, RowMessage, decode};
 use milvus_wire::op::OpRequest;
-use milvus_wire::proto::{msg, schema::i_ds};
-use milvus_wire::replicate::ReplicateCall;
+use milvus_wire::replicate::{ReplicateCall, tick};
 use milvus_wire::roles::Role;
 use milvus_wire::splice::Spliced;
 use milvus_wire::timestamp::Timestamp;
-use prost::Message as _;
 use replication::error::{Error, Result};
 use replication::ports::{CallError, Ddl, Target, TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -26,15 +24,26 @@ use tokio::sync::watch;
 /// Below the settle time of the simulated tasks.
 const LATE_MAX_MS: u64 = 1900;
 
+/// How long a handler may stand still between the receipt of a call and its append.
+const STANDSTILL_MAX_MS: u64 = 900;
+
 /// The target.
 #[derive(Clone)]
 pub(crate) struct Milvus {
     cluster: Arc<Mutex<Cluster>>,
     condition: Arc<watch::Sender<Condition>>,
+    /// Each has the channels on which it is appending. What it appends to one of them, it appends
+    /// in the order of its calls.
+    proxies: Arc<Vec<Mutex<BTreeMap<String, Turn>>>>,
+    /// Calls that have been received and not appended.
+    under_way: Arc<AtomicUsize>,
     faults: Faults,
     script: Script,
     verdict: Verdict,
 }
+
+/// Whose turn it is to append to a channel.
+type Turn = Arc<tokio::sync::Mutex<()>>;
 
 /// What a test has done to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -47,8 +56,10 @@ pub(crate) enum Condition {
 }
 
 impl Milvus {
-    pub(crate) fn new(faults: Faults, script: Script, verdict: Verdict) -> Self {
+    pub(crate) fn new(faults: Faults, script: Script, verdict: Verdict, proxies: usize) -> Self {
         Self {
+            proxies: Arc::new((0..proxies).map(|_| Mutex::default()).collect()),
+            under_way: Arc::default(),
             cluster: Arc::default(),
             condition: Arc::new(watch::Sender::default()),
             faults,
@@ -67,6 +78,22 @@ impl Milvus {
         let until = tokio::time::Instant::now() + time;
         let mut cluster = self.cluster.lock().unwrap();
         cluster.frozen_until = cluster.frozen_until.max(Some(until));
+    }
+
+    /// Ticks its channels itself, as it does while it is not in replica mode. It leaves out those
+    /// on which a window is open: ticking them is what the user must not let it do.
+    pub(crate) fn tick_by_itself(&self) {
+        if self.under_way.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        let mut cluster = self.cluster.lock().unwrap();
+        let is_empty = |lane: &Lane| lane.consumer.holds_nothing();
+        let closed = cluster.lanes.iter().filter(|(_, lane)| is_empty(lane));
+        for pchannel in closed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            let tick = tick(self.script.now()).to_bytes();
+            cluster.lanes.get_mut(&pchannel).unwrap().log.push(tick.clone());
+            self.read(&mut cluster, &pchannel, &tick);
+        }
     }
 
     /// Changes its condition.
@@ -91,7 +118,9 @@ impl Milvus {
     pub(crate) fn ticked(&self) -> Timestamp {
         let cluster = self.cluster.lock().unwrap();
         let lanes = cluster.used();
-        let tick = |lane: &String| cluster.lanes.get(lane).map_or(Timestamp::ZERO, |l| l.last_tick);
+        let tick = |lane: &String| {
+            cluster.lanes.get(lane).map_or(Timestamp::ZERO, |lane| lane.consumer.passed_on())
+        };
         lanes.iter().map(tick).min().unwrap_or(Timestamp(u64::MAX))
     }
 
@@ -119,40 +148,30 @@ impl Milvus {
             }
             c.compare(&world)
         });
-        differs.or_else(|| self.script.access.difference())
+        differs
+            .or_else(|| cluster.difference_when_read_late(&world))
+            .or_else(|| self.script.access.difference())
     }
 
     fn append(&self, pchannel: &str, messages: &[Bytes]) {
         let mut cluster = self.cluster.lock().unwrap();
         for raw in messages {
-            match decode(raw.clone()).unwrap() {
-                Message::Tick(at) => self.tick(&mut cluster, pchannel, at),
-                _ => cluster.lanes.entry(pchannel.to_owned()).or_default().window.push(raw.clone()),
-            }
+            cluster.lanes.entry(pchannel.to_owned()).or_default().log.push(raw.clone());
+            self.read(&mut cluster, pchannel, raw);
         }
     }
 
-    fn tick(&self, cluster: &mut Cluster, pchannel: &str, at: Timestamp) {
+    /// A consumer reads a message as soon as it comes, and passes on behind every tick.
+    fn read(&self, cluster: &mut Cluster, pchannel: &str, raw: &Bytes) {
         let lane = cluster.lanes.entry(pchannel.to_owned()).or_default();
-        lane.ticks.push(at);
-        if at <= lane.last_tick {
+        if let Message::Tick(at) = decode(raw.clone()).unwrap() {
+            lane.ticks.push(at);
+        }
+        let from = lane.consumer.passed_on();
+        if !lane.consumer.read(raw) {
             return;
         }
-        let (from, window) = (lane.last_tick, std::mem::take(&mut lane.window));
-        lane.last_tick = at;
-        let mut met = BTreeSet::new();
-        let mut rows: Vec<RowMessage> = Vec::new();
-        let mut later = Vec::new();
-        // What lies above the tick stays for the next one; duplicates are removed among what is
-        // released together. Source: `MqTtMsgStream.bufMsgPackToChannel`.
-        for raw in window {
-            match decode(raw.clone()).unwrap() {
-                Message::Row(row) if row.timestamp > at => later.push(raw),
-                Message::Row(row) if met.insert(row.msg_id) => rows.push(row),
-                _ => {}
-            }
-        }
-        lane.window = later;
+        let rows = lane.consumer.pass_on();
         if let Some(row) = rows.iter().find(|row| row.timestamp <= from) {
             self.verdict.violated(format!(
                 "I3: a row of {pchannel} at {} below the tick {from}",
@@ -160,8 +179,7 @@ impl Milvus {
             ));
         }
         let seen: Vec<_> = rows.iter().map(|r| (r.msg_id, r.kind, r.timestamp)).collect();
-        tracing::debug!(now = %self.script.now(), pchannel, %from, %at, rows = ?seen, "tick");
-        rows.sort_by_key(|row| (row.timestamp, row.kind));
+        tracing::debug!(now = %self.script.now(), pchannel, %from, rows = ?seen, "tick");
         for row in rows {
             self.apply_row(cluster, &row);
         }
@@ -192,32 +210,16 @@ impl Milvus {
             }
             *last = (place.max(last.0), row.timestamp);
         }
-        match row.kind {
-            RowKind::Insert => {
-                let insert = msg::InsertRequest::decode(row.raw.clone()).unwrap();
-                let source = insert.row_i_ds[0];
-                cluster.kept.1 += 1;
-                let key = insert.fields_data.first().and_then(key_of).unwrap();
-                let shard = split_vchannel(&row.vchannel).unwrap().2;
-                if usize::try_from(key).unwrap() % c.info.vchannels.len() != shard {
-                    self.verdict.violated(format!("I4: the key {key} is in the shard {shard}"));
-                }
-                c.rows.push(Row {
-                    key,
-                    version: source,
-                    partition: row.partition_id.0,
-                    at: row.timestamp,
-                });
-                if self.script.world().timestamp_of(source) == Some(row.timestamp) {
-                    cluster.kept.0 += 1;
-                }
+        apply(&mut c.rows, row);
+        if row.kind == RowKind::Insert {
+            let Row { key, version, at, .. } = Row::of(row);
+            cluster.kept.1 += 1;
+            let shard = split_vchannel(&row.vchannel).unwrap().2;
+            if usize::try_from(key).unwrap() % c.info.vchannels.len() != shard {
+                self.verdict.violated(format!("I4: the key {key} is in the shard {shard}"));
             }
-            RowKind::Delete => {
-                let delete = msg::DeleteRequest::decode(row.raw.clone()).unwrap();
-                let Some(i_ds::IdField::IntId(keys)) = delete.primary_keys.unwrap().id_field else {
-                    return;
-                };
-                c.rows.retain(|r| !keys.data.contains(&r.key) || r.at >= row.timestamp);
+            if self.script.world().timestamp_of(version) == Some(at) {
+                cluster.kept.0 += 1;
             }
         }
     }
@@ -317,13 +319,25 @@ impl Target for Milvus {
             return Err(CallError::Refused(Error::transient("simulated: nobody is there")));
         }
         let later = Duration::from_millis(self.faults.below(LATE_MAX_MS));
+        let still = match self.faults.chance(20) {
+            true => Duration::from_millis(self.faults.below(STANDSTILL_MAX_MS)),
+            false => Duration::ZERO,
+        };
+        let proxy = &self.proxies[self.faults.below(self.proxies.len() as u64) as usize];
+        let turn = proxy.lock().unwrap().entry(call.pchannel.clone()).or_default().clone();
         let effect = |after: Duration| {
             let (this, pchannel) = (self.clone(), call.pchannel.clone());
+            this.under_way.fetch_add(1, Ordering::Relaxed);
             // The target goes on with what it was given, whether or not its client lives.
             tokio::spawn(async move {
+                if !still.is_zero() {
+                    tokio::time::sleep(still).await;
+                }
+                let _turn = turn.lock().await;
                 tokio::time::sleep(after).await;
                 this.thaw().await;
                 this.append(&pchannel, &messages);
+                this.under_way.fetch_sub(1, Ordering::Relaxed);
             })
         };
         let fault = self.faults.next();
@@ -369,6 +383,12 @@ impl Target for Milvus {
         self.thaw().await;
         self.faults.reading().await?;
         Ok(self.script.now())
+    }
+
+    async fn proxies(&self) -> Result<BTreeSet<i64>> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        Ok((1..).take(self.proxies.len()).collect())
     }
 }
 

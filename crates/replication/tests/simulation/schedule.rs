@@ -39,8 +39,9 @@ pub(crate) struct Options {
     pub(crate) late: bool,
     pub(crate) goal: Goal,
     pub(crate) tasks: usize,
-    /// The first task stays away for longer than its lanes wait for it.
-    pub(crate) long_absence: bool,
+    /// The first task stays away for longer than its lanes wait for it, and again soon after it has
+    /// come back: it may not be through with the stretch that has become uncertain.
+    pub(crate) long_absences: bool,
     pub(crate) keeps_timestamps: bool,
     pub(crate) acts: u64,
 }
@@ -52,7 +53,7 @@ impl Default for Options {
             late: false,
             goal: Goal::Milvus,
             tasks: 1,
-            long_absence: false,
+            long_absences: false,
             keeps_timestamps: false,
             acts: 150,
         }
@@ -110,6 +111,8 @@ struct Schedule {
     rng: fastrand::Rng,
     /// Tasks below it stay away.
     absent: usize,
+    /// When the first task does not come back for a while.
+    absences: Vec<u64>,
 }
 
 /// A process: its tasks, until it dies or is stopped.
@@ -126,11 +129,17 @@ impl Schedule {
         let faults = Faults::new(seed, options.faults);
         let verdict = Verdict::default();
         let script = Script::new(seed, faults.clone(), verdict.clone());
-        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
+        let proxies = 1 + usize::from(seed % 2 == 1);
+        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone(), proxies);
         let exact = options.goal == Goal::Log { exact: true };
         let store = Memory::new(faults.clone());
         (0..options.tasks).for_each(|n| store.add_task(&format!("task{n}")));
         let topic = Topic::new(exact, faults.clone(), script.clone(), verdict.clone());
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut absences = Vec::new();
+        if options.long_absences {
+            absences.extend([options.acts / 2, options.acts / 2 + rng.u64(1..15)]);
+        }
         Self {
             options: options.clone(),
             store: Arc::new(store),
@@ -139,8 +148,9 @@ impl Schedule {
                 goal: options.goal,
                 verdict: verdict.clone(),
             }),
-            rng: fastrand::Rng::with_seed(seed),
+            rng,
             absent: 0,
+            absences,
             faults,
             script,
             milvus,
@@ -199,7 +209,7 @@ impl Schedule {
             drop(process);
             process = self.start(self.absent);
         }
-        if self.options.long_absence && act == self.options.acts / 2 {
+        if self.absences.contains(&act) {
             // The whole process dies, the first task does not come back for a while.
             drop(process);
             self.absent = 1;
@@ -229,6 +239,9 @@ impl Schedule {
                 None => {
                     drop(process);
                     tokio::time::sleep(Duration::from_millis(self.rng.u64(1..500))).await;
+                    if self.faults.chance(3) {
+                        self.milvus.tick_by_itself();
+                    }
                     process = self.start(self.absent);
                 }
                 Some((n, error)) => {

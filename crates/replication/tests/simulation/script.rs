@@ -202,6 +202,10 @@ impl Source for Script {
     fn compare(&self, a: &MessageId, b: &MessageId) -> Ordering {
         offset(a).cmp(&offset(b))
     }
+
+    fn behind(&self, entry: &MessageId) -> MessageId {
+        id(offset(entry) + 1)
+    }
 }
 
 /// An error that names the record, if it can't be read.

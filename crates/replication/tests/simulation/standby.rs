@@ -141,7 +141,8 @@ impl Outside {
         let faults = Faults::new(seed, has_faults);
         let verdict = Verdict::default();
         let script = Script::new(seed, faults.clone(), verdict.clone());
-        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
+        let proxies = 1 + usize::from(seed % 2 == 1);
+        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone(), proxies);
         let store = Arc::new(Memory::new(faults.clone()));
         store.add_task(TASK);
         Self { faults, script, milvus, store, verdict }

@@ -459,9 +459,10 @@ impl World {
 
     fn delete(&mut self, cid: i64, key: i64, stamp: Stamp) {
         let Live { info, truth, .. } = self.collections.get_mut(&cid).unwrap();
-        truth.remove(&key);
+        let partition = truth.remove(&key).map(|(_, partition)| partition);
         let channel = &info.pchannels[log::shard(info, key)];
-        self.log.append(channel, &log::delete(info, key, stamp));
+        let partition = partition.filter(|_| self.rng.bool());
+        self.log.append(channel, &log::delete(info, key, partition, stamp));
     }
 }
 

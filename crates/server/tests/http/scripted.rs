@@ -243,6 +243,9 @@ impl Target for Away {
     async fn clock(&self) -> Result<Timestamp> {
         away()
     }
+    async fn proxies(&self) -> Result<BTreeSet<i64>> {
+        away()
+    }
 }
 
 /// No client can be made for a target of this name.

@@ -12,6 +12,11 @@ use testkit::wait;
 use super::bench::{Bench, EQUAL_WITHIN};
 use super::load::Load;
 
+const EVENTS: &str = "milvus_cdc_replicate_events_total";
+
+/// What the log says when a settle time begins.
+const SETTLING: &str = "waiting until calls without an answer have settled";
+
 /// How often milvus-cdc is killed.
 const KILLS: usize = 20;
 
@@ -43,6 +48,48 @@ async fn milvus_cdc_is_killed_twenty_times() {
     bench.service.api().wait_state(&task, "Running", READY_WITHIN).await.unwrap();
     load.write(500).await;
     load.judge().await;
+    bench.finish().await;
+}
+
+/// With the times that users have. The target has one proxy, so a window that a kill has left open
+/// is closed as soon as the proxy has answered behind it, and never after the settle time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_milvus_cdc_does_not_wait_for_calls_that_can_not_arrive() {
+    let mut bench = Bench::new().await;
+    bench.service.config().more = String::new();
+    bench.service.restart().await.unwrap();
+    let task = bench.task_for_all().await;
+    let load = Load::on(&bench, "in_flight", 21).await;
+    load.write(500).await;
+    let mut replayed = 0.0;
+    while replayed < 3.0 {
+        bench.service.kill().unwrap();
+        let killed = bench.source.clock().await.unwrap().ms();
+        bench.service.restart().await.unwrap();
+        gets_beyond(&bench, &task, killed).await;
+        replayed += bench.service.api().metric(EVENTS, "replayed_window").await.unwrap();
+    }
+    load.judge().await;
+    let log = std::fs::read_to_string(bench.service.log_file()).unwrap();
+    assert!(!log.contains(SETTLING), "a settle time was waited for");
+    bench.finish().await;
+}
+
+/// An orderly stop of a target answers calls with errors of all kinds before it ends. None of them
+/// is for good.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_target_is_restarted_in_good_order() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let load = Load::on(&bench, "target_restarted", 22).await;
+    for _ in 0..4 {
+        load.write(1000).await;
+        bench.pair.target.stop().unwrap();
+        load.write(500).await;
+        bench.pair.target.bring_back().unwrap();
+    }
+    load.write(1000).await;
+    bench.while_running(load.judge()).await;
     bench.finish().await;
 }
 

@@ -45,13 +45,12 @@ pub(crate) struct IntoLog {
     log: Arc<Log>,
     observer: Arc<dyn Observer>,
     stop: Stop,
-    replaying: bool,
     ticked: Option<Instant>,
 }
 
 impl IntoLog {
     pub(crate) fn new(task: &str, log: Arc<Log>, observer: Arc<dyn Observer>, stop: Stop) -> Self {
-        Self { task: task.to_owned(), log, observer, stop, replaying: false, ticked: None }
+        Self { task: task.to_owned(), log, observer, stop, ticked: None }
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<()> {
@@ -63,21 +62,14 @@ impl IntoLog {
 impl Delivery for IntoLog {
     async fn left_open(&mut self) -> Result<Option<Timestamp>> {
         let next: Option<Next> = self.log.records().load(&next_key(&self.task)).await?;
-        self.replaying = next.is_some();
-        if self.replaying {
+        if next.is_some() {
             self.observer.event(Event::Counted(Noted::ReplayedWindow, 1));
         }
         Ok(next.map(|next| next.upto))
     }
 
     /// What an earlier tool has appended stays: it comes once more.
-    async fn raise_fence(&mut self, _: Timestamp) -> Result<()> {
-        Ok(())
-    }
-
-    fn is_replaying(&self) -> bool {
-        self.replaying
-    }
+    fn raise_fence(&mut self, _: Timestamp) {}
 
     async fn deliver(
         &mut self,
@@ -100,7 +92,6 @@ impl Delivery for IntoLog {
         }
         checkpoint.deletes.extend([next_key(&self.task), fence_key(&self.task)]);
         self.commit(checkpoint).await?;
-        self.replaying = false;
         report_written(&*self.observer, messages);
         Ok(())
     }

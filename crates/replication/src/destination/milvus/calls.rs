@@ -1,5 +1,6 @@
 //! Replicate calls to one target. Never makes one when another milvus-cdc may have taken the lease.
 
+use crate::destination::milvus::sight::Sight;
 use crate::error::Result;
 use crate::ports::{CallError, Target};
 use crate::records::target_records::TargetRecords;
@@ -11,19 +12,25 @@ use std::sync::Arc;
 pub(super) struct Calls {
     target: Arc<dyn Target>,
     records: Arc<TargetRecords>,
+    sight: Arc<Sight>,
 }
 
 impl Calls {
     /// Calls to the target that has these records.
-    pub(super) fn new(target: Arc<dyn Target>, records: Arc<TargetRecords>) -> Self {
-        Self { target, records }
+    pub(super) fn new(
+        target: Arc<dyn Target>,
+        records: Arc<TargetRecords>,
+        sight: Arc<Sight>,
+    ) -> Self {
+        Self { target, records, sight }
     }
 
     /// Makes a call. This process may have stood still since it looked at the lease last, so the
     /// lease is looked at again.
     pub(super) async fn make(&self, call: &ReplicateCall) -> std::result::Result<(), CallError> {
         self.records.lease_is_confirmed().map_err(CallError::Refused)?;
-        self.target.replicate(call).await
+        let answered = self.target.replicate(call).await;
+        answered.inspect_err(|_| self.sight.lose())
     }
 
     /// Sends a tick once.

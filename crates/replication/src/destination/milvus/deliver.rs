@@ -8,7 +8,8 @@
 
 use crate::destination::delivery::Delivery;
 use crate::destination::delivery::report_written;
-use crate::destination::milvus::lane::LockedLane;
+use crate::destination::milvus::fence::Fence;
+use crate::destination::milvus::lane::{LockedLane, Open};
 use crate::destination::milvus::link::Link;
 use crate::destination::milvus::stamp::{Plan, plan};
 use crate::error::{Error, Kind, Result};
@@ -25,6 +26,7 @@ use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Rows may carry stamps ahead of the target's clock by this much: it allots segments until two
 /// seconds ahead.
@@ -61,29 +63,10 @@ impl Delivery for IntoLanes {
         Ok(upto)
     }
 
-    /// What is still open is closed first: a fence's
-    /// deletes must not meet a window in which the target drops the rows that follow them as
-    /// duplicates.
-    async fn raise_fence(&mut self, upto: Timestamp) -> Result<()> {
+    /// A window that is still open is sent again behind the fence: its ids are then others than
+    /// those of its first rows, which the fence's deletes remove.
+    fn raise_fence(&mut self, upto: Timestamp) {
         self.fence = upto;
-        self.replaying.clear();
-        let mut settled = false;
-        for mut held in self.held_open().await {
-            let Some(open) = held.state.open.clone().filter(|open| open.task == self.task) else {
-                continue;
-            };
-            if !settled {
-                self.link.settling.settle(&self.stop, &*self.observer).await?;
-                settled = true;
-            }
-            self.fence = self.fence.max(open.upto);
-            self.link.settling.take_over(&mut held, &self.stop).await?;
-        }
-        Ok(())
-    }
-
-    fn is_replaying(&self) -> bool {
-        !self.replaying.is_empty()
     }
 
     async fn deliver(
@@ -102,7 +85,9 @@ impl Delivery for IntoLanes {
         let names: Vec<_> = by_lane.keys().cloned().collect();
         let mut lanes = self.hold(&names).await?;
         self.check_replay(&lanes)?;
-        let replay = lanes.iter().any(LockedLane::is_open);
+        self.raise_floors(&mut lanes).await?;
+        let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
+        let replay = was_open.contains(&true);
         let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
         let plans = self.plans(&lanes, &by_lane)?;
         let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
@@ -114,7 +99,9 @@ impl Delivery for IntoLanes {
         let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
         if replay || unanswered {
             // A call without an answer is not over: the target may still be producing it.
-            self.link.settling.settle(&self.stop, &*self.observer).await?;
+            let is_followed = was_open.iter().zip(&plans).all(|(o, p)| !o || !p.calls.is_empty());
+            let settling = &self.link.settling;
+            settling.settle_behind(&lanes, is_followed, &self.stop, &*self.observer).await?;
         }
         for (lane, closing) in lanes.iter().zip(&closing) {
             lane.record_commit(*closing, self.link.lanes.key(&lane.name), &mut checkpoint);
@@ -226,9 +213,22 @@ impl IntoLanes {
         let call_bytes = self.link.limits.call_bytes;
         let each = lanes.iter().zip(by_lane.values());
         each.map(|(held, messages)| {
-            plan(&held.name, messages, held.floor(), self.fence, call_bytes)
+            let fence = Fence { upto: self.fence, after: held.state.committed };
+            plan(&held.name, messages, held.floor(), fence, call_bytes)
         })
         .collect()
+    }
+
+    async fn raise_floors(&self, lanes: &mut [LockedLane]) -> Result<()> {
+        let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
+        loop {
+            match self.stop.bounded(self.link.floor.raise(lanes)).await? {
+                Err(e) if e.kind == Kind::Transient => {
+                    self.stop.bounded(backoff.pause(&e)).await?;
+                }
+                raised => return raised,
+            }
+        }
     }
 
     /// Holds back rows of a source whose clock is ahead of the target's.
@@ -257,14 +257,18 @@ impl IntoLanes {
         closing: &[Timestamp],
         upto: Timestamp,
     ) -> Result<()> {
-        let mut open = Transaction::default();
+        let mut opened = Transaction::default();
+        let only = self.link.proxy.last_known();
+        let mut windows = Vec::with_capacity(lanes.len());
         for (lane, closing) in lanes.iter().zip(closing) {
-            let key = self.link.lanes.key(&lane.name);
-            lane.record_open((&self.task, *closing, upto), key, &mut open);
+            let (task, closing, since) = (self.task.clone(), *closing, Instant::now());
+            let open = Open { task, closing, upto, proxy: lane.proxy_of_window(only), since };
+            lane.record_open(&open, self.link.lanes.key(&lane.name), &mut opened);
+            windows.push(open);
         }
-        self.records().commit(open).await?;
-        for (lane, closing) in lanes.iter_mut().zip(closing) {
-            lane.mark_open(&self.task, *closing, upto);
+        self.records().commit(opened).await?;
+        for (lane, open) in lanes.iter_mut().zip(windows) {
+            lane.mark_open(open);
         }
         Ok(())
     }

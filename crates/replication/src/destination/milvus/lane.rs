@@ -2,6 +2,7 @@
 //! outlives the process, so that whoever comes next knows what may be in the target's log.
 //! Never knows a collection.
 
+use crate::destination::milvus::sight::Sight;
 use crate::ports::Transaction;
 use crate::records::codec::encode;
 use crate::records::keys::{lane_key, lane_prefix};
@@ -33,6 +34,9 @@ struct OpenRecord {
     task: String,
     closing: u64,
     upto: u64,
+    /// The only proxy that its calls can have gone through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proxy: Option<i64>,
 }
 
 /// A window that was begun: rows of it may be in the target's log, without a tick behind them.
@@ -44,6 +48,8 @@ pub(crate) struct Open {
     pub(crate) closing: Timestamp,
     /// It holds the task's messages up to this source timestamp.
     pub(crate) upto: Timestamp,
+    /// The only proxy that calls of it can have gone through; `None`: nobody knows.
+    pub(crate) proxy: Option<i64>,
     /// When this process first knew of it.
     pub(crate) since: Instant,
 }
@@ -60,6 +66,8 @@ pub(crate) struct State {
     pub(crate) ticked: Instant,
     /// Whether the last tick is still to be sent, or to be sent again.
     pub(crate) tick_due: bool,
+    /// Up to which loss of the target its floor is right (`floor`).
+    pub(super) sight: u64,
 }
 
 /// A lane, locked by whoever sends to it.
@@ -76,8 +84,9 @@ pub(crate) struct LockedLane {
 }
 
 impl Lane {
-    /// A lane without a record: every stamp will lie above `floor`.
-    pub(crate) fn new(name: Arc<str>, floor: Timestamp) -> Self {
+    /// A lane without a record: every stamp will lie above `floor`, which is right as long as the
+    /// target stays in `sight`.
+    pub(super) fn new(name: Arc<str>, floor: Timestamp, sight: u64) -> Self {
         let (last_tick, committed, reserved) = (floor, Timestamp::ZERO, floor);
         let state = State {
             last_tick,
@@ -86,16 +95,18 @@ impl Lane {
             open: None,
             ticked: Instant::now(),
             tick_due: false,
+            sight,
         };
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
 
-    /// A lane as an earlier life left it.
-    pub(crate) fn stored(name: Arc<str>, record: &LaneRecord) -> Self {
+    /// A lane as an earlier run left it. Its last tick has to be sent again, in case it was not.
+    pub(super) fn stored(name: Arc<str>, record: &LaneRecord) -> Self {
         let open = record.open.as_ref().map(|open| Open {
             task: open.task.clone(),
             closing: Timestamp(open.closing),
             upto: Timestamp(open.upto),
+            proxy: open.proxy,
             since: Instant::now(),
         });
         let state = State {
@@ -104,7 +115,8 @@ impl Lane {
             reserved: Timestamp(record.reserved.max(record.committed)),
             open,
             ticked: Instant::now(),
-            tick_due: false,
+            tick_due: record.committed > 0,
+            sight: 0,
         };
         Self { name, state: Arc::new(Mutex::new(state)) }
     }
@@ -123,13 +135,14 @@ impl Lane {
 /// The lanes of one target.
 pub(crate) struct Lanes {
     address: String,
+    sight: Arc<Sight>,
     lanes: std::sync::Mutex<BTreeMap<Arc<str>, Arc<Lane>>>,
 }
 
 impl Lanes {
     /// No lane yet of the target with this address.
-    pub(super) fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), lanes: std::sync::Mutex::default() }
+    pub(super) fn new(address: &str, sight: Arc<Sight>) -> Self {
+        Self { address: address.to_owned(), sight, lanes: std::sync::Mutex::default() }
     }
 
     /// What names the target.
@@ -139,7 +152,7 @@ impl Lanes {
 
     /// The lane of a channel; one that carries no collection yet begins at zero.
     pub(crate) fn get(&self, name: &Arc<str>) -> Arc<Lane> {
-        let new = || Arc::new(Lane::new(name.clone(), Timestamp::ZERO));
+        let new = || Arc::new(Lane::new(name.clone(), Timestamp::ZERO, self.sight.lost()));
         lock(&self.lanes).entry(name.clone()).or_insert_with(new).clone()
     }
 
@@ -189,26 +202,37 @@ impl LockedLane {
         self.state.last_tick.max(closing.unwrap_or_default())
     }
 
+    /// Nothing below this is stamped or ticked any more.
+    pub(super) fn raise(&mut self, floor: Timestamp, sight: u64) {
+        self.state.last_tick = self.state.last_tick.max(floor);
+        self.state.sight = sight;
+    }
+
     /// Whether rows of an unfinished window may be in the log.
     pub(crate) fn is_open(&self) -> bool {
         self.state.open.is_some()
     }
 
     /// Step 1 of the protocol: what has to be stored before the first row.
-    pub(crate) fn record_open(
-        &self,
-        (task, closing, upto): (&str, Timestamp, Timestamp),
-        key: String,
-        transaction: &mut Transaction,
-    ) {
-        let open = OpenRecord { task: task.to_owned(), closing: closing.0, upto: upto.0 };
+    pub(crate) fn record_open(&self, open: &Open, key: String, transaction: &mut Transaction) {
+        let Open { task, closing, upto, proxy, .. } = open;
+        let open =
+            OpenRecord { task: task.clone(), closing: closing.0, upto: upto.0, proxy: *proxy };
         self.put(key, Some(open), self.state.committed, transaction);
     }
 
     /// The window was opened: [`LockedLane::record_open`] is durable.
-    pub(crate) fn mark_open(&mut self, task: &str, closing: Timestamp, upto: Timestamp) {
-        let since = Instant::now();
-        self.state.open = Some(Open { task: task.to_owned(), closing, upto, since });
+    pub(crate) fn mark_open(&mut self, open: Open) {
+        self.state.open = Some(open);
+    }
+
+    /// The only proxy that calls of a window can have gone through, if it is opened now, when this
+    /// one is the only one.
+    pub(crate) fn proxy_of_window(&self, only: Option<i64>) -> Option<i64> {
+        match &self.state.open {
+            Some(open) => only.filter(|_| open.proxy == only),
+            None => only,
+        }
     }
 
     /// Step 3 of the protocol: what is stored when every row is acknowledged.

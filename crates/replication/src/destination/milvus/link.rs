@@ -5,8 +5,11 @@
 use crate::destination::milvus::calls::Calls;
 use crate::destination::milvus::claims::Claims;
 use crate::destination::milvus::clock::Clock;
+use crate::destination::milvus::floor::Floor;
 use crate::destination::milvus::lane::{Lane, Lanes};
+use crate::destination::milvus::proxy::Proxy;
 use crate::destination::milvus::settle::Settling;
+use crate::destination::milvus::sight::Sight;
 use crate::destination::milvus::ticker::Ticker;
 use crate::error::Result;
 use crate::observer::Silent;
@@ -15,7 +18,6 @@ use crate::records::lease;
 use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
-use milvus_wire::timestamp::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -32,6 +34,9 @@ pub struct Link {
     pub(super) limits: Limits,
     pub(super) calls: Arc<Calls>,
     pub(super) clock: Arc<Clock>,
+    pub(super) floor: Arc<Floor>,
+    sight: Arc<Sight>,
+    pub(super) proxy: Arc<Proxy>,
     pub(super) settling: Settling,
     /// Its lanes.
     pub(crate) lanes: Arc<Lanes>,
@@ -52,18 +57,28 @@ impl Link {
         limits: Limits,
     ) -> Arc<Self> {
         let records = Arc::new(TargetRecords::new(address, store));
-        let lanes = Arc::new(Lanes::new(address));
-        let calls = Arc::new(Calls::new(target.clone(), records.clone()));
+        let sight = Arc::new(Sight::new());
+        let floor = Arc::new(Floor::new(target.clone(), sight.clone()));
+        let lanes = Arc::new(Lanes::new(address, sight.clone()));
+        let calls = Arc::new(Calls::new(target.clone(), records.clone(), sight.clone()));
         let clock = Arc::new(Clock::new(target.clone()));
         let ticker = Arc::new(Ticker::new(
             calls.clone(),
             records.clone(),
             lanes.clone(),
             clock.clone(),
+            floor.clone(),
             limits.backoff_max,
         ));
-        let settling =
-            Settling::new(target.clone(), records.clone(), lanes.clone(), ticker.clone(), &limits);
+        let proxy = Arc::new(Proxy::new(target.clone()));
+        let settling = Settling::new(
+            target.clone(),
+            proxy.clone(),
+            records.clone(),
+            lanes.clone(),
+            ticker.clone(),
+            &limits,
+        );
         let claims = Claims::new(address, records.clone());
         let ready = OnceCell::new();
         Arc::new(Self {
@@ -71,6 +86,9 @@ impl Link {
             limits,
             calls,
             clock,
+            floor,
+            sight,
+            proxy,
             settling,
             lanes,
             ticker,
@@ -104,14 +122,16 @@ impl Link {
             self.lanes.replace(Lane::stored(name.as_str().into(), &record));
         }
         self.list_lanes().await?;
-        // A window may have been committed without its tick: repeating one is harmless.
-        for lane in self.lanes.all() {
-            let locked = lane.lock().await;
-            if !locked.is_open() && locked.state.committed > Timestamp::ZERO {
-                self.calls.tick(&locked.name, locked.state.committed).await?;
-            }
+        self.ask_for_proxy().await;
+        // A window may have been committed without its tick.
+        self.ticker.tick_due(&Silent).await
+    }
+
+    /// Whoever does not know the only proxy waits longer after a crash, and nothing else.
+    async fn ask_for_proxy(&self) {
+        if let Err(e) = self.proxy.ask().await {
+            tracing::debug!(error = ?e, "proxies not listed");
         }
-        Ok(())
     }
 
     /// Makes a lane of every channel that carries a collection of the target.
@@ -120,8 +140,9 @@ impl Link {
             let name: Arc<str> = pchannel.as_str().into();
             if !self.lanes.has(&name) {
                 // Somebody may have ticked it: only the target's own clock is surely above that.
+                let sight = self.sight.lost();
                 let floor = self.target.clock().await?;
-                self.lanes.add(Lane::new(name, floor));
+                self.lanes.add(Lane::new(name, floor, sight));
             }
         }
         Ok(())
@@ -142,6 +163,7 @@ impl Link {
                 self.ready().await?;
                 if listed.elapsed() >= LIST_EVERY {
                     self.list_lanes().await?;
+                    self.ask_for_proxy().await;
                     listed = Instant::now();
                 }
                 self.keep_ticking(&stop).await

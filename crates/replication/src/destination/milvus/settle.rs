@@ -1,11 +1,17 @@
-//! Lanes whose owner has stayed away, and calls without an answer: waits until nothing can arrive
+//! Calls without an answer, and lanes whose owner has stayed away: waits until nothing can arrive
 //! any more, and takes such a lane from its owner. Never takes a lane before it has settled, and
 //! never without a fence for its owner.
+//!
+//! Behind a later call on the same channel, answered by the same proxy, a short time is enough:
+//! what the proxy had begun to append was appended before. What may still come is a call whose
+//! handler has stood still between its receipt and its append, for all of that time, in a proxy
+//! that answers.
 
 use crate::destination::milvus::lane::{Lanes, LockedLane};
+use crate::destination::milvus::proxy::Proxy;
 use crate::destination::milvus::ticker::Ticker;
 use crate::error::{Error, Result};
-use crate::observer::{Observer, Silent};
+use crate::observer::{Event, Observer, Silent};
 use crate::ports::{Target, Transaction};
 use crate::records::target_records::TargetRecords;
 use crate::stop::{Backoff, Stop};
@@ -17,9 +23,18 @@ use tokio::time::Instant;
 /// In how many steps a settle time passes, each with a sign of life of the target.
 const SETTLE_STEPS: u32 = 10;
 
+/// How long a handler may stand still in a proxy that answers, and in how many steps that passes.
+const STANDSTILL_MAX: Duration = Duration::from_secs(1);
+const STANDSTILL_STEPS: u32 = 2;
+
+/// What a task says while it waits.
+const WAITS: &str = "calls to the target without an answer may still arrive: the target is given \
+                     its settleTime, because such calls may have gone through another proxy";
+
 /// Settles the lanes of one target.
 pub(super) struct Settling {
     target: Arc<dyn Target>,
+    proxy: Arc<Proxy>,
     records: Arc<TargetRecords>,
     lanes: Arc<Lanes>,
     ticker: Arc<Ticker>,
@@ -32,22 +47,60 @@ impl Settling {
     /// Settles these lanes within these limits.
     pub(super) fn new(
         target: Arc<dyn Target>,
+        proxy: Arc<Proxy>,
         records: Arc<TargetRecords>,
         lanes: Arc<Lanes>,
         ticker: Arc<Ticker>,
         limits: &Limits,
     ) -> Self {
         let Limits { settle, lane_wait_max, backoff_max, .. } = *limits;
-        Self { target, records, lanes, ticker, settle, lane_wait_max, backoff_max }
+        Self { target, proxy, records, lanes, ticker, settle, lane_wait_max, backoff_max }
     }
 
-    /// Waits until nothing that was sent without an answer can still arrive. Only time in which the
-    /// target answers counts: a target that stands still may have such a call in its hands.
+    /// Waits until nothing that was sent without an answer can still arrive at the lanes of a
+    /// window, whose calls are answered now. `is_followed`: each lane on which an answer is missing
+    /// has got such a call.
+    pub(super) async fn settle_behind(
+        &self,
+        lanes: &[LockedLane],
+        is_followed: bool,
+        stop: &Stop,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let only = stop.bounded(self.proxy.ask()).await?;
+        let only = only.inspect_err(|e| tracing::warn!(error = ?e, "proxies not listed"));
+        let only = only.unwrap_or_default();
+        let is_of_it =
+            |lane: &LockedLane| lane.state.open.as_ref().is_some_and(|o| o.proxy == only);
+        if only.is_some() && is_followed && lanes.iter().all(is_of_it) {
+            let time = self.settle.min(STANDSTILL_MAX);
+            return self.wait(time, STANDSTILL_STEPS, stop, observer).await;
+        }
+        self.settle(stop, observer).await
+    }
+
+    /// Waits until nothing that was sent without an answer can still arrive anywhere.
     pub(super) async fn settle(&self, stop: &Stop, observer: &dyn Observer) -> Result<()> {
-        let step = self.settle / SETTLE_STEPS;
+        tracing::info!(time = ?self.settle, "waiting until calls without an answer have settled");
+        observer.event(Event::Waiting(Some(WAITS)));
+        let settled = self.wait(self.settle, SETTLE_STEPS, stop, observer).await;
+        observer.event(Event::Waiting(None));
+        settled
+    }
+
+    /// Only time in which the target answers counts: a target that stands still may have a call in
+    /// its hands.
+    async fn wait(
+        &self,
+        time: Duration,
+        wanted: u32,
+        stop: &Stop,
+        observer: &dyn Observer,
+    ) -> Result<()> {
+        let step = time / wanted;
         let mut steps = 0;
         let mut backoff = Backoff::new(observer, self.backoff_max);
-        while steps < SETTLE_STEPS {
+        while steps < wanted {
             let asked = Instant::now();
             match stop.bounded(self.target.clock()).await? {
                 Ok(_) if asked.elapsed() <= step => steps += 1,

@@ -1,12 +1,13 @@
 //! Part of step 6 of the way of a row: target timestamps and calls for one lane's window.
 //! Never sends anything.
 
+use crate::destination::milvus::fence::Fence;
 use crate::error::{Error, Result};
 use crate::message::Routed;
 use milvus_wire::fence::{delete_of, primary_keys};
 use milvus_wire::message::{Message, RowKind};
 use milvus_wire::replicate::ReplicateCall;
-use milvus_wire::splice::{Spliced, splice, splice_ddl};
+use milvus_wire::splice::{Patch, Spliced, splice, splice_ddl};
 use milvus_wire::timestamp::Timestamp;
 
 /// What one lane gets in one window.
@@ -45,13 +46,14 @@ impl Stamps {
     }
 }
 
-/// Plans the calls of one lane. Every stamp lies above `floor`. Below `fence` each insert follows a
-/// delete of its own keys, which removes a copy that lies at or below `floor`.
+/// Plans the calls of one lane. Every stamp lies above `floor`. Behind `fence` every message has an
+/// id of its own, and each insert follows a delete of its own keys, which removes a copy that lies
+/// at or below `floor`.
 pub(super) fn plan(
     lane: &str,
     messages: &[&Routed],
     floor: Timestamp,
-    fence: Timestamp,
+    fence: Fence,
     call_bytes: usize,
 ) -> Result<Plan> {
     let mut stamps = Stamps { last: floor, last_source: Timestamp::ZERO };
@@ -59,24 +61,30 @@ pub(super) fn plan(
     let mut call_size = 0;
     for routed in messages {
         let entry = &routed.read.entry;
+        let is_fenced = fence.covers(entry.order);
         if let Message::Row(row) = &entry.message
             && row.kind == RowKind::Insert
-            && entry.order <= fence
+            && is_fenced
         {
             let stamp = stamps.made_up();
             let keys = primary_keys(row, routed.place.primary_key).map_err(unreadable)?;
-            // Unique as the insert's own id is, and the same in every replay.
-            let delete = delete_of(row, keys, -row.msg_id, stamp, &routed.patch(Some(stamp)));
+            let id = fence.id_of_delete(row.msg_id);
+            let delete = delete_of(row, keys, id, stamp, &routed.patch(Some(stamp)));
             add(&mut plan, &mut call_size, call_bytes, (lane, stamp, delete));
             plan.fenced += 1;
         }
         let source = entry.message.timestamp();
         let stamp = stamps.next(source);
-        let patch = routed.patch((stamp != source).then_some(stamp));
+        let patch = |id| Patch {
+            msg_id: is_fenced.then(|| fence.id_of(id)),
+            ..routed.patch((stamp != source).then_some(stamp))
+        };
         plan.restamped += u64::from(stamp != source);
         let spliced = match &entry.message {
-            Message::Row(row) => splice(row, &patch).map_err(unreadable)?,
-            Message::DropCollection(ddl) | Message::DropPartition(ddl) => splice_ddl(ddl, &patch),
+            Message::Row(row) => splice(row, &patch(row.msg_id)).map_err(unreadable)?,
+            Message::DropCollection(ddl) | Message::DropPartition(ddl) => {
+                splice_ddl(ddl, &patch(ddl.msg_id))
+            }
             _ => continue,
         };
         add(&mut plan, &mut call_size, call_bytes, (lane, stamp, spliced));

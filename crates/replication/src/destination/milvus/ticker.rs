@@ -4,6 +4,7 @@
 
 use crate::destination::milvus::calls::Calls;
 use crate::destination::milvus::clock::Clock;
+use crate::destination::milvus::floor::Floor;
 use crate::destination::milvus::lane::{Lanes, LockedLane};
 use crate::error::{Kind, Result};
 use crate::observer::{Event, Observer};
@@ -34,6 +35,7 @@ pub(crate) struct Ticker {
     records: Arc<TargetRecords>,
     lanes: Arc<Lanes>,
     clock: Arc<Clock>,
+    floor: Arc<Floor>,
     backoff_max: Duration,
     /// How far each task is that keeps up with the source.
     progress: Mutex<BTreeMap<String, Timestamp>>,
@@ -48,10 +50,11 @@ impl Ticker {
         records: Arc<TargetRecords>,
         lanes: Arc<Lanes>,
         clock: Arc<Clock>,
+        floor: Arc<Floor>,
         backoff_max: Duration,
     ) -> Self {
         let (progress, ticked) = (Mutex::default(), Mutex::default());
-        Self { calls, records, lanes, clock, backoff_max, progress, ticked }
+        Self { calls, records, lanes, clock, floor, backoff_max, progress, ticked }
     }
 
     /// What closes a window that reaches up to a source tick: that tick, or the target's clock if
@@ -108,6 +111,11 @@ impl Ticker {
         self.tick_those(at, observer, is_wanted).await
     }
 
+    /// Ticks every lane whose last tick is still to be sent.
+    pub(super) async fn tick_due(&self, observer: &dyn Observer) -> Result<()> {
+        self.tick_those(Timestamp::ZERO, observer, |lane| lane.state.tick_due).await
+    }
+
     async fn tick_those(
         &self,
         at: Timestamp,
@@ -120,6 +128,7 @@ impl Ticker {
             .filter_map(|lane| lane.try_lock())
             .filter(|lane| !lane.is_open() && is_wanted(lane))
             .collect();
+        self.floor.raise(&mut locked).await?;
         let ticks: Vec<_> = locked.iter().map(|lane| at.max(lane.state.last_tick)).collect();
         let mut reserve = Transaction::default();
         for (lane, at) in locked.iter().zip(&ticks).filter(|(lane, at)| lane.needs_reserve(**at)) {
@@ -153,7 +162,7 @@ impl Ticker {
         failed
     }
 
-    /// Ticks a lane until the target has taken the tick.
+    /// Ticks a lane until the target has taken the tick, or a later one.
     pub(super) async fn tick(
         &self,
         lane: &mut LockedLane,
@@ -163,14 +172,19 @@ impl Ticker {
     ) -> Result<()> {
         lane.mark_tick_sent(at);
         let mut backoff = Backoff::new(observer, self.backoff_max);
-        while let Err(e) = stop.bounded(self.calls.tick(&lane.name, at)).await? {
-            if e.kind == Kind::Permanent {
-                return Err(e);
+        loop {
+            let sent = async {
+                self.floor.raise(std::slice::from_mut(lane)).await?;
+                self.calls.tick(&lane.name, lane.state.last_tick).await
+            };
+            match stop.bounded(sent).await? {
+                Ok(()) => break,
+                Err(e) if e.kind == Kind::Permanent => return Err(e),
+                Err(e) => stop.bounded(backoff.pause(&e)).await?,
             }
-            stop.bounded(backoff.pause(&e)).await?;
         }
         lane.mark_tick_answered();
-        observer.event(Event::Tick { pchannel: &lane.name, tick: at });
+        observer.event(Event::Tick { pchannel: &lane.name, tick: lane.state.last_tick });
         Ok(())
     }
 }

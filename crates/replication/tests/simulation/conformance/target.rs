@@ -36,7 +36,7 @@ struct Replica {
 impl Replica {
     fn new(faults: &Faults, verdict: &Verdict) -> Self {
         let script = Script::new(0, faults.clone(), verdict.clone());
-        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone());
+        let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone(), 1);
         Self { script, milvus }
     }
 }

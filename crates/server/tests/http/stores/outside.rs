@@ -257,6 +257,10 @@ impl Target for Outside {
     async fn clock(&self) -> Result<Timestamp> {
         Ok(now())
     }
+
+    async fn proxies(&self) -> Result<BTreeSet<i64>> {
+        Ok([1].into())
+    }
 }
 
 /// The topics of a task.
