@@ -15,15 +15,15 @@ async fn many_collections_come_and_go() {
     let (ever_new, reborn) = if is_on_pulsar() { (60, 15) } else { (170, 30) };
     let mut bench = Bench::new().await;
     let task = bench.task_for_all().await;
-    let churn = |name: &str, collections, same_names| Churn {
+    let churn = |name: &str, collections, alive, same_names| Churn {
         spec: CollectionSpec::small(name, 8).shards(2),
         collections,
-        alive: 3,
+        alive,
         rows: 200,
         within: EQUAL_WITHIN,
         same_names,
     };
-    for churn in [churn("churn", ever_new, false), churn("reborn", reborn, true)] {
+    for churn in [churn("churn", ever_new, 6, false), churn("reborn", reborn, 3, true)] {
         let stats = churn.run(&bench.source, &bench.target).await.unwrap();
         println!("{stats:?}");
         assert_eq!(stats.collections, churn.collections);
