@@ -21,7 +21,7 @@ const SETTLING: &str = "waiting until calls without an answer have settled";
 const KILLS: usize = 20;
 
 /// How long a fault lasts is a part of it: this waits for nothing that is to happen.
-async fn lasts(seconds: u64) {
+pub(crate) async fn lasts(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 

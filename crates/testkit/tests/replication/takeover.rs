@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 
+use lab::Server as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use testkit::milvus::{CollectionSpec, Milvus};
 use testkit::wait;
 
 use super::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
+use super::faults::lasts;
 use super::go_store::{GoStore, import};
 
 const EVENTS: &str = "milvus_cdc_replicate_events_total";
@@ -91,6 +93,7 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     assert_eq!(report.target_rows, 2600 - 200 - 50 - 100);
     // The stretch was sent again, and replaced what was there.
     assert!(bench.service.api().metric(EVENTS, "fenced").await.unwrap() > 0.0);
+    read_again(&mut bench, name).await;
     assert_eq!(store.records(), before, "the old records are as they were");
     bench.source.drop_database(&database).await.unwrap();
     bench.source.drop_collection(name).await.unwrap();
@@ -101,6 +104,16 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
         }
     }
     bench.finish().await;
+}
+
+/// Nodes of the target that start again read from their checkpoints, and collect over all ticks that
+/// are more than ten seconds old: what was sent before the take-over and again behind it is among
+/// what they collect at once.
+async fn read_again(bench: &mut Bench, name: &str) {
+    bench.pair.target.kill().unwrap();
+    lasts(12).await;
+    bench.pair.target.bring_back().unwrap();
+    bench.equal(name).await;
 }
 
 /// Collections, a task for them, and that one of them whose shards have the same order of names on
