@@ -22,6 +22,7 @@ pub mod error;
 pub mod message;
 mod metadata;
 pub mod observer;
+mod overdue;
 mod path;
 pub mod pauses;
 pub mod ports;

@@ -86,6 +86,8 @@ pub enum Noted<'a> {
     ReplayedWindow,
     /// A call to the target got no answer.
     UnansweredCall,
+    /// An answer without a deadline was overdue.
+    Overdue,
     /// Something that failed was tried again.
     Retried,
     /// A request of the op channel did not concern the task, or came too late.
@@ -110,13 +112,14 @@ pub enum Noted<'a> {
 
 impl<'a> Noted<'a> {
     /// All but [`Noted::Missed`].
-    pub const NAMED: [Noted<'static>; 15] = [
+    pub const NAMED: [Noted<'static>; 16] = [
         Noted::Restamped,
         Noted::Late,
         Noted::Fenced,
         Noted::Skipped,
         Noted::ReplayedWindow,
         Noted::UnansweredCall,
+        Noted::Overdue,
         Noted::Retried,
         Noted::OpSkipped,
         Noted::OpRefused,
@@ -137,6 +140,7 @@ impl<'a> Noted<'a> {
             Self::Skipped => "skipped",
             Self::ReplayedWindow => "replayed_window",
             Self::UnansweredCall => "unanswered_call",
+            Self::Overdue => "overdue",
             Self::Retried => "retried",
             Self::OpSkipped => "op_skipped",
             Self::OpRefused => "op_refused",

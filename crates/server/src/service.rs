@@ -5,6 +5,7 @@ use crate::config::{Config, QueueConfig, SourceConfig};
 use crate::http::{self, ApiLimits, ApiState, Readiness, SourceAddress};
 use crate::listener_tls;
 use crate::logging::LogLevel;
+use crate::monitoring::last_write::LastWrite;
 use crate::monitoring::metrics::Metrics;
 use crate::supervisor::{STOP_MARGIN, Settings, Supervisor};
 use crate::tasks::Book;
@@ -46,6 +47,8 @@ impl Service {
             limits: config.limits.clone(),
             backoff_first: config.backoff_first,
         };
+        let last_write = Arc::new(LastWrite::of(world.store));
+        let world = World { store: last_write.clone(), ..world };
         let supervisor = Supervisor::new(world.clone(), settings, Arc::clone(&metrics));
         let limits = ApiLimits {
             tasks_max: config.max_task_num,
@@ -58,7 +61,8 @@ impl Service {
         let api = ApiState {
             only_local: is_loopback && tls.is_none() && !config.api.tokens.are_required(),
             readiness: Readiness::default(),
-            book: Book::new(Arc::clone(&world.store)),
+            book: Book::new(world.store),
+            last_write,
             desk: supervisor.desk(),
             live: supervisor.live(),
             lag: supervisor.lag(),

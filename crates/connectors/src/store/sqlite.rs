@@ -1,5 +1,8 @@
 //! A store in one SQLite file, the default: nothing else has to run. Never shared by two processes:
 //! a lock file beside it prevents that.
+//!
+//! After a fault the connection is opened anew. SQLite ends a transaction by itself if the disk is
+//! full or fails, and what is left of the connection then refuses every later one.
 
 use async_trait::async_trait;
 use replication::error::{Error, Result};
@@ -7,6 +10,7 @@ use replication::ports::{Committed, Store, Stored, Transaction, holds};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, QueryBuilder, Row};
 use std::fs::{self, File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +35,20 @@ const TABLES: &str = "
 /// Records in a file.
 pub struct SqliteStore {
     /// A single one, so that reading a record sees every earlier commit.
-    connection: Arc<Mutex<SqliteConnection>>,
-    file: PathBuf,
+    connection: Arc<Mutex<Link>>,
     holder: String,
     /// Locked as long as the store lives.
     _lock: File,
+}
+
+/// The connection to the file.
+struct Link {
+    options: SqliteConnectOptions,
+    file: PathBuf,
+    /// The file that was opened, whatever has its name now.
+    opened: FileId,
+    /// `None` after a fault.
+    open: Option<SqliteConnection>,
 }
 
 impl SqliteStore {
@@ -58,27 +71,89 @@ impl SqliteStore {
             .busy_timeout(BUSY_WITHIN);
         let mut connection = options.connect().await.map_err(|error| unusable(&file, error))?;
         let holder = prepare(&mut connection, &file).await?;
-        Ok(Self { connection: Arc::new(Mutex::new(connection)), file, holder, _lock: lock })
+        let opened = FileId::of(&file).map_err(|error| gone(&file).because(error))?;
+        let (options, open) = (options.create_if_missing(false), Some(connection));
+        let link = Link { options, file, opened, open };
+        Ok(Self { connection: Arc::new(Mutex::new(link)), holder, _lock: lock })
+    }
+}
+
+impl Link {
+    /// The connection, opened anew if it has to be.
+    async fn connection(&mut self) -> Result<&mut SqliteConnection> {
+        // SQLite goes on with a file that has been removed, and what it writes there is lost.
+        match FileId::of(&self.file) {
+            Ok(found) if found == self.opened => {}
+            Ok(_) => return Err(gone(&self.file)),
+            Err(error) => return Err(gone(&self.file).because(error)),
+        }
+        let open = match self.open.take() {
+            Some(open) => open,
+            None => self.options.connect().await.map_err(|error| self.failed(error))?,
+        };
+        Ok(self.open.insert(open))
+    }
+
+    /// Closes the connection after a fault, and says what it was.
+    fn broken(&mut self, error: sqlx::Error) -> Error {
+        self.open = None;
+        self.failed(error)
     }
 
     fn failed(&self, error: sqlx::Error) -> Error {
-        let what = format!("the store {} can't be read or written now", self.file.display());
+        let file = self.file.display();
+        let code = error.as_database_error().and_then(|e| e.code()?.parse::<u32>().ok());
+        // The lowest byte is the code, the others are details of it.
+        let why = match code.map(|code| code & 0xff) {
+            Some(8) => "it may not be written",
+            Some(10) => "its disk reports a fault",
+            Some(11 | 26) => "it is damaged: restore it from a backup",
+            Some(13) => "its disk is full",
+            Some(14) => "it can't be opened",
+            Some(5 | 6) => "another program has locked it",
+            _ => "see the log for the cause",
+        };
+        let what = format!("the store {file} can't be read or written now: {why}");
         Error::transient(what).because(error)
     }
+}
+
+/// What tells a file from another one that gets its name.
+#[derive(PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(file: &Path) -> std::io::Result<Self> {
+        let found = fs::metadata(file)?;
+        Ok(Self { device: found.dev(), inode: found.ino() })
+    }
+}
+
+fn gone(file: &Path) -> Error {
+    Error::transient(format!(
+        "the store {} was removed or replaced while it was in use, and nothing is written any \
+         more; stop milvus-cdc, put the right file there, and start it again",
+        file.display()
+    ))
 }
 
 #[async_trait]
 impl Store for SqliteStore {
     async fn get(&self, key: &str) -> Result<Option<Stored>> {
+        let mut link = self.connection.lock().await;
         let row = sqlx::query("SELECT value, version FROM records WHERE key = ?")
             .bind(key)
-            .fetch_optional(&mut *self.connection.lock().await)
+            .fetch_optional(link.connection().await?)
             .await
-            .map_err(|error| self.failed(error))?;
+            .map_err(|error| link.broken(error))?;
         Ok(row.map(|row| Stored { value: row.get(0), version: row.get::<i64, _>(1) as u64 }))
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>> {
+        let mut link = self.connection.lock().await;
         // A range instead of LIKE: keys may contain wildcards, and a range uses the index.
         let rows = sqlx::query(
             "SELECT value, version, key FROM records
@@ -86,9 +161,9 @@ impl Store for SqliteStore {
         )
         .bind(prefix)
         .bind(behind(prefix))
-        .fetch_all(&mut *self.connection.lock().await)
+        .fetch_all(link.connection().await?)
         .await
-        .map_err(|error| self.failed(error))?;
+        .map_err(|error| link.broken(error))?;
         let stored = |row: &sqlx::sqlite::SqliteRow| Stored {
             value: row.get(0),
             version: row.get::<i64, _>(1) as u64,
@@ -97,12 +172,15 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<Committed> {
-        let mut connection = Arc::clone(&self.connection).lock_owned().await;
+        let mut link = Arc::clone(&self.connection).lock_owned().await;
         // The caller may be cancelled. A commit that has begun continues to its end, and the next
         // one waits: no caller reads records that are about to change, and nothing stays locked.
-        let commit = tokio::spawn(async move { commit(&mut connection, &transaction).await });
+        let commit = tokio::spawn(async move {
+            let committed = commit(link.connection().await?, &transaction).await;
+            committed.map_err(|error| link.broken(error))
+        });
         match commit.await {
-            Ok(committed) => committed.map_err(|error| self.failed(error)),
+            Ok(committed) => committed,
             Err(cut_off) => Err(Error::transient("a commit was cut off").because(cut_off)),
         }
     }
@@ -274,6 +352,47 @@ mod tests {
         assert!(cut_off > 0, "none was given up");
     }
 
+    /// One put of this size.
+    fn of_bytes(bytes: usize) -> Transaction {
+        let puts = vec![("key".to_owned(), vec![7; bytes])];
+        Transaction { puts, ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_for_a_moment_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join("cdc.db")).await.unwrap();
+        assert_eq!(store.commit(of_bytes(10)).await.unwrap(), Committed::Yes);
+        let full = "PRAGMA max_page_count = 1";
+        let mut link = store.connection.lock().await;
+        sqlx::raw_sql(full).execute(link.connection().await.unwrap()).await.unwrap();
+        drop(link);
+        let error = store.commit(of_bytes(1 << 20)).await.unwrap_err();
+        assert_eq!(error.kind, replication::error::Kind::Transient);
+        assert!(error.what.contains("its disk is full"), "{error:?}");
+        // The limit was one of the old connection.
+        assert_eq!(store.commit(of_bytes(1 << 20)).await.unwrap(), Committed::Yes);
+        assert_eq!(store.get("key").await.unwrap().unwrap().value.len(), 1 << 20);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_removed_or_replaced_is_written_no_more_until_it_is_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, aside) = (folder.path().join("cdc.db"), folder.path().join("aside"));
+        let store = SqliteStore::open(&file).await.unwrap();
+        fs::rename(&file, &aside).unwrap();
+        for replaced in [false, true] {
+            if replaced {
+                fs::write(&file, "").unwrap();
+            }
+            let error = store.commit(of_bytes(10)).await.unwrap_err();
+            assert!(error.what.contains("cdc.db was removed or replaced"), "{error:?}");
+            assert!(store.get("key").await.is_err() && store.list("").await.is_err());
+        }
+        fs::rename(&aside, &file).unwrap();
+        assert_eq!(store.commit(of_bytes(10)).await.unwrap(), Committed::Yes);
+    }
+
     #[tokio::test]
     async fn a_second_user_is_refused_by_the_name_of_the_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -289,7 +408,9 @@ mod tests {
         let file = folder.path().join("cdc.db");
         let store = SqliteStore::open(&file).await.unwrap();
         let newer = "UPDATE meta SET value = 99 WHERE name = 'schema'";
-        sqlx::query(newer).execute(&mut *store.connection.lock().await).await.unwrap();
+        let mut link = store.connection.lock().await;
+        sqlx::query(newer).execute(link.connection().await.unwrap()).await.unwrap();
+        drop(link);
         drop(store);
         let error = SqliteStore::open(&file).await.err().unwrap();
         assert!(error.what.contains("newer milvus-cdc (layout 99"), "{error}");

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use crate::api_tokens::{Denied, Role, Tokens};
 use crate::logging::LogLevel;
 use crate::monitoring::lag::Lag;
+use crate::monitoring::last_write::LastWrite;
 use crate::monitoring::live::Live;
 use crate::monitoring::metrics::Metrics;
 use crate::supervisor::Desk;
@@ -21,6 +22,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct ApiState {
     /// The stored tasks.
     pub book: Book,
+    /// How the last write to their store ended.
+    pub last_write: Arc<LastWrite>,
     /// Where handlers poke the supervisor.
     pub desk: Desk,
     /// What is known of the tasks right now.

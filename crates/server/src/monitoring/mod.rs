@@ -6,6 +6,7 @@
 
 pub(crate) mod history;
 pub(crate) mod lag;
+pub(crate) mod last_write;
 pub(crate) mod live;
 pub(crate) mod metrics;
 pub(crate) mod task_observer;

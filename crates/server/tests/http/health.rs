@@ -1,7 +1,7 @@
 //! Health and readiness: what makes the service unready, and what is only shown.
 
-use crate::support::Harness;
-use serde_json::Value;
+use crate::support::{Harness, eventually};
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
 #[tokio::test]
@@ -15,6 +15,28 @@ async fn a_source_that_fails_is_shown_and_the_service_stays_ready() {
     assert_eq!(body["data"]["source_queue"], "the queue is away");
     assert_eq!(body["data"]["source_catalog"], "ok");
     assert_eq!(body["data"]["store"], "ok");
+}
+
+/// A store that is full can be read all the same.
+#[tokio::test]
+async fn a_store_that_could_not_be_written_makes_the_service_unready_until_it_can() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.store.full.store(true, Ordering::SeqCst);
+    let (status, body) = service.refused("pause", json!({"task_id": "a"})).await;
+    assert_eq!(status, 500, "{body}");
+    let unready = eventually(async || match service.get("/readyz").await {
+        (503, body) => Ok(body),
+        (status, body) => Err(format!("{status}: {body}")),
+    });
+    assert!(unready.await.contains("the disk of the store is full"));
+    service.store.full.store(false, Ordering::SeqCst);
+    service.done("pause", json!({"task_id": "a"})).await;
+    eventually(async || match service.get("/readyz").await {
+        (200, _) => Ok(()),
+        (status, body) => Err(format!("{status}: {body}")),
+    })
+    .await;
 }
 
 /// Anybody may ask, as often as they like.

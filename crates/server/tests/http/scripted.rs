@@ -268,6 +268,8 @@ impl Targets for AwayTargets {
 pub(crate) struct FailingStore {
     inner: MemoryStore,
     pub(crate) away: AtomicBool,
+    /// It can be read and not written.
+    pub(crate) full: AtomicBool,
 }
 
 impl FailingStore {
@@ -288,6 +290,7 @@ impl Store for FailingStore {
     }
     async fn commit(&self, transaction: Transaction) -> Result<Committed> {
         self.check()?;
+        unless(&self.full, "the disk of the store is full")?;
         self.inner.commit(transaction).await
     }
     fn holder(&self) -> &str {

@@ -210,6 +210,14 @@ async fn the_target_is_frozen() {
         load.write(1000).await;
         bench.pair.target.freeze().unwrap();
         lasts(seconds).await;
+        if seconds > 10 {
+            wait::until("a missing answer to be told of", EQUAL_WITHIN, || async {
+                let told = bench.service.api().metric(EVENTS, "overdue").await.unwrap_or(0.0);
+                Ok((told > 0.0).then_some(()))
+            })
+            .await
+            .unwrap();
+        }
         bench.pair.target.thaw().unwrap();
     }
     load.write(1000).await;

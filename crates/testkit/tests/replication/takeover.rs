@@ -106,9 +106,9 @@ async fn take_over(store: &GoStore, folder: &TempDir, name: &str) {
     bench.finish().await;
 }
 
-/// Nodes of the target that start again read from their checkpoints, and collect over all ticks that
-/// are more than ten seconds old: what was sent before the take-over and again behind it is among
-/// what they collect at once.
+/// Nodes of the target that start again read from their checkpoints, and collect over all ticks
+/// that are more than ten seconds old: what was sent before the take-over and again behind it is
+/// among what they collect at once.
 async fn read_again(bench: &mut Bench, name: &str) {
     bench.pair.target.kill().unwrap();
     lasts(12).await;

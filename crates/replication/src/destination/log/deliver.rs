@@ -12,6 +12,7 @@ use crate::destination::log::append::Log;
 use crate::error::Result;
 use crate::message::Routed;
 use crate::observer::{Event, Noted, Observer};
+use crate::overdue;
 use crate::ports::{Change, Transaction};
 use crate::records::codec;
 use crate::records::codec::encode;
@@ -87,7 +88,9 @@ impl Delivery for IntoLog {
             let mut changes: Vec<_> = messages.iter().map(Change::Message).collect();
             changes.push(Change::Tick { channels: &channels, at: upto });
             let mark = format!("window@{}", upto.0);
-            self.stop.bounded(self.log.append(&mark, &changes)).await??;
+            let silent = || "rows that are appended have no answer of the target".to_owned();
+            let appended = overdue::tell(&*self.observer, silent, self.log.append(&mark, &changes));
+            self.stop.bounded(appended).await??;
             self.observer.event(Event::Called("Append"));
         }
         checkpoint.deletes.extend([next_key(&self.task), fence_key(&self.task)]);

@@ -15,6 +15,7 @@ use crate::destination::milvus::stamp::{Plan, plan};
 use crate::error::{Error, Kind, Result};
 use crate::message::Routed;
 use crate::observer::{Event, Noted, Observer};
+use crate::overdue;
 use crate::ports::{CallError, Transaction};
 use crate::records::keys::fence_key;
 use crate::records::target_records::TaskRecords;
@@ -83,7 +84,8 @@ impl Delivery for IntoLanes {
             by_lane.entry(lane.clone()).or_default();
         }
         let names: Vec<_> = by_lane.keys().cloned().collect();
-        let mut lanes = self.hold(&names).await?;
+        let in_use = || "a channel of the target is in use by another task or tick".to_owned();
+        let mut lanes = overdue::tell(&*self.observer, in_use, self.hold(&names)).await?;
         self.check_replay(&lanes)?;
         self.raise_floors(&mut lanes).await?;
         let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
@@ -109,7 +111,7 @@ impl Delivery for IntoLanes {
         if self.fence > Timestamp::ZERO && upto >= self.fence {
             checkpoint.deletes.push(fence_key(&self.task));
         }
-        self.records().commit(checkpoint).await?;
+        self.commit(checkpoint).await?;
         tracing::debug!(task = %self.task, %upto, "window committed");
         let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
         let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
@@ -123,7 +125,9 @@ impl Delivery for IntoLanes {
     }
 
     async fn end_round(&mut self, upto: Timestamp, _: &[Arc<str>]) -> Result<bool> {
-        self.retry(|| self.link.ticker.end_round(&self.task, upto, &*self.observer)).await
+        let silent = || "a tick has no answer of the target".to_owned();
+        let ended = self.retry(|| self.link.ticker.end_round(&self.task, upto, &*self.observer));
+        overdue::tell(&*self.observer, silent, ended).await
     }
 }
 
@@ -140,6 +144,11 @@ impl IntoLanes {
 
     fn records(&self) -> TaskRecords<'_> {
         self.link.records().of_task(&self.task)
+    }
+
+    async fn commit(&self, transaction: Transaction) -> Result<()> {
+        let silent = || "a transaction has no answer of the task store".to_owned();
+        overdue::tell(&*self.observer, silent, self.records().commit(transaction)).await
     }
 
     /// Sends the ticks of windows that are committed but not ticked, including commits whose
@@ -266,7 +275,7 @@ impl IntoLanes {
             lane.record_open(&open, self.link.lanes.key(&lane.name), &mut opened);
             windows.push(open);
         }
-        self.records().commit(opened).await?;
+        self.commit(opened).await?;
         for (lane, open) in lanes.iter_mut().zip(windows) {
             lane.mark_open(open);
         }
@@ -280,7 +289,12 @@ impl IntoLanes {
         for call in calls {
             let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
             loop {
-                let error = match self.stop.bounded(self.link.calls.make(call)).await? {
+                let silent = || {
+                    let channel = &call.pchannel;
+                    format!("a call that writes to channel {channel} has no answer of the target")
+                };
+                let answer = overdue::tell(&*self.observer, silent, self.link.calls.make(call));
+                let error = match self.stop.bounded(answer).await? {
                     Ok(()) => break,
                     Err(CallError::Refused(e)) => e,
                     Err(CallError::Unanswered(e)) => {

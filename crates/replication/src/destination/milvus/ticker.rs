@@ -8,6 +8,7 @@ use crate::destination::milvus::floor::Floor;
 use crate::destination::milvus::lane::{Lanes, LockedLane};
 use crate::error::{Kind, Result};
 use crate::observer::{Event, Observer};
+use crate::overdue;
 use crate::ports::Transaction;
 use crate::records::target_records::TargetRecords;
 use crate::stop::{Backoff, Stop};
@@ -177,7 +178,8 @@ impl Ticker {
                 self.floor.raise(std::slice::from_mut(lane)).await?;
                 self.calls.tick(&lane.name, lane.state.last_tick).await
             };
-            match stop.bounded(sent).await? {
+            let silent = || "a tick has no answer of the target".to_owned();
+            match stop.bounded(overdue::tell(observer, silent, sent)).await? {
                 Ok(()) => break,
                 Err(e) if e.kind == Kind::Permanent => return Err(e),
                 Err(e) => stop.bounded(backoff.pause(&e)).await?,
