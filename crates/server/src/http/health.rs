@@ -1,7 +1,8 @@
 //! `GET /healthz` and `GET /readyz`. Healthy means that the process answers. Ready means that the
-//! store can be read, that the last write to it succeeded, and that the tasks are supervised, so
-//! that requests have an effect. A source that can't be reached and tasks that wait are shown, but
-//! don't make the service unready: a restart would not help them. Never shows a secret.
+//! store can be read and, if the last write to it failed, written again, and that the tasks are
+//! supervised, so that requests have an effect. A source that can't be reached and tasks that wait
+//! are shown, but don't make the service unready: a restart would not help them. Never shows a
+//! secret.
 
 use super::answer::{Answer, Data};
 use super::state::ApiState;
@@ -49,14 +50,16 @@ async fn recent(api: &ApiState) -> Answer {
 }
 
 async fn check(api: &ApiState) -> Answer {
-    let (store, (queue, catalog)) = tokio::join!(answer_of(api.book.list()), source(api));
+    let store = async {
+        answer_of(api.last_write.check()).await?;
+        answer_of(api.book.list()).await
+    };
+    let (store, (queue, catalog)) = tokio::join!(store, source(api));
     let mut data = Data::new();
     let mut reasons = Vec::new();
     match &store {
         Ok(listing) => {
-            let fault = api.last_write.fault();
-            data.insert("store".into(), json!(fault.as_deref().unwrap_or("ok")));
-            reasons.extend(fault.map(|reason| format!("the last write to the store: {reason}")));
+            data.insert("store".into(), json!("ok"));
             data.insert(
                 "tasks_waiting".into(),
                 waiting(api, listing.records.iter().map(|r| r.task_id.as_str())),

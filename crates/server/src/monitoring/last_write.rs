@@ -1,10 +1,13 @@
 //! A store of which it is known how its last write ended: one that can be read may still be full.
-//! Never writes anything by itself, and never repeats a write.
+//! Never repeats a write.
 
 use async_trait::async_trait;
 use replication::error::Result;
 use replication::ports::{Committed, Store, Stored, Transaction};
 use std::sync::{Arc, Mutex, PoisonError};
+
+/// A record that is there for a moment, to find out whether the store can be written again.
+const PROBE: &str = "probe";
 
 /// A store, watched.
 pub(crate) struct LastWrite {
@@ -18,8 +21,19 @@ impl LastWrite {
         Self { store, fault: Mutex::default() }
     }
 
-    /// Why the last write failed; `None` if it did not.
-    pub(crate) fn fault(&self) -> Option<String> {
+    /// Whether the store can be written. After a write that failed another one is tried, because
+    /// nobody may have anything to write any more.
+    pub(crate) async fn check(&self) -> Result<()> {
+        if self.fault().is_none() {
+            return Ok(());
+        }
+        let puts = vec![(PROBE.to_owned(), Vec::new())];
+        self.commit(Transaction { puts, ..Transaction::default() }).await?;
+        let deletes = vec![PROBE.to_owned()];
+        self.commit(Transaction { deletes, ..Transaction::default() }).await.map(drop)
+    }
+
+    fn fault(&self) -> Option<String> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
