@@ -70,6 +70,8 @@ async fn of_names(world: &impl TargetUnderTest, cases: &mut Cases) {
 async fn of_the_service(world: &impl TargetUnderTest, cases: &mut Cases) {
     let sentence = "The databases. Create a database.";
     cases.case(sentence, service::databases_come_and_go(world)).await;
+    let sentence = "The collections of a database; none if there is no such database.";
+    cases.case(sentence, service::the_collections_of_a_database_are_listed(world)).await;
     cases.case("The users.", service::users_are_listed(world)).await;
     let sentence = "A role, with its grants in these databases (`*` is one of them) at least; \
                     `None` if there is no such role.";

@@ -295,6 +295,9 @@ pub trait Target: Send + Sync {
     /// The databases.
     async fn databases(&self) -> Result<Vec<String>>;
 
+    /// The collections of a database; none if there is no such database.
+    async fn collections(&self, database: &str) -> Result<BTreeSet<CollectionName>>;
+
     /// The physical channels that carry any collection of the target, sorted.
     async fn pchannels(&self) -> Result<Vec<String>>;
 

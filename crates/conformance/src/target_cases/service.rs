@@ -28,6 +28,18 @@ pub(crate) async fn databases_come_and_go(world: &impl TargetUnderTest) {
     assert!(!databases().await.contains(&name));
 }
 
+pub(crate) async fn the_collections_of_a_database_are_listed(world: &impl TargetUnderTest) {
+    let target = world.target();
+    let listed = async |database: &str| done(target.collections(database).await);
+    assert!(listed("suite_no_database").await.is_empty());
+    let name = CollectionName::new(DATABASE, "suite_listed");
+    assert!(!listed(DATABASE).await.contains(&name));
+    make(&*target, &name, 1).await;
+    assert!(listed(DATABASE).await.contains(&name));
+    apply(&*target, &drop_collection(&name)).await;
+    assert!(!listed(DATABASE).await.contains(&name));
+}
+
 pub(crate) async fn users_are_listed(world: &impl TargetUnderTest) {
     let target = world.target();
     let users = async || done(soon("the users", target.users()).await);

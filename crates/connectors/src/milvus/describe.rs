@@ -115,7 +115,7 @@ pub(super) async fn databases(client: &Client) -> Result<Vec<String>> {
 }
 
 /// Names and ids of the collections of a database; none if it is gone.
-async fn collections(
+pub(super) async fn collections(
     client: &Client,
     database: &str,
 ) -> Result<Vec<(CollectionName, CollectionId)>> {

@@ -72,6 +72,11 @@ impl Target for Milvus {
         describe::databases(&self.client).await
     }
 
+    async fn collections(&self, database: &str) -> Result<BTreeSet<CollectionName>> {
+        let listed = describe::collections(&self.client, database).await?;
+        Ok(listed.into_iter().map(|(name, _)| name).collect())
+    }
+
     async fn pchannels(&self) -> Result<Vec<String>> {
         self.channels.pchannels(&self.client).await
     }

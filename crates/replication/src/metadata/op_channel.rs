@@ -15,9 +15,10 @@ use crate::records::checkpoint::OpPosition;
 use crate::records::keys::op_key;
 use crate::selection::named;
 use crate::stop::{Backoff, Stop};
+use crate::task::Task;
 use crate::unsupported::Missed;
 use milvus_wire::access::AccessRequest;
-use milvus_wire::catalog::{Collection, State};
+use milvus_wire::catalog::{Collection, Database, State};
 use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::op::{OpRequest, decode};
 use milvus_wire::timestamp::Timestamp;
@@ -201,10 +202,52 @@ impl OpChannel {
             |first| on_target(first).database,
         );
         request.rename(&to, |name| on_target(name).name);
+        if matches!(request, OpRequest::DropDatabase(_)) && self.stays(&database, &to).await? {
+            return Ok(None);
+        }
         if let Some(follower) = &self.follower {
             follower.check_collections(&request, &to).await?;
         }
         Ok(Some(request))
+    }
+
+    /// Whether the target keeps a database that the source has dropped, because it is not this
+    /// database's alone. What the task itself has there is dropped first; that is waited for.
+    async fn stays(&self, database: &str, there: &str) -> Result<bool> {
+        let Some(link) = self.context.ports.destination.milvus() else { return Ok(false) };
+        let Task { names, selection, .. } = &*self.context.task;
+        let snapshot = self.context.ports.catalog.snapshot().await?;
+        let leads_there = |other: &&Database| {
+            other.name != database
+                && names.database(&other.name) == there
+                && selection.covers_database(&other.name)
+        };
+        let mut held = link.target.collections(there).await?;
+        let mut ours = None;
+        for collection in self.context.records().load_all().await?.collections {
+            let name = collection.on_target(names);
+            ours = held.take(&name).or(ours);
+        }
+        let other = snapshot.databases.iter().find(leads_there).map(|other| &other.name);
+        if other.is_none() && held.is_empty() {
+            return match ours {
+                None => Ok(false),
+                Some(ours) => Err(Error::transient(format!(
+                    "the database {there} can't be dropped on the target before the collection \
+                     {ours} of this task is"
+                ))),
+            };
+        }
+        let held: Vec<_> = held.iter().map(ToString::to_string).collect();
+        tracing::warn!(
+            database = there,
+            collections = held.join(", "),
+            source_database = other,
+            "the source has dropped a database that stays on the target: it has collections that \
+             are not this task's, or another database of the source leads there too"
+        );
+        self.context.count(Noted::OpRefused);
+        Ok(true)
     }
 
     /// Those that the task has or is about to have, by name. One that was renamed into its

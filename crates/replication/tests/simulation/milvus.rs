@@ -285,6 +285,14 @@ impl Target for Milvus {
         Ok(["default".into()].into_iter().chain(cluster.databases.iter().cloned()).collect())
     }
 
+    async fn collections(&self, database: &str) -> Result<BTreeSet<CollectionName>> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        let cluster = self.cluster.lock().unwrap();
+        let names = cluster.collections.values().map(|c| &c.name);
+        Ok(names.filter(|name| name.database == database).cloned().collect())
+    }
+
     async fn pchannels(&self) -> Result<Vec<String>> {
         self.thaw().await;
         self.faults.reading().await?;

@@ -231,6 +231,9 @@ impl Target for Away {
     async fn databases(&self) -> Result<Vec<String>> {
         away()
     }
+    async fn collections(&self, _: &str) -> Result<BTreeSet<CollectionName>> {
+        away()
+    }
     async fn pchannels(&self) -> Result<Vec<String>> {
         away()
     }

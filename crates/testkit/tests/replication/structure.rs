@@ -2,7 +2,7 @@
 //! compare both sides.
 use milvus_wire::proto::common::LoadState;
 use serde_json::json;
-use testkit::milvus::{CollectionSpec, Reading};
+use testkit::milvus::{CollectionSpec, Milvus, Reading};
 use testkit::wait;
 
 use super::bench::{Bench, EQUAL_WITHIN, batch, equal, gone, keys, same_metadata};
@@ -32,6 +32,35 @@ async fn partitions_come_and_go() {
     assert_eq!(bench.equal("parts").await.target_rows, 260);
     bench.source.drop_collection("parts").await.unwrap();
     bench.gone("parts").await;
+    bench.finish().await;
+}
+
+/// Somebody else's collection in a database of the target keeps the database there, and holds up no
+/// later request.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_in_which_somebody_else_has_a_collection_stays() {
+    let mut bench = Bench::new().await;
+    bench.task_for_all().await;
+    let exists = async |milvus: &Milvus, name: &str, wanted: bool| {
+        wait::until(format!("whether {name} is there: {wanted}"), EQUAL_WITHIN, || async {
+            let there = milvus.databases().await?.iter().any(|there| there == name);
+            Ok((there == wanted).then_some(()))
+        })
+        .await
+        .unwrap();
+    };
+    bench.source.create_database("shared").await.unwrap();
+    exists(&bench.target, "shared", true).await;
+    let spec = CollectionSpec::small("of_somebody_else", 8);
+    bench.target.database("shared").create_collection(&spec).await.unwrap();
+    bench.source.drop_database("shared").await.unwrap();
+    bench.source.create_database("behind").await.unwrap();
+    exists(&bench.target, "behind", true).await;
+    exists(&bench.target, "shared", true).await;
+    bench.target.database("shared").drop_collection("of_somebody_else").await.unwrap();
+    bench.target.drop_database("shared").await.unwrap();
+    bench.source.drop_database("behind").await.unwrap();
+    exists(&bench.target, "behind", false).await;
     bench.finish().await;
 }
 

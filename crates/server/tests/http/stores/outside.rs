@@ -242,6 +242,10 @@ impl Target for Outside {
         Ok(Vec::new())
     }
 
+    async fn collections(&self, _: &str) -> Result<BTreeSet<CollectionName>> {
+        Ok(BTreeSet::new())
+    }
+
     async fn pchannels(&self) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
