@@ -8,6 +8,7 @@ mod delay;
 mod figures;
 mod idle;
 mod kafka_sink;
+mod kills;
 mod raw_write;
 mod scene;
 
@@ -44,6 +45,7 @@ struct Arguments {
 enum Part {
     Idle,
     Delay,
+    Kills,
     CatchUp,
     KafkaSink,
 }
@@ -75,6 +77,10 @@ async fn measure(arguments: &Arguments) -> Result<()> {
     if wanted(Part::Delay) {
         chapter("Delay from the source's acknowledgement to visibility on the target");
         delay::measure(&scene, arguments.delay_seconds).await?.print();
+    }
+    if wanted(Part::Kills) {
+        chapter("Going on after kills");
+        kills::measure(&scene).await?.print();
     }
     if wanted(Part::CatchUp) || wanted(Part::KafkaSink) {
         chapter("Writing a backlog through the source Milvus");
