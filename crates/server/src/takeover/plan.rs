@@ -271,8 +271,8 @@ fn gone(name: &str, id: i64, saved: &GoPositions) -> String {
 fn without_database(name: &str, collection: &Collection) -> String {
     format!(
         "{name} ({}) was dropped on the source and its database, of id {}, with it, which may not \
-         have been carried out: if the target still has it, drop it there, or the drop of its \
-         database waits for that",
+         have been carried out: if the target still has it, drop it there and then its database, \
+         which stays as long as it has a collection that is not this task's",
         collection.id, collection.database_id.0
     )
 }
