@@ -282,7 +282,7 @@ async fn changes_are_announced(world: &impl CatalogUnderTest) {
     announced(&mut changes, CatalogEvent::Serving(id)).await;
     world.drop_alias("suite_announced_too").await;
     world.create_role("suite_announced").await;
-    announced(&mut changes, CatalogEvent::Access).await;
+    announced(&mut changes, CatalogEvent::Rbac).await;
     world.drop_role("suite_announced").await;
     world.release(name).await;
     world.drop_collection(name).await;

@@ -7,7 +7,7 @@
 //! - "A log of changes for readers that are not a Milvus, such as the topics of a Kafka." It says
 //!   what it is.
 //! - "Called before anything else, and again after an append that failed." "The mark names them:
-//!   the same changes have the same in every life." These bind the caller. The simulation holds it
+//!   the same changes have the same in every run." These bind the caller. The simulation holds it
 //!   to them.
 //! - "Any other sink may say no of all." Both answers are right.
 //! - That what is durable outlives the log's own server: no log can be asked to crash here. The

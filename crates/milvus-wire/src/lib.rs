@@ -30,7 +30,3 @@ pub mod timestamp;
 
 pub use error::DecodeError;
 pub use milvus::proto;
-
-// Until `replication` calls it `rbac` as well.
-#[doc(hidden)]
-pub use rbac as access;

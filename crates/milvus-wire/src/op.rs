@@ -35,7 +35,7 @@ pub enum OpRequest {
     /// `Flush`.
     Flush(pb::FlushRequest),
     /// A request on users, roles or grants.
-    Access(RbacRequest),
+    Rbac(RbacRequest),
 }
 
 /// An entry of the op channel.
@@ -52,7 +52,7 @@ pub fn decode(raw: &[u8]) -> Result<OpMessage, DecodeError> {
     let header = fields::header(raw)?;
     let kind = MsgType::try_from(header.msg_type);
     if let Some(access) = kind.ok().and_then(|kind| RbacRequest::decode(kind, raw)) {
-        let request = Ok(OpRequest::Access(access?));
+        let request = Ok(OpRequest::Rbac(access?));
         return Ok(OpMessage { timestamp: Timestamp(header.timestamp), request });
     }
     let request = match kind {
@@ -98,7 +98,7 @@ impl OpRequest {
             Self::LoadPartitions(_) => "LoadPartitions",
             Self::ReleasePartitions(_) => "ReleasePartitions",
             Self::Flush(_) => "Flush",
-            Self::Access(request) => request.name(),
+            Self::Rbac(request) => request.name(),
         }
     }
 
@@ -116,7 +116,7 @@ impl OpRequest {
             Self::LoadPartitions(request) => &request.db_name,
             Self::ReleasePartitions(request) => &request.db_name,
             Self::Flush(request) => &request.db_name,
-            Self::Access(_) => "",
+            Self::Rbac(_) => "",
         }
     }
 
@@ -127,7 +127,7 @@ impl OpRequest {
             Self::CreateDatabase(_)
             | Self::DropDatabase(_)
             | Self::AlterDatabase(_)
-            | Self::Access(_) => Vec::new(),
+            | Self::Rbac(_) => Vec::new(),
             Self::CreateIndex(request) => vec![&request.collection_name],
             Self::DropIndex(request) => vec![&request.collection_name],
             Self::AlterIndex(request) => vec![&request.collection_name],
@@ -162,7 +162,7 @@ impl OpRequest {
                 one(&mut request.db_name, &mut request.collection_name)
             }
             Self::Flush(request) => (&mut request.db_name, &mut request.collection_names),
-            Self::Access(_) => return,
+            Self::Rbac(_) => return,
         };
         database.clone_into(old);
         for name in names {

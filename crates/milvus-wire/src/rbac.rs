@@ -184,10 +184,6 @@ impl fmt::Debug for RbacRequest {
     }
 }
 
-// Until `replication` calls it so as well.
-#[doc(hidden)]
-pub use self::RbacRequest as AccessRequest;
-
 #[cfg(test)]
 mod tests {
     use super::*;

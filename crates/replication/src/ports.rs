@@ -81,7 +81,7 @@ pub enum CatalogEvent {
     /// An index of this collection, what of it is loaded, or an alias that it has or had.
     Serving(CollectionId),
     /// A role, a grant, who has which role, or a user.
-    Access,
+    Rbac,
     /// Events may have been missed: list again.
     Resync,
 }
@@ -255,7 +255,7 @@ impl Ddl {
                 partition
             }
             Self::Op(request) => match &**request {
-                OpRequest::Access(access) => access.what(),
+                OpRequest::Rbac(access) => access.what(),
                 request => request.collections().first().copied().unwrap_or(request.database()),
             },
         }
@@ -356,7 +356,7 @@ pub trait Sink: Send + Sync {
     fn holds(&self, mark: &str) -> bool;
 
     /// Appends changes behind all that was appended before, in order, durable when it returns. The
-    /// mark names them: the same changes have the same in every life. Appends that are asked for at
+    /// mark names them: the same changes have the same in every run. Appends that are asked for at
     /// the same time go one after the other.
     async fn append(&self, mark: &str, changes: &[Change<'_>]) -> Result<()>;
 }

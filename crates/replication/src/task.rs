@@ -22,7 +22,7 @@ pub struct Task {
     /// one of that name, else go to the default partition.
     pub ignore_partition: bool,
     /// Users, roles and grants are replicated: by at most one task of a target.
-    pub access: bool,
+    pub rbac: bool,
     /// What becomes of a request that can't be replicated.
     pub unsupported: Unsupported,
     /// Bounds.

@@ -1,13 +1,13 @@
 //! The requests and calls of the cases, and what is asked again and again. Never checks a sentence.
 
 use crate::cases::{done, soon};
-use milvus_wire::access::AccessRequest;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::{CollectionId, CollectionName, DatabaseId};
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::common::KeyValuePair;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::proto::schema::{CollectionSchema, DataType, FieldSchema};
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::replicate::{ReplicateCall, tick};
 use milvus_wire::timestamp::Timestamp;
 use replication::ports::{Ddl, Target, TargetCollection};
@@ -173,8 +173,8 @@ pub(super) fn op(request: OpRequest) -> Ddl {
     Ddl::Op(Box::new(request))
 }
 
-pub(super) fn access(request: AccessRequest) -> Ddl {
-    op(OpRequest::Access(request))
+pub(super) fn access(request: RbacRequest) -> Ddl {
+    op(OpRequest::Rbac(request))
 }
 
 pub(super) fn key_value(key: &str, value: &str) -> KeyValuePair {

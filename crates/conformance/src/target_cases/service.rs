@@ -6,10 +6,10 @@ use super::requests::{
 };
 use super::world::TargetUnderTest;
 use crate::cases::{done, soon};
-use milvus_wire::access::AccessRequest;
 use milvus_wire::ids::CollectionName;
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::milvus as pb;
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::roles::{Grant, Role};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Kind;
@@ -56,7 +56,7 @@ pub(crate) async fn a_role_is_read_as_it_was_made(world: &impl TargetUnderTest) 
     assert_eq!(role().await, None);
     let entity = || Some(pb::RoleEntity { name: "suite_reader".into(), ..Default::default() });
     let create = pb::CreateRoleRequest { entity: entity(), ..Default::default() };
-    apply(&*target, &access(AccessRequest::CreateRole(create))).await;
+    apply(&*target, &access(RbacRequest::CreateRole(create))).await;
     assert_eq!(role().await, Some(Role::default()));
 
     let member = |kind: pb::OperateUserRoleType| pb::OperateUserRoleRequest {
@@ -78,9 +78,9 @@ pub(crate) async fn a_role_is_read_as_it_was_made(world: &impl TargetUnderTest) 
         ..Default::default()
     };
     let add = member(pb::OperateUserRoleType::AddUserToRole);
-    apply(&*target, &access(AccessRequest::OperateUserRole(add))).await;
+    apply(&*target, &access(RbacRequest::OperateUserRole(add))).await;
     let granted = grant(pb::OperatePrivilegeType::Grant);
-    apply(&*target, &access(AccessRequest::OperatePrivilege(granted))).await;
+    apply(&*target, &access(RbacRequest::OperatePrivilege(granted))).await;
     let search = Grant {
         object_type: "Collection".into(),
         database: DATABASE.into(),
@@ -94,12 +94,12 @@ pub(crate) async fn a_role_is_read_as_it_was_made(world: &impl TargetUnderTest) 
     assert_eq!(role().await, Some(expected));
 
     let revoked = grant(pb::OperatePrivilegeType::Revoke);
-    apply(&*target, &access(AccessRequest::OperatePrivilege(revoked))).await;
+    apply(&*target, &access(RbacRequest::OperatePrivilege(revoked))).await;
     let remove = member(pb::OperateUserRoleType::RemoveUserFromRole);
-    apply(&*target, &access(AccessRequest::OperateUserRole(remove))).await;
+    apply(&*target, &access(RbacRequest::OperateUserRole(remove))).await;
     assert_eq!(role().await, Some(Role::default()));
     let drop = pb::DropRoleRequest { role_name: "suite_reader".into(), ..Default::default() };
-    apply(&*target, &access(AccessRequest::DropRole(drop))).await;
+    apply(&*target, &access(RbacRequest::DropRole(drop))).await;
     assert_eq!(role().await, None);
 }
 

@@ -157,7 +157,7 @@ fn announce(cluster: &Cluster, answer: &WatchResponse) {
         } else if cluster.keys.parse_alias_key(&key).is_some() {
             of_alias(event.prev_kv(), record)
         } else if key.starts_with(&cluster.keys.credentials()) {
-            vec![CatalogEvent::Access]
+            vec![CatalogEvent::Rbac]
         } else {
             continue;
         };

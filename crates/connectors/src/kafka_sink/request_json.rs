@@ -89,7 +89,7 @@ pub(super) fn op(request: &OpRequest) -> (&'static str, Message, Option<&MsgBase
             let message = on(&r.db_name).with("collection_names", r.collection_names.clone());
             ("flush", message, r.base.as_ref())
         }
-        OpRequest::Access(request) => access(request),
+        OpRequest::Rbac(request) => access(request),
     }
 }
 

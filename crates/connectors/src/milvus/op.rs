@@ -65,6 +65,6 @@ pub(super) async fn apply(client: &Client, request: &OpRequest, at: Timestamp) -
             let done = client.ask(&db, r, async |mut c, r| c.flush(r).await).await;
             client.outcome(&tried, done, Fault::no_collection)
         }
-        OpRequest::Access(r) => rbac::apply(client, &r, at).await,
+        OpRequest::Rbac(r) => rbac::apply(client, &r, at).await,
     }
 }

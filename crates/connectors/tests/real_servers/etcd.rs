@@ -181,7 +181,7 @@ async fn roles_are_read_and_told_of() {
     let role = Some(pb::RoleEntity { name: "told".into(), ..Default::default() });
     let request = pb::CreateRoleRequest { entity: role.clone(), ..Default::default() };
     done(user.0.create_role(request).await.unwrap().into_inner());
-    event(&mut changes, CatalogEvent::Access).await;
+    event(&mut changes, CatalogEvent::Rbac).await;
     assert_eq!(soon(catalog.roles()).await.unwrap()["told"], Role::default());
 
     let ann = pb::CreateCredentialRequest {

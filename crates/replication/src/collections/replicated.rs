@@ -189,7 +189,7 @@ impl Collections {
             }
             CatalogEvent::Partition(id) => self.partitions().learn(id).await?,
             // Rows do not depend on it: see `metadata`.
-            CatalogEvent::Serving(_) | CatalogEvent::Access => {}
+            CatalogEvent::Serving(_) | CatalogEvent::Rbac => {}
             CatalogEvent::Resync => {
                 let snapshot = self.context.ports.catalog.snapshot().await?;
                 for collection in &snapshot.collections {

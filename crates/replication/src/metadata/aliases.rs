@@ -56,7 +56,7 @@ mod tests {
             Aliases { given: names(&["a"]), giving: names(&["b"]), refused: names(&["c"]) };
         let now = |given: &[&str]| Aliases { given: names(given), ..Aliases::default() };
         assert_eq!(before.before_giving(&now(&["a", "c"])), None);
-        assert_eq!(before.before_giving(&now(&["a", "b"])), None, "an earlier life was about to");
+        assert_eq!(before.before_giving(&now(&["a", "b"])), None, "an earlier run was about to");
         let about = before.before_giving(&now(&["d"])).unwrap();
         assert_eq!(about, Aliases { giving: names(&["b", "d"]), ..before.clone() });
         assert!(about.may_have("a") && about.may_have("d") && !about.may_have("c"));

@@ -14,7 +14,7 @@ use crate::records::keys::serving_key;
 use milvus_wire::ids::{CollectionId, CollectionName};
 
 /// What has come of an alias that a collection was to be given.
-enum Given {
+enum Giving {
     Yes,
     /// The target still has the name for a collection of the task.
     Waits,
@@ -46,9 +46,9 @@ pub(super) async fn follow_aliases(
     let mut is_all = true;
     for alias in new {
         match give(asking, collection, here.id, &alias).await? {
-            Given::Yes => continue,
-            Given::Waits => is_all = false,
-            Given::Refused => {
+            Giving::Yes => continue,
+            Giving::Waits => is_all = false,
+            Giving::Refused => {
                 now.refused.insert(alias.clone());
             }
         }
@@ -71,27 +71,27 @@ async fn give(
     collection: &ReplicatedCollection,
     here: CollectionId,
     alias: &str,
-) -> Result<Given> {
+) -> Result<Giving> {
     let context = &asking.context;
     let name = collection.on_target(&context.task.names);
     let alias_name = CollectionName::new(&*name.database, alias);
     let holder = asking.target().alias(&name.database, alias).await?;
     if holder == Some(here) {
-        return Ok(Given::Yes);
+        return Ok(Giving::Yes);
     }
     if holder.is_some() {
         let by = given_by(context, &alias_name).await?;
         if !by.into_iter().any(|given| given != collection.id) {
             let why = "another collection has it, not from this task";
             asking.refused("AlterAlias", alias, &why);
-            return Ok(Given::Refused);
+            return Ok(Giving::Refused);
         }
     } else if is_name_of_a_collection(context, &alias_name).await? {
         // The source has renamed or dropped that collection, which comes with the rows.
-        return Ok(Given::Waits);
+        return Ok(Giving::Waits);
     }
     let request = Ddl::GiveAlias { collection: name, alias: alias.to_owned() };
-    Ok(if asking.ask(request).await? { Given::Yes } else { Given::Refused })
+    Ok(if asking.ask(request).await? { Giving::Yes } else { Giving::Refused })
 }
 
 /// Takes an alias from a collection: it is dropped, or moved to the collection that has it now.

@@ -12,7 +12,7 @@ use crate::observer::Noted;
 use crate::ports::Transaction;
 use crate::records::codec::encode;
 use crate::records::keys::access_prefix;
-use milvus_wire::access::AccessRequest;
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::roles::Roles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(super) async fn look(asking: &Asking, reported: &mut Lacking, pause: Duratio
 
 /// Lets the target follow first, so that what a logged request asks for is known as given. Returns
 /// whether the request is still what the source has.
-pub(super) async fn agrees(asking: &Asking, request: &AccessRequest) -> Result<bool> {
+pub(super) async fn agrees(asking: &Asking, request: &RbacRequest) -> Result<bool> {
     let roles = asking.context.ports.catalog.roles().await?;
     follow(asking, &roles).await?;
     Ok(rights::agrees(&roles, request))

@@ -13,10 +13,10 @@ use crate::metadata::schedule::{Look, Schedule};
 use crate::observer::Noted;
 use crate::ports::{CatalogEvent, next_event};
 use crate::progress::Progress;
-use milvus_wire::access::AccessRequest;
 use milvus_wire::catalog::State;
 use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::op::OpRequest;
+use milvus_wire::rbac::RbacRequest;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,7 @@ impl Follower {
     }
 
     /// The same for a request on roles and grants.
-    pub(super) async fn agrees_on_roles(&mut self, request: &AccessRequest) -> Result<bool> {
+    pub(super) async fn agrees_on_roles(&mut self, request: &RbacRequest) -> Result<bool> {
         self.note_roles();
         match follow_roles::agrees(&self.asking, request).await {
             // As there.
@@ -123,7 +123,7 @@ impl Follower {
     }
 
     fn note_roles(&mut self) {
-        if self.asking.context.task.access {
+        if self.asking.context.task.rbac {
             self.schedule.soon(Look::Roles);
         }
     }
@@ -135,7 +135,7 @@ impl Follower {
                 look = self.schedule.next() => return look,
                 event = next_event(&mut self.changes) => match event {
                     CatalogEvent::Resync => self.schedule.soon(Look::All),
-                    CatalogEvent::Access => self.note_roles(),
+                    CatalogEvent::Rbac => self.note_roles(),
                     CatalogEvent::Collection(id)
                     | CatalogEvent::Partition(id)
                     | CatalogEvent::Serving(id) => self.note(id),

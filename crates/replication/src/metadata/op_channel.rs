@@ -17,10 +17,10 @@ use crate::selection::named;
 use crate::stop::{Backoff, Stop};
 use crate::task::Task;
 use crate::unsupported::Missed;
-use milvus_wire::access::AccessRequest;
 use milvus_wire::catalog::{Collection, Database, State};
 use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::op::{OpRequest, decode};
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::timestamp::Timestamp;
 use std::collections::BTreeMap;
 use tokio::sync::watch;
@@ -155,8 +155,8 @@ impl OpChannel {
         let snapshot = self.context.ports.catalog.snapshot().await?;
         let mut called = BTreeMap::new();
         match &mut request {
-            OpRequest::Access(access) => {
-                if !self.context.task.access || !self.agrees_on_roles(access).await? {
+            OpRequest::Rbac(access) => {
+                if !self.context.task.rbac || !self.agrees_on_roles(access).await? {
                     return Ok(None);
                 }
                 access.rename(on_target(&self.context.task.names));
@@ -288,7 +288,7 @@ impl OpChannel {
         }
     }
 
-    async fn agrees_on_roles(&mut self, request: &AccessRequest) -> Result<bool> {
+    async fn agrees_on_roles(&mut self, request: &RbacRequest) -> Result<bool> {
         match &mut self.follower {
             Some(follower) => follower.agrees_on_roles(request).await,
             None => Ok(true),

@@ -3,9 +3,9 @@
 
 use crate::ports::Ddl;
 use crate::selection::{Names, named};
-use milvus_wire::access::{ANY, AccessRequest, GLOBAL};
 use milvus_wire::op::OpRequest;
 use milvus_wire::proto::milvus as pb;
+use milvus_wire::rbac::{ANY, GLOBAL, RbacRequest};
 use milvus_wire::roles::{Grant, Role, Roles};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,18 +72,18 @@ impl Right {
     pub(crate) fn request(&self, role: &str, gives: bool) -> Ddl {
         let entity = pb::RoleEntity { name: role.to_owned(), ..Default::default() };
         let request = match self {
-            Self::Role if gives => AccessRequest::CreateRole(pb::CreateRoleRequest {
+            Self::Role if gives => RbacRequest::CreateRole(pb::CreateRoleRequest {
                 entity: Some(entity),
                 ..Default::default()
             }),
-            Self::Role => AccessRequest::DropRole(pb::DropRoleRequest {
+            Self::Role => RbacRequest::DropRole(pb::DropRoleRequest {
                 role_name: role.to_owned(),
                 ..Default::default()
             }),
             Self::Grant { object_type, database, object, privilege } => {
                 use pb::OperatePrivilegeType::{Grant, Revoke};
                 let privilege = pb::PrivilegeEntity { name: privilege.clone() };
-                AccessRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
+                RbacRequest::OperatePrivilege(pb::OperatePrivilegeRequest {
                     r#type: if gives { Grant } else { Revoke }.into(),
                     entity: Some(pb::GrantEntity {
                         role: Some(entity),
@@ -98,7 +98,7 @@ impl Right {
             }
             Self::Member(user) => {
                 use pb::OperateUserRoleType::{AddUserToRole, RemoveUserFromRole};
-                AccessRequest::OperateUserRole(pb::OperateUserRoleRequest {
+                RbacRequest::OperateUserRole(pb::OperateUserRoleRequest {
                     username: user.clone(),
                     role_name: role.to_owned(),
                     r#type: if gives { AddUserToRole } else { RemoveUserFromRole }.into(),
@@ -106,7 +106,7 @@ impl Right {
                 })
             }
         };
-        Ddl::Op(Box::new(OpRequest::Access(request)))
+        Ddl::Op(Box::new(OpRequest::Rbac(request)))
     }
 }
 
@@ -142,17 +142,17 @@ pub(crate) fn on_target(names: &Names) -> impl Fn(&str, &str) -> (String, String
 
 /// Whether a logged request, which comes late, agrees with what the source has now. Only the log
 /// knows users and groups of privileges.
-pub(crate) fn agrees(roles: &Roles, request: &AccessRequest) -> bool {
+pub(crate) fn agrees(roles: &Roles, request: &RbacRequest) -> bool {
     let role = |role: Option<&pb::RoleEntity>| roles.get(role.map_or("", |role| &role.name));
     match request {
-        AccessRequest::CreateRole(request) => role(request.entity.as_ref()).is_some(),
-        AccessRequest::DropRole(request) => !roles.contains_key(&request.role_name),
-        AccessRequest::OperateUserRole(request) => {
+        RbacRequest::CreateRole(request) => role(request.entity.as_ref()).is_some(),
+        RbacRequest::DropRole(request) => !roles.contains_key(&request.role_name),
+        RbacRequest::OperateUserRole(request) => {
             let has = |role: &Role| role.members.contains(&request.username);
             let adds = request.r#type() == pb::OperateUserRoleType::AddUserToRole;
             roles.get(&request.role_name).is_some_and(has) == adds
         }
-        AccessRequest::OperatePrivilege(request) => {
+        RbacRequest::OperatePrivilege(request) => {
             let entity = request.entity.clone().unwrap_or_default();
             let object_type = entity.object.unwrap_or_default().name;
             let is_it = |grant: &Grant| {
@@ -163,7 +163,7 @@ pub(crate) fn agrees(roles: &Roles, request: &AccessRequest) -> bool {
             let has = role(entity.role.as_ref()).is_some_and(|role| role.grants.iter().any(is_it));
             has == (request.r#type() == pb::OperatePrivilegeType::Grant)
         }
-        AccessRequest::OperatePrivilegeV2(request) => {
+        RbacRequest::OperatePrivilegeV2(request) => {
             let is_it = |grant: &Grant| {
                 is_about(grant, &request.db_name, &request.collection_name)
                     && is_called(grant, request.grantor.as_ref())
@@ -226,10 +226,10 @@ mod tests {
         Right::Member(user.to_owned())
     }
 
-    pub(crate) fn request(right: &Right, gives: bool) -> AccessRequest {
+    pub(crate) fn request(right: &Right, gives: bool) -> RbacRequest {
         match right.request("reader", gives) {
             Ddl::Op(request) => match *request {
-                OpRequest::Access(request) => request,
+                OpRequest::Rbac(request) => request,
                 other => panic!("{other:?}"),
             },
             other => panic!("{other:?}"),
@@ -287,12 +287,12 @@ mod tests {
         }
         let other = Right::of_grant(grant("Collection", "default", "titles", "Query"));
         assert!(!agrees(&on, &request(&other, true)) && agrees(&on, &request(&other, false)));
-        let user = AccessRequest::DeleteCredential(pb::DeleteCredentialRequest::default());
+        let user = RbacRequest::DeleteCredential(pb::DeleteCredentialRequest::default());
         assert!(agrees(&on, &user) && agrees(&off, &user));
         assert!(!agrees(&on, &request(&member("bob"), true)));
         let kind = request(&member("bob"), false);
         assert!(agrees(&on, &kind));
-        let AccessRequest::OperateUserRole(kind) = kind else { panic!("{kind:?}") };
+        let RbacRequest::OperateUserRole(kind) = kind else { panic!("{kind:?}") };
         assert_eq!(kind.r#type(), Membership::RemoveUserFromRole);
     }
 
@@ -300,7 +300,7 @@ mod tests {
     fn grants_are_found_as_milvus_keeps_them() {
         let v2 = |privilege: &str, collection: &str, kind: Privilege| {
             let privilege = pb::PrivilegeEntity { name: privilege.into() };
-            AccessRequest::OperatePrivilegeV2(pb::OperatePrivilegeV2Request {
+            RbacRequest::OperatePrivilegeV2(pb::OperatePrivilegeV2Request {
                 role: Some(pb::RoleEntity { name: "reader".into(), ..Default::default() }),
                 grantor: Some(pb::GrantorEntity { user: None, privilege: Some(privilege) }),
                 r#type: kind.into(),

@@ -160,7 +160,7 @@ impl ServingState {
             | OpRequest::DropDatabase(_)
             | OpRequest::AlterDatabase(_)
             | OpRequest::Flush(_)
-            | OpRequest::Access(_) => true,
+            | OpRequest::Rbac(_) => true,
         }
     }
 }

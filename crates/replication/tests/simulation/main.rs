@@ -7,13 +7,13 @@
 
 #![allow(clippy::unwrap_used)] // A simulation that cannot go on has failed.
 
-mod access;
 mod cluster;
 mod conformance;
 mod consumer;
 mod faults;
 mod log;
 mod milvus;
+mod roles;
 mod schedule;
 mod script;
 mod standby;

@@ -150,7 +150,7 @@ impl Milvus {
         });
         differs
             .or_else(|| cluster.difference_when_read_late(&world))
-            .or_else(|| self.script.access.difference())
+            .or_else(|| self.script.roles.difference())
     }
 
     fn append(&self, pchannel: &str, messages: &[Bytes]) {
@@ -263,13 +263,13 @@ impl Target for Milvus {
     async fn users(&self) -> Result<BTreeSet<String>> {
         self.thaw().await;
         self.faults.reading().await?;
-        Ok(self.script.access.users())
+        Ok(self.script.roles.users())
     }
 
     async fn role(&self, name: &str, _: &BTreeSet<&str>) -> Result<Option<Role>> {
         self.thaw().await;
         self.faults.reading().await?;
-        Ok(self.script.access.role(name))
+        Ok(self.script.roles.role(name))
     }
 
     async fn partitions(&self, name: &CollectionName) -> Result<BTreeMap<String, TargetPartition>> {
@@ -417,7 +417,7 @@ impl Milvus {
                 }
             }
             Ddl::Op(request) => match &**request {
-                OpRequest::Access(request) => self.script.access.apply(request),
+                OpRequest::Rbac(request) => self.script.roles.apply(request),
                 OpRequest::DropDatabase(request) => cluster.drop_database(&request.db_name)?,
                 _ => {}
             },

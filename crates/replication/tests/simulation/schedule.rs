@@ -353,7 +353,7 @@ pub(crate) fn task(id: &str, selectors: Vec<Selector>) -> Task {
         op_position: None,
         ignore_partition: false,
         // One of a target may.
-        access: id == "task0",
+        rbac: id == "task0",
         unsupported: Unsupported::Stop,
         limits: limits(),
     }

@@ -1,9 +1,9 @@
 //! The world as a task sees it: the ports `Source` and `Catalog`, whose calls fail, and the clock.
 //! Never does anything of its own: `world` does.
 
-use crate::access::Access;
 use crate::faults::{Faults, Verdict};
 use crate::log::{id, offset};
+use crate::roles::SimulatedRoles;
 use crate::world::{CHANNELS, World};
 use async_trait::async_trait;
 use milvus_wire::catalog::{Collection, Database, Partition};
@@ -35,7 +35,7 @@ pub(crate) struct Script {
     /// Whether the catalog is.
     catalog_away: Arc<AtomicBool>,
     events: broadcast::Sender<CatalogEvent>,
-    pub(crate) access: Access,
+    pub(crate) roles: SimulatedRoles,
 }
 
 impl Script {
@@ -48,7 +48,7 @@ impl Script {
             away: Arc::default(),
             catalog_away: Arc::default(),
             events: broadcast::channel(16).0,
-            access: Access::new(seed, verdict),
+            roles: SimulatedRoles::new(seed, verdict),
         }
     }
 
@@ -118,7 +118,7 @@ impl Script {
     /// One random act.
     pub(crate) fn act(&self, late: bool) {
         let mut events = self.world().act(self.now(), late);
-        events.extend(self.access.act().then_some(CatalogEvent::Access));
+        events.extend(self.roles.act().then_some(CatalogEvent::Rbac));
         self.grown.notify_waiters();
         for event in events {
             let lost = self.faults.chance(4);
@@ -248,7 +248,7 @@ impl Catalog for Script {
     async fn roles(&self) -> Result<Roles> {
         self.reading().await?;
         readable(self.world().damaged.roles.as_ref())?;
-        Ok(self.access.source())
+        Ok(self.roles.source())
     }
 
     async fn aliases(&self) -> Result<Vec<Alias>> {

@@ -40,7 +40,7 @@ pub fn to_task(
         op_channel: op_channel.to_owned(),
         op_position,
         ignore_partition: record.milvus_connect_param.ignore_partition,
-        access: record.extra_info.enable_user_role,
+        rbac: record.extra_info.enable_user_role,
         unsupported,
         limits: limits.clone(),
     })

@@ -192,7 +192,7 @@ mod tests {
         for request in
             [RbacRequest::CreateCredential(create), RbacRequest::UpdateCredential(update)]
         {
-            let event = event(OpRequest::Access(request)).to_string();
+            let event = event(OpRequest::Rbac(request)).to_string();
             assert!(event.contains("ann") && !event.contains("hunter"), "{event}");
         }
     }

@@ -35,7 +35,7 @@ fn op(kind: &'static str, request: OpRequest) -> Case {
 }
 
 fn access(kind: &'static str, request: RbacRequest) -> Case {
-    op(kind, OpRequest::Access(request))
+    op(kind, OpRequest::Rbac(request))
 }
 
 /// A header as a source logs it, every member set.

@@ -316,7 +316,7 @@ mod tests {
             let entity = Some(pb::GrantEntity { role, ..Default::default() });
             let request =
                 pb::OperatePrivilegeRequest { entity, r#type: kind.into(), ..Default::default() };
-            let request = OpRequest::Access(RbacRequest::OperatePrivilege(request));
+            let request = OpRequest::Rbac(RbacRequest::OperatePrivilege(request));
             let (kind, parameters) = of(&Ddl::Op(Box::new(request)), AT);
             assert_eq!(parameters["entity"], json!({"role": {"name": "admin"}}));
             assert_eq!(parameters["Database"], "");

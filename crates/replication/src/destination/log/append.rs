@@ -99,7 +99,7 @@ fn creation_mark(id: CollectionId, at: Timestamp) -> String {
     format!("create/{id}@{}", at.0)
 }
 
-/// The same for the same request in every life.
+/// The same for the same request in every run.
 fn mark_of(request: &Ddl, at: Timestamp) -> String {
     let what = match request {
         Ddl::CreateCollection { collection, .. } => return creation_mark(collection.id, at),

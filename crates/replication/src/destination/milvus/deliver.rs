@@ -44,7 +44,7 @@ pub(crate) struct IntoLanes {
     stop: Stop,
     /// Inserts up to this source timestamp are fenced.
     fence: Timestamp,
-    /// The lanes of the window that an earlier life left open, until they are closed.
+    /// The lanes of the window that an earlier run left open, until they are closed.
     replaying: BTreeSet<Arc<str>>,
 }
 

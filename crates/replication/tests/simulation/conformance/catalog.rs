@@ -108,13 +108,13 @@ impl CatalogUnderTest for Source {
     }
 
     async fn create_role(&self, name: &str) {
-        self.0.access.create_role(name);
-        self.0.announce(CatalogEvent::Access);
+        self.0.roles.create_role(name);
+        self.0.announce(CatalogEvent::Rbac);
     }
 
     async fn drop_role(&self, name: &str) {
-        self.0.access.drop_role(name);
-        self.0.announce(CatalogEvent::Access);
+        self.0.roles.drop_role(name);
+        self.0.announce(CatalogEvent::Rbac);
     }
 }
 

@@ -52,7 +52,7 @@ impl TargetUnderTest for Replica {
     }
 
     async fn make_user(&self, name: &str) {
-        self.script.access.make_user(name);
+        self.script.roles.make_user(name);
     }
 
     fn moves_collections(&self) -> bool {

@@ -2,8 +2,8 @@
 //! Never logs anything, as a Milvus 2.3.
 
 use crate::faults::Verdict;
-use milvus_wire::access::AccessRequest;
 use milvus_wire::proto::milvus as pb;
+use milvus_wire::rbac::RbacRequest;
 use milvus_wire::roles::{Grant, Role, Roles};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ const PRIVILEGES: [&str; 3] = ["Search", "Insert", "Load"];
 
 /// The roles of source and target.
 #[derive(Clone)]
-pub(crate) struct Access(Arc<Mutex<Sides>>);
+pub(crate) struct SimulatedRoles(Arc<Mutex<Sides>>);
 
 struct Sides {
     rng: fastrand::Rng,
@@ -26,7 +26,7 @@ struct Sides {
     verdict: Verdict,
 }
 
-impl Access {
+impl SimulatedRoles {
     pub(crate) fn new(seed: u64, verdict: Verdict) -> Self {
         let set = |name: &str| BTreeSet::from([name.to_owned()]);
         let own = Role { grants: BTreeSet::from([grant("Load")]), members: set("ann") };
@@ -93,20 +93,20 @@ impl Access {
     }
 
     /// Carries out a request at the target.
-    pub(crate) fn apply(&self, request: &AccessRequest) {
+    pub(crate) fn apply(&self, request: &RbacRequest) {
         let mut sides = self.0.lock().unwrap();
         let Sides { target, own, users, verdict, .. } = &mut *sides;
         match request {
-            AccessRequest::CreateRole(request) => {
+            RbacRequest::CreateRole(request) => {
                 target.entry(request.entity.clone().unwrap().name).or_default();
             }
-            AccessRequest::DropRole(request) => {
+            RbacRequest::DropRole(request) => {
                 let dropped = target.remove(&request.role_name).unwrap_or_default();
                 if !dropped.grants.is_empty() {
                     verdict.violated(format!("{} was dropped with grants", request.role_name));
                 }
             }
-            AccessRequest::OperateUserRole(request) => {
+            RbacRequest::OperateUserRole(request) => {
                 let adds = request.r#type() == pb::OperateUserRoleType::AddUserToRole;
                 let user = request.username.clone();
                 match target.get_mut(&request.role_name) {
@@ -116,7 +116,7 @@ impl Access {
                     _ => {}
                 }
             }
-            AccessRequest::OperatePrivilege(request) => {
+            RbacRequest::OperatePrivilege(request) => {
                 let grants = request.r#type() == pb::OperatePrivilegeType::Grant;
                 let entity = request.entity.clone().unwrap();
                 let granted = grant(&entity.grantor.unwrap().privilege.unwrap().name);
