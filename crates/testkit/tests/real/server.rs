@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use lab::{Etcd, EtcdOptions, MilvusOptions, Queue, READY_WITHIN, Server};
 use tempfile::TempDir;
 use testkit::milvus::Milvus;
+use testkit::run_folder::run_folder;
 use testkit::wait;
 
 /// Uses this running Milvus instead of starting one.
@@ -37,7 +38,7 @@ fn started() -> String {
 
 fn start() -> Running {
     let installed = lab::install_servers().unwrap();
-    let folder = TempDir::new().unwrap();
+    let folder = run_folder().unwrap();
     let mut etcd = Etcd::start(&folder.path().join("etcd"), EtcdOptions::default()).unwrap();
     etcd.wait_ready(READY_WITHIN).unwrap();
     let options = MilvusOptions::new("testkit", etcd.client(), Queue::Rocksmq);

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use testkit::compare::{Comparison, Metadata, RowReport, metadata_differences};
 use testkit::milvus::{Batch, CollectionSpec, Key, Milvus};
 use testkit::rows::{RowGenerator, RowId};
+use testkit::run_folder::run_folder;
 use testkit::service::{Service, ServiceConfig};
 use testkit::wait;
 use tokio::sync::{Mutex, MutexGuard};
@@ -195,7 +196,7 @@ fn servers() -> &'static Servers {
 
 fn start(options: PairOptions) -> Servers {
     let installed = lab::install_servers().unwrap();
-    let folder = TempDir::new().unwrap();
+    let folder = run_folder().unwrap();
     let options = PairOptions { queue: queue(), ..options };
     let pair = Pair::start(&installed, folder.path(), &options).unwrap();
     Servers { _folder: folder, pair: Mutex::new(pair) }
