@@ -308,6 +308,22 @@ mod tests {
     use super::*;
     use crate::written::read_and_written_again;
 
+    /// A call of the window may be in the hands of the first proxy, whichever is the only one now.
+    #[tokio::test]
+    async fn a_window_that_two_proxies_had_belongs_to_none() {
+        let mut lane = Lane::new("t-dml_0".into(), Timestamp(5), 1).lock().await;
+        assert_eq!(lane.proxy_of_window(Some(1)), Some(1), "it is opened now");
+        assert_eq!(lane.proxy_of_window(None), None);
+        let (task, closing, upto, since) = ("t".into(), Timestamp(9), Timestamp(8), Instant::now());
+        lane.mark_open(Open { task, closing, upto, proxy: Some(1), since });
+        assert_eq!(lane.proxy_of_window(Some(1)), Some(1), "it is sent again");
+        for now in [Some(2), None] {
+            assert_eq!(lane.proxy_of_window(now), None, "{now:?}");
+        }
+        lane.mark_committed(Timestamp(9));
+        assert_eq!(lane.proxy_of_window(Some(2)), Some(2), "the next one");
+    }
+
     #[test]
     fn what_earlier_versions_stored_of_lanes_is_written_the_same() {
         let lanes: Vec<LaneRecord> = read_and_written_again("lane");
