@@ -87,7 +87,9 @@ impl Delivery for IntoLanes {
         let in_use = || "a channel of the target is in use by another task or tick".to_owned();
         let mut lanes = overdue::tell(&*self.observer, in_use, self.hold(&names)).await?;
         self.check_replay(&lanes)?;
-        self.raise_floors(&mut lanes).await?;
+        if let Some(risen) = self.retry(|| self.link.floor.of(&lanes)).await? {
+            risen.raise(&mut lanes);
+        }
         let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
         let replay = was_open.contains(&true);
         let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
@@ -226,18 +228,6 @@ impl IntoLanes {
             plan(&held.name, messages, held.floor(), fence, call_bytes)
         })
         .collect()
-    }
-
-    async fn raise_floors(&self, lanes: &mut [LockedLane]) -> Result<()> {
-        let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
-        loop {
-            match self.stop.bounded(self.link.floor.raise(lanes)).await? {
-                Err(e) if e.kind == Kind::Transient => {
-                    self.stop.bounded(backoff.pause(&e)).await?;
-                }
-                raised => return raised,
-            }
-        }
     }
 
     /// Holds back rows of a source whose clock is ahead of the target's.
