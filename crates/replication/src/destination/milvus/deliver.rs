@@ -74,7 +74,7 @@ impl Delivery for IntoLanes {
         &mut self,
         messages: &[Routed],
         upto: Timestamp,
-        mut checkpoint: Transaction,
+        checkpoint: Transaction,
     ) -> Result<()> {
         let mut by_lane: BTreeMap<Arc<str>, Vec<&Routed>> = BTreeMap::new();
         for routed in messages {
@@ -86,41 +86,11 @@ impl Delivery for IntoLanes {
         let names: Vec<_> = by_lane.keys().cloned().collect();
         let in_use = || "a channel of the target is in use by another task or tick".to_owned();
         let mut lanes = overdue::tell(&*self.observer, in_use, self.hold(&names)).await?;
-        self.check_replay(&lanes)?;
-        if let Some(risen) = self.retry(|| self.link.floor.of(&lanes)).await? {
-            risen.raise(&mut lanes);
+        let delivered = self.deliver_into(&mut lanes, &by_lane, upto, checkpoint).await;
+        if delivered.is_err() {
+            lanes.iter_mut().for_each(LockedLane::mark_left);
         }
-        let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
-        let replay = was_open.contains(&true);
-        let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
-        let plans = self.plans(&lanes, &by_lane)?;
-        let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
-        self.wait_for_clock(plans.iter().map(|plan| plan.highest).max()).await?;
-
-        self.open(&mut lanes, &closing, upto).await?;
-        tracing::debug!(task = %self.task, %upto, replay, lanes = names.len(), "window opened");
-        let calls = plans.iter().map(|plan| self.send(&plan.calls));
-        let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
-        if replay || unanswered {
-            // A call without an answer is not over: the target may still be producing it.
-            let is_followed = was_open.iter().zip(&plans).all(|(o, p)| !o || !p.calls.is_empty());
-            let settling = &self.link.settling;
-            settling.settle_behind(&lanes, is_followed, &self.stop, &*self.observer).await?;
-        }
-        for (lane, closing) in lanes.iter().zip(&closing) {
-            lane.record_commit(*closing, self.link.lanes.key(&lane.name), &mut checkpoint);
-        }
-        if self.fence > Timestamp::ZERO && upto >= self.fence {
-            checkpoint.deletes.push(fence_key(&self.task));
-        }
-        self.commit(checkpoint).await?;
-        tracing::debug!(task = %self.task, %upto, "window committed");
-        let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
-        let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
-            lane.mark_committed(*closing);
-            link.ticker.tick(lane, *closing, stop, observer).await
-        });
-        try_join_all(ticks).await?;
+        let plans = delivered?;
         self.replaying.clear();
         self.report(messages, &plans);
         Ok(())
@@ -142,6 +112,50 @@ impl IntoLanes {
     ) -> Self {
         let (fence, replaying) = (Timestamp::ZERO, BTreeSet::new());
         Self { task: task.to_owned(), link, observer, stop, fence, replaying }
+    }
+
+    /// The protocol, on the locked lanes of a window.
+    async fn deliver_into(
+        &self,
+        lanes: &mut [LockedLane],
+        by_lane: &BTreeMap<Arc<str>, Vec<&Routed>>,
+        upto: Timestamp,
+        mut checkpoint: Transaction,
+    ) -> Result<Vec<Plan>> {
+        self.check_replay(lanes)?;
+        self.raise_floors(lanes).await?;
+        let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
+        let replay = was_open.contains(&true);
+        let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
+        let plans = self.plans(lanes, by_lane)?;
+        let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
+        self.wait_for_clock(plans.iter().map(|plan| plan.highest).max()).await?;
+
+        self.open(lanes, &closing, upto).await?;
+        tracing::debug!(task = %self.task, %upto, replay, lanes = lanes.len(), "window opened");
+        let calls = plans.iter().map(|plan| self.send(&plan.calls));
+        let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
+        if replay || unanswered {
+            // A call without an answer is not over: the target may still be producing it.
+            let is_followed = was_open.iter().zip(&plans).all(|(o, p)| !o || !p.calls.is_empty());
+            let settling = &self.link.settling;
+            settling.settle_behind(lanes, is_followed, &self.stop, &*self.observer).await?;
+        }
+        for (lane, closing) in lanes.iter().zip(&closing) {
+            lane.record_commit(*closing, self.link.lanes.key(&lane.name), &mut checkpoint);
+        }
+        if self.fence > Timestamp::ZERO && upto >= self.fence {
+            checkpoint.deletes.push(fence_key(&self.task));
+        }
+        self.commit(checkpoint).await?;
+        tracing::debug!(task = %self.task, %upto, "window committed");
+        let (link, stop, observer) = (&self.link, &self.stop, &*self.observer);
+        let ticks = lanes.iter_mut().zip(&closing).map(|(lane, closing)| async move {
+            lane.mark_committed(*closing);
+            link.ticker.tick(lane, *closing, stop, observer).await
+        });
+        try_join_all(ticks).await?;
+        Ok(plans)
     }
 
     fn records(&self) -> TaskRecords<'_> {
@@ -228,6 +242,18 @@ impl IntoLanes {
             plan(&held.name, messages, held.floor(), fence, call_bytes)
         })
         .collect()
+    }
+
+    async fn raise_floors(&self, lanes: &mut [LockedLane]) -> Result<()> {
+        let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
+        loop {
+            match self.stop.bounded(self.link.floor.raise(lanes)).await? {
+                Err(e) if e.kind == Kind::Transient => {
+                    self.stop.bounded(backoff.pause(&e)).await?;
+                }
+                raised => return raised,
+            }
+        }
     }
 
     /// Holds back rows of a source whose clock is ahead of the target's.

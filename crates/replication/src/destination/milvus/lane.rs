@@ -50,7 +50,7 @@ pub(crate) struct Open {
     pub(crate) upto: Timestamp,
     /// The only proxy that calls of it can have gone through; `None`: nobody knows.
     pub(crate) proxy: Option<i64>,
-    /// When this process first knew of it.
+    /// When its owner left it, or when this process first knew of it.
     pub(crate) since: Instant,
 }
 
@@ -224,6 +224,13 @@ impl LockedLane {
     /// The window was opened: [`LockedLane::record_open`] is durable.
     pub(crate) fn mark_open(&mut self, open: Open) {
         self.state.open = Some(open);
+    }
+
+    /// Its owner leaves a window open.
+    pub(super) fn mark_left(&mut self) {
+        if let Some(open) = &mut self.state.open {
+            open.since = Instant::now();
+        }
     }
 
     /// The only proxy that calls of a window can have gone through, if it is opened now, when this

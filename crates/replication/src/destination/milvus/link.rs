@@ -18,6 +18,7 @@ use crate::records::lease;
 use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -181,17 +182,38 @@ impl Link {
         let Some(after) = self.limits.keep_alive_after else {
             return Ok(());
         };
-        let lanes = self.lanes.all();
-        let mut is_silent = false;
-        for mut locked in lanes.iter().filter_map(|lane| lane.try_lock()) {
-            if self.settling.is_abandoned(&locked) {
-                self.settling.settle(stop, &Silent).await?;
-                self.settling.take_over(&mut locked, stop).await?;
+        // A settle time must not keep the other lanes from being ticked.
+        let mut taking = pin!(self.take_abandoned(stop));
+        loop {
+            self.tick_silent(after).await?;
+            tokio::select! {
+                biased;
+                taken = &mut taking => return taken,
+                () = tokio::time::sleep(self.limits.idle_tick) => {}
             }
-            is_silent |= locked.state.ticked.elapsed() >= after;
         }
-        if is_silent {
+    }
+
+    async fn tick_silent(&self, after: Duration) -> Result<()> {
+        let lanes = self.lanes.all();
+        let mut free = lanes.iter().filter_map(|lane| lane.try_lock());
+        if free.any(|lane| lane.state.ticked.elapsed() >= after) {
             self.ticker.tick_silent(after, &Silent).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes all lanes whose owner stays away, behind one settle time.
+    async fn take_abandoned(&self, stop: &Stop) -> Result<()> {
+        let lanes = self.lanes.all();
+        let free = lanes.iter().filter_map(|lane| lane.try_lock());
+        let mut abandoned: Vec<_> = free.filter(|l| self.settling.is_abandoned(l)).collect();
+        if abandoned.is_empty() {
+            return Ok(());
+        }
+        self.settling.settle(stop, &Silent).await?;
+        for lane in &mut abandoned {
+            self.settling.take_over(lane, stop).await?;
         }
         Ok(())
     }
