@@ -70,6 +70,12 @@ fn two_tasks_on_one_target_do_not_disturb_each_other() {
 }
 
 #[test]
+fn a_task_whose_rows_are_refused_does_not_keep_the_others_from_their_channels() {
+    let refuses_at = Some(40);
+    all(50, |_| Options { tasks: 2, refuses_at, faults: false, ..Options::default() });
+}
+
+#[test]
 fn a_stretch_that_became_uncertain_is_fenced() {
     all(200, |_| Options { tasks: 2, long_absences: true, ..Options::default() });
 }

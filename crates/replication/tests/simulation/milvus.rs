@@ -37,6 +37,8 @@ pub(crate) struct Milvus {
     proxies: Arc<Vec<Mutex<BTreeMap<String, Turn>>>>,
     /// Calls that have been received and not appended.
     under_way: Arc<AtomicUsize>,
+    /// Rows of collections whose name begins like this are refused.
+    refused: Arc<Mutex<Option<&'static str>>>,
     faults: Faults,
     script: Script,
     verdict: Verdict,
@@ -60,6 +62,7 @@ impl Milvus {
         Self {
             proxies: Arc::new((0..proxies).map(|_| Mutex::default()).collect()),
             under_way: Arc::default(),
+            refused: Arc::default(),
             cluster: Arc::default(),
             condition: Arc::new(watch::Sender::default()),
             faults,
@@ -94,6 +97,23 @@ impl Milvus {
             cluster.lanes.get_mut(&pchannel).unwrap().log.push(tick.clone());
             self.read(&mut cluster, &pchannel, &tick);
         }
+    }
+
+    /// Refuses the rows of collections whose name begins like this, from now on.
+    pub(crate) fn refuse(&self, start: Option<&'static str>) {
+        *self.refused.lock().unwrap() = start;
+    }
+
+    fn is_refused(&self, messages: &[Bytes]) -> bool {
+        let Some(start) = *self.refused.lock().unwrap() else { return false };
+        let cluster = self.cluster.lock().unwrap();
+        messages.iter().any(|raw| match decode(raw.clone()).unwrap() {
+            Message::Row(row) => {
+                let collection = cluster.collections.get(&row.collection_id.0);
+                collection.is_some_and(|c| c.name.name.starts_with(start))
+            }
+            _ => false,
+        })
     }
 
     /// Changes its condition.
@@ -325,6 +345,9 @@ impl Target for Milvus {
         let lost = || Err(CallError::Unanswered(Error::transient("simulated: no answer")));
         if *self.condition.borrow() == Condition::IsDead {
             return Err(CallError::Refused(Error::transient("simulated: nobody is there")));
+        }
+        if self.is_refused(&messages) {
+            return Err(CallError::Refused(Error::transient("simulated: these rows are refused")));
         }
         let later = Duration::from_millis(self.faults.below(LATE_MAX_MS));
         let still = match self.faults.chance(20) {

@@ -1,18 +1,20 @@
 //! One schedule: a seed, a source that writes, a service that dies and comes back, and the verdict
 //! at the end. Never takes real time.
 
+use crate::cluster::LANES;
 use crate::faults::{Faults, Verdict};
 use crate::milvus::Milvus;
 use crate::script::Script;
 use crate::store::Memory;
 use crate::topic::Topic;
+use milvus_wire::ids::{CollectionName, DEFAULT_DATABASE};
 use replication::context::Ports;
 use replication::destination::Destination;
 use replication::destination::log::append::Log;
 use replication::destination::milvus::link::Link;
 use replication::error::Kind;
 use replication::observer::{Event, Noted, Observer};
-use replication::ports::Store;
+use replication::ports::{CatalogEvent, Store};
 use replication::run;
 use replication::selection::{Names, Selection, Selector};
 use replication::task::{Limits, Task, Unsupported};
@@ -42,6 +44,8 @@ pub(crate) struct Options {
     /// The first task stays away for longer than its lanes wait for it, and again soon after it has
     /// come back: it may not be through with the stretch that has become uncertain.
     pub(crate) long_absences: bool,
+    /// The target refuses the first task's rows for a while, at this act.
+    pub(crate) refuses_at: Option<u64>,
     pub(crate) keeps_timestamps: bool,
     pub(crate) acts: u64,
 }
@@ -54,6 +58,7 @@ impl Default for Options {
             goal: Goal::Milvus,
             tasks: 1,
             long_absences: false,
+            refuses_at: None,
             keeps_timestamps: false,
             acts: 150,
         }
@@ -209,6 +214,9 @@ impl Schedule {
             drop(process);
             process = self.start(self.absent);
         }
+        if self.options.refuses_at == Some(act) {
+            process = self.refuse(process).await;
+        }
         if self.absences.contains(&act) {
             // The whole process dies, the first task does not come back for a while.
             drop(process);
@@ -220,6 +228,49 @@ impl Schedule {
             }
             self.absent = 0;
             process = self.begin(process, 0);
+        }
+        process
+    }
+
+    /// The target refuses the first task's rows, so that it can't close its windows. The other task
+    /// waits for its channels for no longer than for those of a task that stays away: that time,
+    /// and one settle time.
+    async fn refuse(&mut self, mut process: Process) -> Process {
+        let both = ["a99", "b99"].map(|name| CollectionName::new(DEFAULT_DATABASE, name));
+        for name in &both {
+            let now = self.script.now();
+            self.script.change(|world| world.create_as(now, name, LANES.len()));
+            let id = self.script.world().id_of(name).unwrap();
+            self.script.announce(CatalogEvent::Collection(id));
+        }
+        self.milvus.refuse(Some("a"));
+        process = self.go_on_while_channels_are_held(process, 10).await;
+        drop(process);
+        self.absent = 1;
+        process = self.start(1);
+        process = self.go_on_while_channels_are_held(process, 100).await;
+        self.absent = 0;
+        process = self.begin(process, 0);
+        process = self.go_on_while_channels_are_held(process, 300).await;
+        self.milvus.refuse(None);
+        process
+    }
+
+    async fn go_on_while_channels_are_held(&mut self, mut process: Process, acts: u64) -> Process {
+        let Limits { lane_wait_max, settle, .. } = limits();
+        let wait_max = lane_wait_max + settle + Duration::from_secs(2);
+        let began = self.script.now();
+        for _ in 0..acts {
+            let now = self.script.now();
+            self.script.change(|world| world.write_to_each(now, "99"));
+            self.script.tick();
+            process = self.live(process, Duration::from_millis(100)).await;
+            // A new channel has no tick yet.
+            let ticked = self.milvus.ticked().max(began);
+            if ticked.plus_ms(wait_max.as_millis() as u64) < self.script.now() {
+                let now = self.script.now();
+                self.verdict.violated(format!("a channel stays at {ticked}, held until {now}"));
+            }
         }
         process
     }

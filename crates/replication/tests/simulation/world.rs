@@ -336,6 +336,12 @@ impl World {
         self.collections.insert(cid, Live { info, truth: Truth::new(), partitions });
     }
 
+    /// Writes a row to each collection whose name ends like this.
+    pub(crate) fn write_to_each(&mut self, now: Timestamp, end: &str) {
+        let of_name: Vec<_> = self.live().into_iter().filter(|(n, _)| n.ends_with(end)).collect();
+        of_name.into_iter().for_each(|(_, id)| self.write(now, id, 50, false));
+    }
+
     /// The collection of this name.
     pub(crate) fn id_of(&self, name: &CollectionName) -> Option<CollectionId> {
         let mut live = self.collections().filter(|info| info.state == State::Created);

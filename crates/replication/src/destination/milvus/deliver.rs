@@ -27,7 +27,7 @@ use milvus_wire::timestamp::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// Rows may carry stamps ahead of the target's clock by this much: it allots segments until two
 /// seconds ahead.
@@ -35,6 +35,38 @@ const AHEAD_MS: u64 = 1000;
 
 /// How often a lane that belongs to another task's window is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A target that answers does so within this time.
+const ASK_MAX: Duration = Duration::from_secs(1);
+
+/// What has not come to an end while lanes are waited for.
+const IN_USE: &str = "a channel of the target is in use by another task or tick";
+
+/// Why rows are held back.
+const AHEAD: &str = "the source's clock is ahead of the target's by more than a second: \
+                     synchronise the clocks";
+
+/// Why a window is left to be sent again behind a fence.
+const LEFT: &str = "the target refuses rows, and other tasks have waited for its channels for \
+                    longer than laneWaitMax: they go first";
+
+/// What became of a window.
+enum Outcome {
+    Delivered(Vec<Plan>),
+    /// It has to be held back for this long.
+    IsAhead(Duration),
+    /// Its lanes were closed for those who wait for them: it is sent again behind a fence.
+    Left,
+}
+
+/// What became of the calls of a lane.
+#[derive(Clone, Copy, Default)]
+struct Sent {
+    /// A try was left without an answer.
+    is_unanswered: bool,
+    /// They were not all carried out: others wait for the lanes, and have waited long enough.
+    is_left: bool,
+}
 
 /// Delivers the windows of one task.
 pub(crate) struct IntoLanes {
@@ -53,8 +85,9 @@ impl Delivery for IntoLanes {
     async fn left_open(&mut self) -> Result<Option<Timestamp>> {
         self.replaying.clear();
         let mut upto = None;
-        self.tick_due().await?;
-        for held in self.held_open().await {
+        let in_use = || IN_USE.to_owned();
+        overdue::tell(&*self.observer, in_use, self.tick_due()).await?;
+        for held in overdue::tell(&*self.observer, in_use, self.held_open()).await {
             if let Some(open) = held.state.open.as_ref().filter(|open| open.task == self.task) {
                 upto = upto.max(Some(open.upto));
                 self.replaying.insert(held.name.clone());
@@ -84,13 +117,25 @@ impl Delivery for IntoLanes {
             by_lane.entry(lane.clone()).or_default();
         }
         let names: Vec<_> = by_lane.keys().cloned().collect();
-        let in_use = || "a channel of the target is in use by another task or tick".to_owned();
-        let mut lanes = overdue::tell(&*self.observer, in_use, self.hold(&names)).await?;
-        let delivered = self.deliver_into(&mut lanes, &by_lane, upto, checkpoint).await;
-        if delivered.is_err() {
-            lanes.iter_mut().for_each(LockedLane::mark_left);
-        }
-        let plans = delivered?;
+        let plans = loop {
+            let in_use = || IN_USE.to_owned();
+            let mut lanes = overdue::tell(&*self.observer, in_use, self.hold(&names)).await?;
+            let outcome = self.deliver_into(&mut lanes, &by_lane, upto, &checkpoint).await;
+            match outcome.inspect_err(|_| lanes.iter_mut().for_each(LockedLane::mark_left))? {
+                Outcome::Delivered(plans) => break plans,
+                Outcome::IsAhead(time) => {
+                    // Others may use the lanes meanwhile.
+                    lanes.iter_mut().for_each(LockedLane::mark_left);
+                    drop(lanes);
+                    self.wait(AHEAD, time).await?;
+                }
+                Outcome::Left => {
+                    drop(lanes);
+                    self.wait(LEFT, self.link.limits.lane_wait_max).await?;
+                    return Err(Error::transient(LEFT));
+                }
+            }
+        };
         self.replaying.clear();
         self.report(messages, &plans);
         Ok(())
@@ -120,27 +165,38 @@ impl IntoLanes {
         lanes: &mut [LockedLane],
         by_lane: &BTreeMap<Arc<str>, Vec<&Routed>>,
         upto: Timestamp,
-        mut checkpoint: Transaction,
-    ) -> Result<Vec<Plan>> {
+        checkpoint: &Transaction,
+    ) -> Result<Outcome> {
         self.check_replay(lanes)?;
-        self.raise_floors(lanes).await?;
+        if let Some(risen) = self.retry(|| self.link.floor.of(lanes)).await? {
+            risen.raise(lanes);
+        }
         let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
         let replay = was_open.contains(&true);
         let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
         let plans = self.plans(lanes, by_lane)?;
         let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
-        self.wait_for_clock(plans.iter().map(|plan| plan.highest).max()).await?;
+        if let Some(time) = self.ahead(plans.iter().map(|plan| plan.highest).max()).await? {
+            return Ok(Outcome::IsAhead(time));
+        }
 
         self.open(lanes, &closing, upto).await?;
         tracing::debug!(task = %self.task, %upto, replay, lanes = lanes.len(), "window opened");
-        let calls = plans.iter().map(|plan| self.send(&plan.calls));
-        let unanswered = try_join_all(calls).await?.into_iter().any(|unanswered| unanswered);
-        if replay || unanswered {
+        let calls = plans.iter().map(|plan| self.send(&plan.calls, lanes));
+        let sent = try_join_all(calls).await?;
+        let is_left = sent.iter().any(|sent| sent.is_left);
+        if replay || sent.iter().any(|sent| sent.is_unanswered) {
             // A call without an answer is not over: the target may still be producing it.
-            let is_followed = was_open.iter().zip(&plans).all(|(o, p)| !o || !p.calls.is_empty());
+            let is_answered = |plan: &Plan| !plan.calls.is_empty() && !is_left;
+            let is_followed = was_open.iter().zip(&plans).all(|(open, p)| !open || is_answered(p));
             let settling = &self.link.settling;
             settling.settle_behind(lanes, is_followed, &self.stop, &*self.observer).await?;
         }
+        if is_left {
+            self.link.settling.take_over(lanes, &self.stop).await?;
+            return Ok(Outcome::Left);
+        }
+        let mut checkpoint = checkpoint.clone();
         for (lane, closing) in lanes.iter().zip(&closing) {
             lane.record_commit(*closing, self.link.lanes.key(&lane.name), &mut checkpoint);
         }
@@ -155,7 +211,7 @@ impl IntoLanes {
             link.ticker.tick(lane, *closing, stop, observer).await
         });
         try_join_all(ticks).await?;
-        Ok(plans)
+        Ok(Outcome::Delivered(plans))
     }
 
     fn records(&self) -> TaskRecords<'_> {
@@ -203,13 +259,13 @@ impl IntoLanes {
         'again: loop {
             let mut lanes = Vec::with_capacity(names.len());
             for name in names {
-                let mut held = self.stop.bounded(self.link.lanes.get(name).lock()).await?;
-                let foreign = held.state.open.as_ref().is_some_and(|open| open.task != self.task);
-                if foreign && self.link.settling.is_abandoned(&held) {
-                    self.link.settling.settle(&self.stop, &*self.observer).await?;
-                    self.link.settling.take_over(&mut held, &self.stop).await?;
-                } else if foreign {
+                let held = self.stop.bounded(self.link.lanes.get(name).lock()).await?;
+                if held.state.open.as_ref().is_some_and(|open| open.task != self.task) {
+                    let is_abandoned = self.link.settling.abandoned(&held).is_some();
                     drop((held, lanes));
+                    if is_abandoned {
+                        self.link.settling.take_abandoned(&self.stop, &*self.observer).await?;
+                    }
                     self.stop.bounded(tokio::time::sleep(ASK_AGAIN)).await?;
                     continue 'again;
                 }
@@ -244,36 +300,20 @@ impl IntoLanes {
         .collect()
     }
 
-    async fn raise_floors(&self, lanes: &mut [LockedLane]) -> Result<()> {
-        let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
-        loop {
-            match self.stop.bounded(self.link.floor.raise(lanes)).await? {
-                Err(e) if e.kind == Kind::Transient => {
-                    self.stop.bounded(backoff.pause(&e)).await?;
-                }
-                raised => return raised,
-            }
-        }
+    /// For how long rows are held back, because the source's clock is ahead of the target's.
+    async fn ahead(&self, highest: Option<Timestamp>) -> Result<Option<Duration>> {
+        let Some(highest) = highest else {
+            return Ok(None);
+        };
+        let clock = self.retry(|| self.link.clock.now()).await?.plus_ms(AHEAD_MS);
+        Ok((clock < highest).then(|| Duration::from_millis(highest.ms() - clock.ms() + 1)))
     }
 
-    /// Holds back rows of a source whose clock is ahead of the target's.
-    async fn wait_for_clock(&self, highest: Option<Timestamp>) -> Result<()> {
-        let Some(highest) = highest else {
-            return Ok(());
-        };
-        loop {
-            let clock = self.retry(|| self.link.clock.now()).await?.plus_ms(AHEAD_MS);
-            if clock >= highest {
-                return Ok(());
-            }
-            let ahead = Duration::from_millis(highest.ms() - clock.ms() + 1);
-            self.observer.event(Event::Waiting(Some(
-                "the source's clock is ahead of the target's by more than a second: \
-                 synchronise the clocks",
-            )));
-            self.stop.bounded(tokio::time::sleep(ahead)).await?;
-            self.observer.event(Event::Waiting(None));
-        }
+    async fn wait(&self, why: &str, time: Duration) -> Result<()> {
+        self.observer.event(Event::Waiting(Some(why)));
+        self.stop.bounded(tokio::time::sleep(time)).await?;
+        self.observer.event(Event::Waiting(None));
+        Ok(())
     }
 
     async fn open(
@@ -299,9 +339,9 @@ impl IntoLanes {
     }
 
     /// Sends the calls of a lane one after the other, each until it is answered: what has landed is
-    /// always a prefix. Returns whether a try was left without an answer.
-    async fn send(&self, calls: &[ReplicateCall]) -> Result<bool> {
-        let mut unanswered = false;
+    /// always a prefix.
+    async fn send(&self, calls: &[ReplicateCall], window: &[LockedLane]) -> Result<Sent> {
+        let mut sent = Sent::default();
         for call in calls {
             let mut backoff = Backoff::new(&*self.observer, self.link.limits.backoff_max);
             loop {
@@ -314,7 +354,7 @@ impl IntoLanes {
                     Ok(()) => break,
                     Err(CallError::Refused(e)) => e,
                     Err(CallError::Unanswered(e)) => {
-                        unanswered = true;
+                        sent.is_unanswered = true;
                         self.observer.event(Event::Counted(Noted::UnansweredCall, 1));
                         e
                     }
@@ -323,11 +363,26 @@ impl IntoLanes {
                     return Err(error);
                 }
                 tracing::warn!(lane = %call.pchannel, error = ?error, "replicate call failed");
+                if self.is_to_leave(window).await? {
+                    return Ok(Sent { is_left: true, ..sent });
+                }
                 self.stop.bounded(backoff.pause(&error)).await?;
             }
             self.observer.event(Event::Called("ReplicateMessage"));
         }
-        Ok(unanswered)
+        Ok(sent)
+    }
+
+    /// Whether a window that can't be sent has kept others from its lanes for long enough, although
+    /// the target answers. One that does not answer keeps everybody waiting, and nobody's rows have
+    /// to be fenced for it.
+    async fn is_to_leave(&self, window: &[LockedLane]) -> Result<bool> {
+        let is_old = window.iter().any(|lane| self.link.settling.abandoned(lane).is_some());
+        if !is_old || !window.iter().any(LockedLane::is_wanted) {
+            return Ok(false);
+        }
+        let clock = timeout(ASK_MAX, self.link.target.clock());
+        Ok(matches!(self.stop.bounded(clock).await?, Ok(Ok(_))))
     }
 
     async fn retry<T, F: Future<Output = Result<T>>>(&self, work: impl Fn() -> F) -> Result<T> {

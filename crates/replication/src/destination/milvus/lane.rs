@@ -11,6 +11,7 @@ use milvus_wire::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::time::Instant;
 
@@ -75,12 +76,15 @@ pub(crate) struct State {
 pub(crate) struct Lane {
     pub(crate) name: Arc<str>,
     state: Arc<Mutex<State>>,
+    /// How many wait for it.
+    waiting: Arc<AtomicUsize>,
 }
 
 /// A locked lane.
 pub(crate) struct LockedLane {
     pub(crate) name: Arc<str>,
     pub(crate) state: OwnedMutexGuard<State>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Lane {
@@ -97,7 +101,7 @@ impl Lane {
             tick_due: false,
             sight,
         };
-        Self { name, state: Arc::new(Mutex::new(state)) }
+        Self { name, state: Arc::new(Mutex::new(state)), waiting: Arc::default() }
     }
 
     /// A lane as an earlier run left it. Its last tick has to be sent again, in case it was not.
@@ -118,17 +122,37 @@ impl Lane {
             tick_due: record.committed > 0,
             sight: 0,
         };
-        Self { name, state: Arc::new(Mutex::new(state)) }
+        Self { name, state: Arc::new(Mutex::new(state)), waiting: Arc::default() }
     }
 
     pub(crate) async fn lock(&self) -> LockedLane {
-        LockedLane { name: self.name.clone(), state: self.state.clone().lock_owned().await }
+        let _waits = Waits::new(&self.waiting);
+        self.locked(self.state.clone().lock_owned().await)
     }
 
     /// The lane, if nobody sends to it now.
     pub(crate) fn try_lock(&self) -> Option<LockedLane> {
-        let state = self.state.clone().try_lock_owned().ok()?;
-        Some(LockedLane { name: self.name.clone(), state })
+        self.state.clone().try_lock_owned().ok().map(|state| self.locked(state))
+    }
+
+    fn locked(&self, state: OwnedMutexGuard<State>) -> LockedLane {
+        LockedLane { name: self.name.clone(), state, waiting: self.waiting.clone() }
+    }
+}
+
+/// Somebody who waits for a lane, until it is dropped.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -206,6 +230,11 @@ impl LockedLane {
     pub(super) fn raise(&mut self, floor: Timestamp, sight: u64) {
         self.state.last_tick = self.state.last_tick.max(floor);
         self.state.sight = sight;
+    }
+
+    /// Whether somebody waits for it.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Whether rows of an unfinished window may be in the log.

@@ -18,7 +18,7 @@ use crate::records::lease;
 use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
-use std::pin::pin;
+use futures::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -183,9 +183,11 @@ impl Link {
             return Ok(());
         };
         // A settle time must not keep the other lanes from being ticked.
-        let mut taking = pin!(self.take_abandoned(stop));
+        let mut taking = self.settling.take_abandoned(stop, &Silent).boxed();
         loop {
-            self.tick_silent(after).await?;
+            if let Err(e) = self.tick_silent(after).await {
+                tracing::debug!(error = ?e, "lanes not ticked");
+            }
             tokio::select! {
                 biased;
                 taken = &mut taking => return taken,
@@ -199,21 +201,6 @@ impl Link {
         let mut free = lanes.iter().filter_map(|lane| lane.try_lock());
         if free.any(|lane| lane.state.ticked.elapsed() >= after) {
             self.ticker.tick_silent(after, &Silent).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes all lanes whose owner stays away, behind one settle time.
-    async fn take_abandoned(&self, stop: &Stop) -> Result<()> {
-        let lanes = self.lanes.all();
-        let free = lanes.iter().filter_map(|lane| lane.try_lock());
-        let mut abandoned: Vec<_> = free.filter(|l| self.settling.is_abandoned(l)).collect();
-        if abandoned.is_empty() {
-            return Ok(());
-        }
-        self.settling.settle(stop, &Silent).await?;
-        for lane in &mut abandoned {
-            self.settling.take_over(lane, stop).await?;
         }
         Ok(())
     }

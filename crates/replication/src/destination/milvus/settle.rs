@@ -115,9 +115,31 @@ impl Settling {
         Ok(())
     }
 
-    /// Takes a settled lane from its owner: marks its stretch as uncertain, so that the owner
-    /// fences it when it comes back, and closes the window.
-    pub(super) async fn take_over(&self, lane: &mut LockedLane, stop: &Stop) -> Result<()> {
+    /// Takes all lanes whose owners stay away from them, behind one settle time. An owner that comes
+    /// back meanwhile keeps its lanes.
+    pub(super) async fn take_abandoned(&self, stop: &Stop, observer: &dyn Observer) -> Result<()> {
+        let lanes = self.lanes.all();
+        let free = lanes.iter().filter_map(|lane| lane.try_lock());
+        let left: Vec<_> = free.filter_map(|lane| self.abandoned(&lane)).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        self.settle(stop, observer).await?;
+        let still = |lane: &LockedLane| self.abandoned(lane).is_some_and(|it| left.contains(&it));
+        let free = lanes.iter().filter_map(|lane| lane.try_lock());
+        self.take_over(&mut free.filter(still).collect::<Vec<_>>(), stop).await
+    }
+
+    /// Takes settled lanes from their owners: marks the stretch of each as uncertain, so that the
+    /// owner fences it when it comes back, and closes the window.
+    pub(super) async fn take_over(&self, lanes: &mut [LockedLane], stop: &Stop) -> Result<()> {
+        for lane in lanes {
+            self.take(lane, stop).await?;
+        }
+        Ok(())
+    }
+
+    async fn take(&self, lane: &mut LockedLane, stop: &Stop) -> Result<()> {
         let Some(open) = lane.state.open.clone() else {
             return Ok(());
         };
@@ -136,9 +158,9 @@ impl Settling {
         self.ticker.tick(lane, open.closing, stop, &Silent).await
     }
 
-    /// Whether the owner of an open window has stayed away for too long.
-    pub(super) fn is_abandoned(&self, lane: &LockedLane) -> bool {
-        let open = lane.state.open.as_ref();
-        open.is_some_and(|open| open.since.elapsed() >= self.lane_wait_max)
+    /// Since when the owner of an open window has stayed away, if that is too long.
+    pub(super) fn abandoned(&self, lane: &LockedLane) -> Option<(Arc<str>, Instant)> {
+        let since = lane.state.open.as_ref()?.since;
+        (since.elapsed() >= self.lane_wait_max).then(|| (lane.name.clone(), since))
     }
 }
