@@ -188,27 +188,49 @@ pub fn assemble(
     Ok(collection)
 }
 
-/// The fields of a schema as texts to compare and show: name, type, dimension, and whether it is
-/// the key. Sorted, without system fields and the dynamic field.
+/// The fields of a schema as texts to compare and show, in the order of their ids: the id, which is
+/// what rows name a field by, the name, and everything that decides whether a value fits. Without
+/// system fields and the dynamic field.
 pub fn field_texts(schema: &CollectionSchema) -> Vec<String> {
+    let is_users = |field: &&FieldSchema| !field.is_dynamic && field.name != DYNAMIC_FIELD;
+    let mut fields: Vec<_> = schema.fields.iter().filter(is_users).collect();
+    fields.sort_by_key(|field| field.field_id);
+    fields.into_iter().map(field_text).collect()
+}
+
+/// Parameters of a field's type that decide whether a value fits. Source: `internal/proxy/util.go`
+/// (`validateDimension`, `validateMaxLengthPerRow`, `validateMaxCapacityPerRow`).
+const LIMITS: [&str; 3] = ["dim", "max_length", "max_capacity"];
+
+fn field_text(field: &FieldSchema) -> String {
     let type_name = |kind: i32| {
         DataType::try_from(kind)
             .map_or_else(|_| kind.to_string(), |kind| kind.as_str_name().to_owned())
     };
-    let text = |field: &FieldSchema| {
-        let mut text = format!("{} {}", field.name, type_name(field.data_type));
-        if field.data_type == DataType::Array as i32 {
-            text = format!("{text} of {}", type_name(field.element_type));
+    let mut text = format!("{} {} {}", field.field_id, field.name, type_name(field.data_type));
+    if field.data_type == DataType::Array as i32 {
+        text = format!("{text} of {}", type_name(field.element_type));
+    }
+    for limit in LIMITS {
+        if let Some(param) = field.type_params.iter().find(|param| param.key == limit) {
+            text = format!("{text}, {limit} {}", param.value);
         }
-        if let Some(dimension) = field.type_params.iter().find(|param| param.key == "dim") {
-            text = format!("{text}({})", dimension.value);
-        }
-        if field.is_primary_key { format!("{text}, primary key") } else { text }
-    };
-    let is_users = |field: &&FieldSchema| !field.is_dynamic && field.name != DYNAMIC_FIELD;
-    let mut texts: Vec<_> = schema.fields.iter().filter(is_users).map(text).collect();
-    texts.sort();
-    texts
+    }
+    let flags = [
+        (field.is_primary_key, "primary key"),
+        (field.auto_id, "auto id"),
+        (field.is_partition_key, "partition key"),
+        (field.is_clustering_key, "clustering key"),
+        (field.nullable, "nullable"),
+        (field.is_function_output, "output of a function"),
+    ];
+    for (_, flag) in flags.iter().filter(|(is_set, _)| *is_set) {
+        text = format!("{text}, {flag}");
+    }
+    match field.default_value.as_ref().and_then(|value| value.data.as_ref()) {
+        Some(default) => format!("{text}, default {default:?}"),
+        None => text,
+    }
 }
 
 /// Decodes a partition's record; `None` if it has been removed.
@@ -272,23 +294,49 @@ impl State {
 mod tests {
     use super::*;
 
+    fn param(key: &str, value: &str) -> KeyValuePair {
+        KeyValuePair { key: key.into(), value: value.into() }
+    }
+
+    fn field(field_id: i64, name: &str, kind: DataType) -> FieldSchema {
+        FieldSchema { field_id, name: name.into(), data_type: kind as i32, ..Default::default() }
+    }
+
     #[test]
-    fn fields_are_told_with_type_dimension_and_key() {
-        let field = |name: &str, kind: DataType| FieldSchema {
-            name: name.into(),
-            data_type: kind as i32,
-            ..Default::default()
-        };
-        let dim = KeyValuePair { key: "dim".into(), value: "128".into() };
+    fn fields_are_told_with_all_that_decides_whether_a_value_fits() {
+        let type_params = vec![param("mmap.enabled", "true"), param("dim", "128")];
+        let array = FieldSchema { element_type: DataType::Int8 as i32, ..Default::default() };
         let fields = vec![
-            FieldSchema { type_params: vec![dim], ..field("vec", DataType::FloatVector) },
-            FieldSchema { is_primary_key: true, ..field("id", DataType::Int64) },
-            FieldSchema { element_type: DataType::Int8 as i32, ..field("a", DataType::Array) },
-            FieldSchema { is_dynamic: true, ..field("$meta", DataType::Json) },
+            FieldSchema { type_params, ..field(102, "vec", DataType::FloatVector) },
+            FieldSchema {
+                is_primary_key: true,
+                auto_id: true,
+                ..field(100, "id", DataType::Int64)
+            },
+            FieldSchema {
+                element_type: array.element_type,
+                type_params: vec![param("max_capacity", "9")],
+                nullable: true,
+                ..field(101, "a", DataType::Array)
+            },
+            FieldSchema { is_dynamic: true, ..field(103, "$meta", DataType::Json) },
         ];
         let schema = CollectionSchema { fields, ..Default::default() };
-        let expected = ["a Array of Int8", "id Int64, primary key", "vec FloatVector(128)"];
+        let expected = [
+            "100 id Int64, primary key, auto id",
+            "101 a Array of Int8, max_capacity 9, nullable",
+            "102 vec FloatVector, dim 128",
+        ];
         assert_eq!(field_texts(&schema), expected);
+    }
+
+    #[test]
+    fn fields_that_have_changed_places_are_others() {
+        let texts = |a: i64, b: i64| {
+            let fields = vec![field(a, "a", DataType::VarChar), field(b, "b", DataType::VarChar)];
+            field_texts(&CollectionSchema { fields, ..Default::default() })
+        };
+        assert_ne!(texts(100, 101), texts(101, 100));
     }
 
     #[test]

@@ -106,13 +106,15 @@ pub enum Noted<'a> {
     CrossedShards,
     /// A Go tool had created a collection with another number of partitions.
     OtherPartitionCount,
+    /// The source dropped something of which the target has another one of the same name.
+    NamesakeLeft,
     /// A request of this name can't be replicated.
     Missed(&'a str),
 }
 
 impl<'a> Noted<'a> {
     /// All but [`Noted::Missed`].
-    pub const NAMED: [Noted<'static>; 16] = [
+    pub const NAMED: [Noted<'static>; 17] = [
         Noted::Restamped,
         Noted::Late,
         Noted::Fenced,
@@ -129,6 +131,7 @@ impl<'a> Noted<'a> {
         Noted::UserAwaited,
         Noted::CrossedShards,
         Noted::OtherPartitionCount,
+        Noted::NamesakeLeft,
     ];
 
     /// The name under which it is counted: a label of the metrics, so it never changes.
@@ -150,6 +153,7 @@ impl<'a> Noted<'a> {
             Self::UserAwaited => "user_awaited",
             Self::CrossedShards => "crossed_shards",
             Self::OtherPartitionCount => "other_partition_count",
+            Self::NamesakeLeft => "namesake_left",
             Self::Missed(request) => return Cow::Owned(format!("missed_{request}")),
         })
     }

@@ -56,10 +56,8 @@ impl Path {
                 // 1 read: until a tick covers all channels
                 upto = self.channels.round(self.collections.roster(), self.replay.end()) => upto?,
             };
-            let joined = self.collections.join_announced(upto, &self.channels);
-            let joined = stop.until(joined).await??;
-            if !joined.is_empty() {
-                stop.until(self.carry(joined)).await??;
+            let is_new = !self.replay.is_due();
+            if is_new && stop.until(self.join_announced(upto)).await?? {
                 continue; // the round is read again, with what has joined
             }
             // 2 collections: what the rows need exists
@@ -70,7 +68,18 @@ impl Path {
                 self.step(step, &ahead).await?;
             }
             self.end_round(upto).await?; // 8 delivery: ticks and lag
+            if !is_new {
+                // What would have joined meanwhile.
+                stop.until(self.look(CatalogEvent::Resync)).await??;
+            }
         }
+    }
+
+    async fn join_announced(&mut self, upto: Timestamp) -> Result<bool> {
+        let joined = self.collections.join_announced(upto, &self.channels).await?;
+        let is_any = !joined.is_empty();
+        self.carry(joined).await?;
+        Ok(is_any)
     }
 
     /// One stretch of a round: its rows, then its DDL. `ahead` is what comes after it.
@@ -85,16 +94,19 @@ impl Path {
         let pending = ending.as_ref().and_then(Ending::pending);
         if !batch.is_empty() || pending.is_some() || self.replay.is_due() {
             let stored = self.checkpoint(pending); // 5 checkpoint: where to resume
-            let delivered = self.delivery.deliver(&batch, upto, stored); // 6 deliver
+            let done = self.channels.done();
+            let delivered = self.delivery.deliver(&batch, upto, done, stored); // 6 deliver
             join(delivered, self.channels.read_ahead(self.collections.roster())).await?;
             self.replay = Replay::None;
         }
         stop.bounded(self.carry_out(ending)).await? // 7 create and drop
     }
 
-    /// Looks at what the catalog announced.
+    /// Looks at what the catalog announced. Nothing joins while a window is delivered again: that
+    /// one has no rows of it.
     pub(crate) async fn look(&mut self, event: CatalogEvent) -> Result<()> {
-        let change = self.collections.look(event, &self.channels).await?;
+        let joining = Some(&self.channels).filter(|_| !self.replay.is_due());
+        let change = self.collections.look(event, joining).await?;
         self.carry(change).await?;
         self.collections.follow_names(self.channels.done()).await
     }
@@ -126,7 +138,7 @@ impl Path {
 
     async fn end_round(&mut self, upto: Timestamp) -> Result<()> {
         let channels = self.channels.names();
-        let ended = self.delivery.end_round(upto, &channels);
+        let ended = self.delivery.end_round(self.channels.done(), &channels);
         let keeps_up = self.stop.until(ended).await??;
         self.channels.set_behind(!keeps_up);
         self.channels.acknowledge(upto);
@@ -137,7 +149,9 @@ impl Path {
     }
 
     fn checkpoint(&self, pending: Option<PendingDrop>) -> Transaction {
-        Checkpoint::new(self.channels.positions(), pending).record(&self.context.task.id)
+        let checkpoint = Checkpoint::new(self.channels.positions(), pending);
+        let checkpoint = Checkpoint { done: self.channels.done_beyond_all(), ..checkpoint };
+        checkpoint.record(&self.context.task.id)
     }
 
     /// Stores the positions together with these records.

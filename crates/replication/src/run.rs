@@ -105,6 +105,7 @@ async fn resume(path: &mut Path, checkpoint: Checkpoint) -> Result<()> {
     let stop = path.stop.clone();
     let resumed = async {
         path.collections.resume(&checkpoint).await?;
+        path.channels.resume_behind(checkpoint.done);
         for (channel, position) in &checkpoint.channels {
             path.channels.open(channel, position.clone()).await?;
         }

@@ -7,6 +7,7 @@ use crate::collections::place::find_place;
 use crate::collections::rename::take_back_alias;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::observer::Noted;
 use crate::ports::{Ddl, Snapshot, TargetCollection, Transaction};
 use crate::records::checkpoint::{PendingDrop, Stage, pending_partition};
 use crate::rows::merge::Then;
@@ -87,22 +88,46 @@ impl Requests<'_> {
         Ok(())
     }
 
-    /// Drops a collection or a partition of the roster.
+    /// Drops a collection or a partition of the roster. What somebody has put in its place on the
+    /// target stays.
     pub(super) async fn drop(&mut self, pending: &PendingDrop) -> Result<()> {
         let id = pending.collection;
-        let Some(collection) = self.roster.get_mut(id) else { return Ok(()) };
+        let Some(collection) = self.roster.get(id) else { return Ok(()) };
         let name = collection.on_target(self.router.names());
+        let destination = &self.context.ports.destination;
+        let there = destination.describe(collection, &name).await?;
+        let is_anothers = there.is_some_and(|there| !collection.may_be(there.id));
         let Some((partition, partition_name)) = pending_partition(pending) else {
-            self.context.ask(&Ddl::DropCollection(name), pending.at).await?;
+            if !self.leaves(is_anothers, &name, None) {
+                self.context.ask(&Ddl::DropCollection(name), pending.at).await?;
+            }
             self.router.forget(id);
             return Ok(());
         };
-        let dropped = partition_name.to_owned();
-        let request = Ddl::DropPartition { collection: name, partition: dropped };
-        self.context.ask(&request, pending.at).await?;
+        let is_anothers = is_anothers || {
+            let there = destination.partitions(&name).await?.unwrap_or_default();
+            let known = self.router.partition(id, partition);
+            there.get(partition_name).is_some_and(|there| known.is_some_and(|id| id != there.id))
+        };
+        if !self.leaves(is_anothers, &name, Some(partition_name)) {
+            let dropped = partition_name.to_owned();
+            let request = Ddl::DropPartition { collection: name, partition: dropped };
+            self.context.ask(&request, pending.at).await?;
+        }
         self.router.forget_partition(id, partition);
-        collection.partitions.remove(partition_name);
+        if let Some(collection) = self.roster.get_mut(id) {
+            collection.partitions.remove(partition_name);
+        }
         Ok(())
+    }
+
+    fn leaves(&self, is_anothers: bool, name: &CollectionName, partition: Option<&str>) -> bool {
+        if is_anothers {
+            tracing::warn!(collection = %name, partition, "the source has dropped it, and the \
+                target has another one of its name, which stays");
+            self.context.count(Noted::NamesakeLeft);
+        }
+        is_anothers
     }
 }
 

@@ -17,6 +17,7 @@ use milvus_wire::message::{DdlMessage, Message};
 use milvus_wire::position::MessageId;
 use milvus_wire::proto::common::{MsgBase, MsgType};
 use milvus_wire::proto::msg::DropPartitionRequest;
+use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,7 +183,8 @@ impl Partitions<'_> {
         Ok(created.unwrap_or_default())
     }
 
-    /// A log has what it was told of, which is what is stored: so it is told first.
+    /// Tells a log of the partitions that it lacks. It has what it was told of: so what it is going
+    /// to be told is stored first, and told again after a crash, which its marks make harmless.
     async fn tell(&mut self, id: CollectionId, place: &Place, here: &[Partition]) -> Result<()> {
         if self.context.task.ignore_partition {
             for partition in here {
@@ -190,19 +192,26 @@ impl Partitions<'_> {
             }
             return Ok(());
         }
-        for partition in here {
-            let lacks = |c: &ReplicatedCollection| {
-                !c.partitions.contains_key(&partition.name) && !came_with(partition, c)
+        if let Some(collection) = self.roster.get_mut(id) {
+            let lacks = |partition: &&Partition| {
+                !collection.partitions.contains_key(&partition.name)
+                    && !came_with(partition, collection)
             };
-            if self.roster.get(id).is_some_and(lacks) {
-                let (collection, name) = (place.name.clone(), partition.name.clone());
-                let request = Ddl::CreatePartition { collection, partition: name };
-                self.context.ask(&request, partition.created).await?;
-                self.claim_names(id, std::slice::from_ref(partition)).await?;
-            }
+            let new: Vec<_> = here.iter().filter(lacks).collect();
+            collection.telling.extend(new.iter().map(|p| (p.name.clone(), p.created.0)));
         }
         for partition in self.claim_names(id, here).await?.into_values().map(PartitionId) {
             self.router.settle_partition(id, partition, partition);
+        }
+        let telling = self.roster.get(id).map(|c| c.telling.clone()).unwrap_or_default();
+        for (partition, created) in &telling {
+            let (collection, partition) = (place.name.clone(), partition.clone());
+            let request = Ddl::CreatePartition { collection, partition };
+            self.context.ask(&request, Timestamp(*created)).await?;
+        }
+        if let Some(told) = self.roster.get_mut(id).filter(|_| !telling.is_empty()) {
+            told.telling.clear();
+            self.store(id).await?;
         }
         Ok(())
     }
@@ -276,11 +285,17 @@ impl Partitions<'_> {
         }
         let stands_for = collection.partitions.clone();
         if stands_for.len() > before {
-            let mut stored = Transaction::default();
-            collection.put(&task.id, &mut stored);
-            self.context.records().commit(stored).await?;
+            self.store(id).await?;
         }
         Ok(stands_for)
+    }
+
+    async fn store(&self, id: CollectionId) -> Result<()> {
+        let mut stored = Transaction::default();
+        if let Some(collection) = self.roster.get(id) {
+            collection.put(&self.context.task.id, &mut stored);
+        }
+        self.context.records().commit(stored).await
     }
 }
 
@@ -298,7 +313,6 @@ fn came_with(partition: &Partition, collection: &ReplicatedCollection) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use milvus_wire::timestamp::Timestamp;
 
     #[test]
     fn the_partition_that_a_collection_begins_with_is_known_without_its_name() {

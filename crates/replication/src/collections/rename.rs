@@ -13,7 +13,7 @@ use crate::collections::place::find_place;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::metadata::follow_aliases::given_by;
-use crate::ports::{Ddl, Transaction};
+use crate::ports::{Ddl, TargetCollection, Transaction};
 use crate::records::checkpoint::{NextName, ReplicatedCollection};
 use crate::rows::roster::Roster;
 use crate::rows::route::Router;
@@ -153,7 +153,9 @@ impl Names<'_> {
         let (names, at) = (self.router.names(), collection.naming.asked);
         let renamed = collection.renamed(next);
         let (from, to) = (collection.on_target(names), renamed.on_target(names));
-        if from != to {
+        let held = self.context.ports.destination.holder_of(&from).await?;
+        // An earlier run may have renamed it, and somebody else have taken its old name since.
+        if from != to && held.is_none_or(|there| collection.may_be(there)) {
             if from.database != to.database {
                 self.context.ask(&Ddl::CreateDatabase(to.database.clone()), at).await?;
             }
@@ -172,7 +174,11 @@ impl Names<'_> {
         let renamed = collection.renamed(&NextName::of(&now));
         let to = renamed.on_target(self.router.names());
         let there = self.context.ports.destination.describe(&renamed, &to).await?;
-        if there.is_none_or(|there| there.created != collection.created) {
+        let is_it = |there: TargetCollection| match collection.there {
+            Some(id) => there.id.0 == id,
+            None => there.created == collection.created,
+        };
+        if !there.is_some_and(is_it) {
             return Ok(false);
         }
         self.store_renamed(renamed, to).await?;

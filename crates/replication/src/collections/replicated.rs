@@ -139,7 +139,11 @@ impl Collections {
         for id in self.live() {
             self.names().finish(id).await?;
             let ended = checkpoint.pending.as_ref().is_some_and(|p| p.collection == id);
+            if !ended {
+                self.refuse_another(id).await?;
+            }
             let is_there = find_place(&self.context, &self.roster, &mut self.router, id).await?;
+            self.learn_id(id).await?;
             if !is_there && !ended && !self.names().follow_the_target(id).await? {
                 let name = self.roster.get(id).map_or("", |c| &c.name).to_owned();
                 return Err(Error::permanent(format!(
@@ -154,6 +158,33 @@ impl Collections {
             }
         }
         Ok(())
+    }
+
+    /// The target may have another collection under the name of this one.
+    async fn refuse_another(&self, id: CollectionId) -> Result<()> {
+        let Some(collection) = self.roster.get(id) else { return Ok(()) };
+        let name = collection.on_target(self.router.names());
+        let there = self.context.ports.destination.describe(collection, &name).await?;
+        match there.filter(|there| !collection.may_be(there.id)) {
+            None => Ok(()),
+            Some(_) => Err(Error::permanent(format!(
+                "the target has another collection {name} than the one that this task has written \
+                 to, which was dropped there and made again, or restored; drop it on the target, \
+                 delete the task, and create it again to begin anew"
+            ))),
+        }
+    }
+
+    /// Notes which collection of the target it is, in a record that does not have that.
+    async fn learn_id(&mut self, id: CollectionId) -> Result<()> {
+        let there = self.router.place(id).map(|place| place.id.0);
+        match self.roster.get_mut(id) {
+            Some(collection) if collection.there.is_none() && there.is_some() => {
+                collection.there = there;
+                self.store(id).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Creates on the target what existed when the task began.
@@ -173,17 +204,20 @@ impl Collections {
         Ok(change)
     }
 
-    /// Looks at what the catalog announced. Returns what joins the task.
+    /// Looks at what the catalog announced. Returns what joins the task, and its `channels`; `None`:
+    /// nothing may join now.
     pub(crate) async fn look(
         &mut self,
         event: CatalogEvent,
-        channels: &Channels,
+        channels: Option<&Channels>,
     ) -> Result<ChannelChange> {
         let mut change = ChannelChange::default();
         match event {
             CatalogEvent::Collection(id) => {
                 if let Some(collection) = self.context.ports.catalog.collection(id).await? {
-                    self.join(&collection, channels, &mut change).await?;
+                    if let Some(channels) = channels {
+                        self.join(&collection, channels, &mut change).await?;
+                    }
                     self.names().note(&collection);
                 }
             }
@@ -193,7 +227,9 @@ impl Collections {
             CatalogEvent::Resync => {
                 let snapshot = self.context.ports.catalog.snapshot().await?;
                 for collection in &snapshot.collections {
-                    self.join(collection, channels, &mut change).await?;
+                    if let Some(channels) = channels {
+                        self.join(collection, channels, &mut change).await?;
+                    }
                     self.names().note(collection);
                 }
                 for id in self.live() {
@@ -375,8 +411,10 @@ impl Collections {
     }
 
     fn mark_live(&mut self, id: CollectionId) {
+        let there = self.router.place(id).map(|place| place.id.0);
         if let Some(collection) = self.roster.get_mut(id) {
             collection.stage = Stage::Live;
+            collection.there = there;
             self.context.ports.destination.address().clone_into(&mut collection.target);
         }
     }

@@ -23,18 +23,20 @@ pub(crate) trait Delivery: Send {
     fn raise_fence(&mut self, upto: Timestamp);
 
     /// Delivers one window, which contains the task's messages up to `upto`, and stores
-    /// `checkpoint` with it. On success the target has all of it, visible. A failure leaves the
+    /// `checkpoint` with it. Up to `done`, at or above `upto`, everything else is delivered: the
+    /// window of a collection that joins late lies below it. On success the target has all of it, visible. A failure leaves the
     /// window open; the same messages have to be delivered again.
     async fn deliver(
         &mut self,
         messages: &[Routed],
         upto: Timestamp,
+        done: Timestamp,
         checkpoint: Transaction,
     ) -> Result<()>;
 
-    /// The end of a round: everything of these source channels up to `upto` is delivered. Returns
+    /// The end of a round: everything of these source channels up to `done` is delivered. Returns
     /// whether the task keeps up with its source.
-    async fn end_round(&mut self, upto: Timestamp, channels: &[Arc<str>]) -> Result<bool>;
+    async fn end_round(&mut self, done: Timestamp, channels: &[Arc<str>]) -> Result<bool>;
 }
 
 /// Reports rows that the target has acknowledged.

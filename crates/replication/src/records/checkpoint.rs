@@ -26,6 +26,14 @@ pub struct Checkpoint {
     /// The task was taken over and has not run since: the target may lack databases.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub taken_over: bool,
+    /// Up to where all else is done, if channels have gone back for a collection that joined.
+    #[serde(default, with = "codec::timestamp", skip_serializing_if = "is_zero")]
+    pub done: Timestamp,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_zero(at: &Timestamp) -> bool {
+    *at == Timestamp::ZERO
 }
 
 /// A drop that is announced in the target's log and still has to be asked for.
@@ -73,6 +81,9 @@ pub struct ReplicatedCollection {
     /// Which partition of the source the target's partition of a name stands for, by its id there.
     #[serde(default)]
     pub partitions: BTreeMap<String, i64>,
+    /// When those were created of which a log may not have been told yet, by their name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub telling: BTreeMap<String, u64>,
     /// The field id of its primary key.
     pub primary_key: i64,
     /// The name of that field; empty in records of before there were sinks.
@@ -90,6 +101,9 @@ pub struct ReplicatedCollection {
     /// The target that it goes to; empty if no other task could write there, or not known.
     #[serde(default)]
     pub target: String,
+    /// Its id there, since the target has it: another collection of its name is not it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub there: Option<i64>,
 }
 
 /// How far the target follows a collection's name, which the source may change (`rename`).
@@ -159,12 +173,14 @@ impl ReplicatedCollection {
             vchannels: collection.vchannels.clone(),
             start,
             partitions: BTreeMap::new(),
+            telling: BTreeMap::new(),
             primary_key: primary.map_or(0, |f| f.field_id),
             key_name: primary.map_or_else(String::new, |f| f.name.clone()),
             stage,
             naming: Naming::default(),
             by_name: false,
             target: String::new(),
+            there: None,
         })
     }
 
@@ -194,6 +210,11 @@ impl ReplicatedCollection {
     /// Whether the target has it.
     pub fn is_live(&self) -> bool {
         self.stage == Stage::Live
+    }
+
+    /// Whether a collection of the target, of its name, may be it.
+    pub(crate) fn may_be(&self, there: CollectionId) -> bool {
+        self.there.is_none_or(|known| known == there.0)
     }
 
     /// What the target calls it.
@@ -245,7 +266,7 @@ pub struct Loaded {
 impl Checkpoint {
     /// A checkpoint to store.
     pub fn new(channels: BTreeMap<String, Position>, pending: Option<PendingDrop>) -> Self {
-        Self { channels, pending, taken_over: false }
+        Self { channels, pending, taken_over: false, done: Timestamp::ZERO }
     }
 
     /// A transaction with this record alone.

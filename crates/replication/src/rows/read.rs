@@ -32,7 +32,10 @@ pub(crate) struct Channels {
     /// The tick that covers all channels, and how many bytes it covers; `None`: to be counted
     /// again.
     covered: Option<(Timestamp, usize)>,
+    /// Up to where all is done but what a channel that went back has for a collection that joined.
     done: Timestamp,
+    /// The end of the last round; below `done` while a channel that went back is behind it.
+    last: Timestamp,
     behind: bool,
 }
 
@@ -73,6 +76,7 @@ impl Channels {
             held_bytes: 0,
             covered: None,
             done: Timestamp::ZERO,
+            last: Timestamp::ZERO,
             behind: false,
         }
     }
@@ -83,6 +87,8 @@ impl Channels {
         if let Some(old) = self.open.remove(channel) {
             self.held_bytes -= old.buffer.held_bytes();
         }
+        self.done = self.done.max(position.tick);
+        self.last = self.last.min(position.tick);
         let reader = self.source.open(channel, &position.id).await?;
         let buffer = ReorderBuffer::new(position.tick);
         let read_bytes = [0; 3];
@@ -122,9 +128,10 @@ impl Channels {
             || read.is_some_and(at_or_behind)
     }
 
-    /// Reads until all channels are covered by a tick above the last round's, and returns it. If
-    /// more is at hand the round grows to its limit in bytes. With `end` the round ends there
-    /// and nowhere else. Without channels it waits for ever. Safe to cancel.
+    /// Reads until all channels are covered by a tick above all that is done, and returns it. If
+    /// more is at hand the round grows to its limit in bytes. A channel that went back is read in
+    /// rounds of that size until it is where the others are. With `end` the round ends there and
+    /// nowhere else. Without channels it waits for ever. Safe to cancel.
     pub(crate) async fn round(
         &mut self,
         roster: &Roster,
@@ -206,7 +213,7 @@ impl Channels {
     /// at or below such a tick comes any more, so they are counted once.
     fn is_large(&mut self) -> bool {
         let covered = self.open.values().map(|c| c.buffer.last_tick()).min();
-        let Some(covered) = covered.filter(|covered| *covered > self.done) else {
+        let Some(covered) = covered.filter(|covered| *covered > self.last) else {
             return false;
         };
         let bytes = match self.covered {
@@ -242,6 +249,7 @@ impl Channels {
     pub(crate) fn take(&mut self, upto: Timestamp) -> Vec<Read> {
         let mut round = Vec::new();
         self.covered = None;
+        self.last = upto;
         for (name, channel) in &mut self.open {
             round.extend(
                 channel
@@ -290,8 +298,9 @@ impl Channels {
 
     /// Reports that the target has everything up to `upto`, ticked.
     pub(crate) fn acknowledge(&self, upto: Timestamp) {
-        for name in self.open.keys() {
-            self.observer.event(Event::Acknowledged { channel: name, tick: upto });
+        for (name, channel) in &self.open {
+            let tick = upto.max(channel.position.tick);
+            self.observer.event(Event::Acknowledged { channel: name, tick });
         }
     }
 
@@ -300,9 +309,21 @@ impl Channels {
         self.behind = behind;
     }
 
-    /// Up to where all channels are done.
+    /// Up to where all channels are done, but for what a channel that went back has for a collection
+    /// that joined.
     pub(crate) fn done(&self) -> Timestamp {
         self.done
+    }
+
+    /// The same, if no channel's position tells of it; otherwise zero.
+    pub(crate) fn done_beyond_all(&self) -> Timestamp {
+        let is_told = self.open.values().any(|channel| channel.position.tick >= self.done);
+        if is_told { Timestamp::ZERO } else { self.done }
+    }
+
+    /// Takes up where an earlier run was.
+    pub(crate) fn resume_behind(&mut self, done: Timestamp) {
+        self.done = self.done.max(done);
     }
 
     /// How far the task is.

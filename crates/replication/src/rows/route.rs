@@ -150,7 +150,12 @@ impl Router {
         }
     }
 
-    fn partition(&self, id: CollectionId, partition: PartitionId) -> Option<PartitionId> {
+    /// Where a partition of the source lives.
+    pub(crate) fn partition(
+        &self,
+        id: CollectionId,
+        partition: PartitionId,
+    ) -> Option<PartitionId> {
         self.partitions.get(&id)?.get(&partition).copied()
     }
 

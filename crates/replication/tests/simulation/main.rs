@@ -69,6 +69,14 @@ fn two_tasks_on_one_target_do_not_disturb_each_other() {
     all(300, |_| Options { tasks: 2, ..Options::default() });
 }
 
+/// It comes with all that was written under its old name.
+#[test]
+fn a_collection_is_renamed_into_the_selection() {
+    for goal in [Goal::Milvus, Goal::Log { exact: true }, Goal::Log { exact: false }] {
+        all(100, |_| Options { goal, enters: true, ..Options::default() });
+    }
+}
+
 #[test]
 fn a_task_whose_rows_are_refused_does_not_keep_the_others_from_their_channels() {
     let refuses_at = Some(40);

@@ -21,8 +21,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Below the settle time of the simulated tasks.
-const LATE_MAX_MS: u64 = 1900;
+/// How late an append may come. Together with a standstill, and behind others of its channel that
+/// are late, it is below the settle time of the simulated tasks.
+const LATE_MAX_MS: u64 = 1000;
 
 /// How long a handler may stand still between the receipt of a call and its append.
 const STANDSTILL_MAX_MS: u64 = 900;

@@ -46,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) long_absences: bool,
     /// The target refuses the first task's rows for a while, at this act.
     pub(crate) refuses_at: Option<u64>,
+    /// The only task selects some names, and collections get such a name that had another one.
+    pub(crate) enters: bool,
     pub(crate) keeps_timestamps: bool,
     pub(crate) acts: u64,
 }
@@ -59,6 +61,7 @@ impl Default for Options {
             tasks: 1,
             long_absences: false,
             refuses_at: None,
+            enters: false,
             keeps_timestamps: false,
             acts: 150,
         }
@@ -134,6 +137,7 @@ impl Schedule {
         let faults = Faults::new(seed, options.faults);
         let verdict = Verdict::default();
         let script = Script::new(seed, faults.clone(), verdict.clone());
+        script.world().selected = options.enters.then_some("a");
         let proxies = 1 + usize::from(seed % 2 == 1);
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone(), proxies);
         let exact = options.goal == Goal::Log { exact: true };
@@ -342,7 +346,8 @@ impl Schedule {
         if n == usize::MAX {
             return process;
         }
-        let collections = if self.options.tasks == 1 { "*" } else { ["a", "b"][n] };
+        let selects_all = self.options.tasks == 1 && !self.options.enters;
+        let collections = if selects_all { "*" } else { ["a", "b"][n] };
         let names: Vec<String> = match collections {
             "*" => vec!["*".into()],
             prefix => (0..100).map(|i| format!("{prefix}{i}")).collect(),
@@ -353,7 +358,11 @@ impl Schedule {
             use_start_position: true,
             positions: Default::default(),
         });
-        let task = task(&format!("task{n}"), selectors.collect());
+        let mut task = task(&format!("task{n}"), selectors.collect());
+        if self.options.enters || self.options.goal != Goal::Milvus {
+            // What was written before a collection is discovered is more than a round.
+            (task.limits.round_bytes, task.limits.held_bytes_max) = (600, 4000);
+        }
         let (ports, stop) = (process.ports.clone(), CancellationToken::new());
         process.stop.push(stop.clone());
         process.running.spawn(async move { (n, run::run(task, ports, stop).await) });
@@ -374,7 +383,10 @@ impl Schedule {
                 Goal::Milvus => (self.milvus.difference(), self.milvus.ticked()),
                 Goal::Log { .. } => (self.topic.difference(), self.topic.ticked()),
             };
-            if difference.is_none() && ticked.plus_ms(2000) > self.script.world().last_tick() {
+            // Without a collection no channel is read, and none is ticked.
+            let is_idle = self.script.world().live().is_empty();
+            let is_ticked = is_idle || ticked.plus_ms(2000) > self.script.world().last_tick();
+            if difference.is_none() && is_ticked {
                 return self.outcome();
             }
             difference = difference.or_else(|| Some(format!("the ticks stay at {ticked}")));
@@ -412,7 +424,7 @@ pub(crate) fn task(id: &str, selectors: Vec<Selector>) -> Task {
 
 pub(crate) fn limits() -> Limits {
     Limits {
-        settle: Duration::from_secs(2),
+        settle: Duration::from_secs(4),
         lane_wait_max: Duration::from_secs(4),
         keep_alive_after: Some(Duration::from_secs(3)),
         backoff_max: Duration::from_secs(1),

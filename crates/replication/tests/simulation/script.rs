@@ -17,10 +17,14 @@ use replication::ports::{Catalog, CatalogEvent, ChannelReader, Record, Snapshot,
 use std::cmp::Ordering;
 use std::sync::atomic::{self, AtomicBool};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
 const OPS: &str = "s-replicate-msg";
+/// How late the catalog may tell of a change.
+const EVENT_LATE_MAX_MS: u64 = 3000;
+
 const BASE_MS: u64 = 1_700_000_000_000;
 
 /// The source.
@@ -122,7 +126,13 @@ impl Script {
         self.grown.notify_waiters();
         for event in events {
             let lost = self.faults.chance(4);
-            let _ = self.events.send(if lost { CatalogEvent::Resync } else { event });
+            let event = if lost { CatalogEvent::Resync } else { event };
+            let late = self.faults.chance(4).then(|| self.faults.below(EVENT_LATE_MAX_MS));
+            let events = self.events.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(late.unwrap_or_default())).await;
+                let _ = events.send(event);
+            });
         }
     }
 

@@ -44,6 +44,9 @@ pub(crate) struct World {
     written: BTreeMap<i64, u64>,
     unwritten: Vec<Unwritten>,
     names: u64,
+    /// The tasks replicate only collections whose names begin like this, and now and then one gets
+    /// such a name that had another one.
+    pub(crate) selected: Option<&'static str>,
     /// Besides the default one.
     pub(crate) databases: Vec<String>,
     pub(crate) serving: BTreeMap<CollectionId, Serving>,
@@ -75,6 +78,7 @@ impl World {
             written: BTreeMap::new(),
             unwritten: Vec::new(),
             names: 0,
+            selected: None,
             databases: Vec::new(),
             serving: BTreeMap::new(),
             aliases: Vec::new(),
@@ -103,9 +107,12 @@ impl World {
         self.collections.values().find(|c| c.info.created == at).map(|c| c.info.id.0)
     }
 
-    /// Names and ids of what exists.
+    /// Names and ids of what exists and is selected.
     pub(crate) fn live(&self) -> BTreeSet<(String, i64)> {
+        let start = self.selected.unwrap_or_default();
+        let is_selected = |c: &&Live| c.info.name().starts_with(start);
         let created = self.collections.values().filter(|c| c.info.state == State::Created);
+        let created = created.filter(is_selected);
         created.map(|c| (c.info.name().to_owned(), c.info.id.0)).collect()
     }
 
@@ -203,12 +210,12 @@ impl World {
                 told
             }
             (2, _) => {
-                let new = self.new_name(&name[..1]);
+                let new = self.next_name(&name);
                 self.rename(id, new);
                 vec![renamed(id), self.create(now, Some(name))]
             }
             _ => {
-                let new = self.new_name(&name[..1]);
+                let new = self.next_name(&name);
                 self.rename(id, new);
                 vec![renamed(id)]
             }
@@ -217,6 +224,11 @@ impl World {
 
     fn name_of(&self, id: i64) -> String {
         self.collections[&id].info.name().to_owned()
+    }
+
+    fn next_name(&mut self, name: &str) -> String {
+        let enters = self.selected.filter(|_| self.rng.bool());
+        self.new_name(enters.unwrap_or(&name[..1]))
     }
 
     fn new_name(&mut self, letter: &str) -> String {

@@ -17,6 +17,7 @@ mod faults;
 mod go_store;
 mod kafka_sink;
 mod load;
+mod namesakes;
 mod naming;
 mod requests;
 mod shared_store;

@@ -55,10 +55,18 @@ impl Log {
 
     /// Whether it is known to tell of the creation of a collection.
     pub(crate) fn has_creation(&self, id: CollectionId, at: Timestamp) -> bool {
-        self.has(&creation_mark(id, at))
+        self.knows(&creation_mark(id, at))
     }
 
-    fn has(&self, mark: &str) -> bool {
+    /// Whether it has what was appended under this mark, as far back as it keeps marks.
+    pub(super) async fn has(&self, mark: &str) -> Result<bool> {
+        if !*self.usable.lock().await {
+            return Err(unusable());
+        }
+        Ok(self.knows(mark))
+    }
+
+    fn knows(&self, mark: &str) -> bool {
         lock(&self.marks).iter().any(|known| known == mark) || self.sink.holds(mark)
     }
 
@@ -71,9 +79,9 @@ impl Log {
     pub(crate) async fn append(&self, mark: &str, changes: &[Change<'_>]) -> Result<()> {
         let mut usable = self.usable.lock().await;
         if !*usable {
-            return Err(Error::transient("the log has to be opened again"));
+            return Err(unusable());
         }
-        if self.has(mark) {
+        if self.knows(mark) {
             return Ok(());
         }
         self.records.lease_is_confirmed()?;
@@ -93,6 +101,10 @@ impl Log {
     pub(crate) async fn keep(&self, stop: CancellationToken) {
         self.records.keep_lease(stop, std::future::pending::<()>()).await;
     }
+}
+
+fn unusable() -> Error {
+    Error::transient("the log has to be opened again")
 }
 
 fn creation_mark(id: CollectionId, at: Timestamp) -> String {

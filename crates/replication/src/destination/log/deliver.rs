@@ -38,6 +38,9 @@ const TICK_EVERY: Duration = Duration::from_secs(1);
 struct Next {
     #[serde(with = "codec::timestamp")]
     upto: Timestamp,
+    /// Its mark; `None`, in records of earlier versions: the first of its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mark: Option<String>,
 }
 
 /// Appends the windows of one task.
@@ -47,16 +50,59 @@ pub(crate) struct IntoLog {
     observer: Arc<dyn Observer>,
     stop: Stop,
     ticked: Option<Instant>,
+    /// The window that an earlier run left, until it is delivered.
+    replaying: Option<Next>,
 }
 
 impl IntoLog {
     pub(crate) fn new(task: &str, log: Arc<Log>, observer: Arc<dyn Observer>, stop: Stop) -> Self {
-        Self { task: task.to_owned(), log, observer, stop, ticked: None }
+        let (ticked, replaying) = (None, None);
+        Self { task: task.to_owned(), log, observer, stop, ticked, replaying }
     }
 
     async fn commit(&self, transaction: Transaction) -> Result<()> {
         self.log.records().of_task(&self.task).commit(transaction).await
     }
+
+    async fn append_window(
+        &mut self,
+        messages: &[Routed],
+        upto: Timestamp,
+        done: Timestamp,
+    ) -> Result<()> {
+        let mark = match self.replaying.take() {
+            Some(next) => next.mark.unwrap_or_else(|| first_mark(upto)),
+            None => self.new_mark(upto).await?,
+        };
+        if self.log.is_exact() {
+            let next = Next { upto, mark: Some(mark.clone()) };
+            let puts = vec![(next_key(&self.task), encode(&next))];
+            self.commit(Transaction { puts, ..Default::default() }).await?;
+        }
+        let channels: BTreeSet<_> = messages.iter().map(|m| m.read.channel.clone()).collect();
+        let channels: Vec<_> = channels.into_iter().collect();
+        let tick = Change::Tick { channels: &channels, at: done };
+        let changes: Vec<_> = messages.iter().map(Change::Message).chain([tick]).collect();
+        let silent = || "rows that are appended have no answer of the target".to_owned();
+        let appended = overdue::tell(&*self.observer, silent, self.log.append(&mark, &changes));
+        self.stop.bounded(appended).await??;
+        self.observer.event(Event::Called("Append"));
+        Ok(())
+    }
+
+    /// A mark that the log does not have. A collection that joins late brings windows of its own,
+    /// with ends that others had.
+    async fn new_mark(&self, upto: Timestamp) -> Result<String> {
+        let mut mark = first_mark(upto);
+        while self.log.has(&mark).await? {
+            mark.push('+');
+        }
+        Ok(mark)
+    }
+}
+
+fn first_mark(upto: Timestamp) -> String {
+    format!("window@{}", upto.0)
 }
 
 #[async_trait]
@@ -66,7 +112,9 @@ impl Delivery for IntoLog {
         if next.is_some() {
             self.observer.event(Event::Counted(Noted::ReplayedWindow, 1));
         }
-        Ok(next.map(|next| next.upto))
+        let upto = next.as_ref().map(|next| next.upto);
+        self.replaying = next;
+        Ok(upto)
     }
 
     /// What an earlier tool has appended stays: it comes once more.
@@ -76,37 +124,27 @@ impl Delivery for IntoLog {
         &mut self,
         messages: &[Routed],
         upto: Timestamp,
+        done: Timestamp,
         mut checkpoint: Transaction,
     ) -> Result<()> {
-        if self.log.is_exact() && !messages.is_empty() {
-            let puts = vec![(next_key(&self.task), encode(&Next { upto }))];
-            self.commit(Transaction { puts, ..Default::default() }).await?;
-        }
         if !messages.is_empty() {
-            let channels: BTreeSet<_> = messages.iter().map(|m| m.read.channel.clone()).collect();
-            let channels: Vec<_> = channels.into_iter().collect();
-            let mut changes: Vec<_> = messages.iter().map(Change::Message).collect();
-            changes.push(Change::Tick { channels: &channels, at: upto });
-            let mark = format!("window@{}", upto.0);
-            let silent = || "rows that are appended have no answer of the target".to_owned();
-            let appended = overdue::tell(&*self.observer, silent, self.log.append(&mark, &changes));
-            self.stop.bounded(appended).await??;
-            self.observer.event(Event::Called("Append"));
+            self.append_window(messages, upto, done).await?;
         }
+        self.replaying = None;
         checkpoint.deletes.extend([next_key(&self.task), fence_key(&self.task)]);
         self.commit(checkpoint).await?;
         report_written(&*self.observer, messages);
         Ok(())
     }
 
-    async fn end_round(&mut self, upto: Timestamp, channels: &[Arc<str>]) -> Result<bool> {
+    async fn end_round(&mut self, done: Timestamp, channels: &[Arc<str>]) -> Result<bool> {
         if self.ticked.is_none_or(|ticked| ticked.elapsed() >= TICK_EVERY) {
-            let tick = Change::Tick { channels, at: upto };
-            self.log.append(&format!("tick@{}", upto.0), &[tick]).await?;
+            let tick = Change::Tick { channels, at: done };
+            self.log.append(&format!("tick@{}", done.0), &[tick]).await?;
             self.ticked = Some(Instant::now());
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(u128::from(upto.ms() + BEHIND_MS) >= now.as_millis())
+        Ok(u128::from(done.ms() + BEHIND_MS) >= now.as_millis())
     }
 }
 

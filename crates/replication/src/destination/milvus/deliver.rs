@@ -107,6 +107,7 @@ impl Delivery for IntoLanes {
         &mut self,
         messages: &[Routed],
         upto: Timestamp,
+        _: Timestamp,
         checkpoint: Transaction,
     ) -> Result<()> {
         let mut by_lane: BTreeMap<Arc<str>, Vec<&Routed>> = BTreeMap::new();
@@ -141,9 +142,9 @@ impl Delivery for IntoLanes {
         Ok(())
     }
 
-    async fn end_round(&mut self, upto: Timestamp, _: &[Arc<str>]) -> Result<bool> {
+    async fn end_round(&mut self, done: Timestamp, _: &[Arc<str>]) -> Result<bool> {
         let silent = || "a tick has no answer of the target".to_owned();
-        let ended = self.retry(|| self.link.ticker.end_round(&self.task, upto, &*self.observer));
+        let ended = self.retry(|| self.link.ticker.end_round(&self.task, done, &*self.observer));
         overdue::tell(&*self.observer, silent, ended).await
     }
 }
