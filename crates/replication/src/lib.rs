@@ -19,6 +19,7 @@ pub mod collections;
 pub mod context;
 pub mod destination;
 pub mod error;
+mod late;
 pub mod message;
 mod metadata;
 pub mod observer;

@@ -23,10 +23,31 @@ pub struct Task {
     pub ignore_partition: bool,
     /// Users, roles and grants are replicated: by at most one task of a target.
     pub rbac: bool,
-    /// What becomes of a request that can't be replicated.
-    pub unsupported: Unsupported,
+    /// What becomes of what can't be replicated as it is.
+    pub policies: Policies,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// What becomes of what can't be replicated as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Policies {
+    /// Requests.
+    pub unsupported: Unsupported,
+    /// Rows that come after a tick which covers them.
+    pub late: LateMessages,
+}
+
+/// What becomes of rows that the source has written later than its ticks say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LateMessages {
+    /// The task stops before them: a person decides.
+    Stop,
+    /// They are replicated, and put on the list of what may differ. A source writes late when one
+    /// of its proxies has stood still. What differs then is a key that was written twice in that
+    /// time; all else would stand still for it.
+    #[default]
+    Continue,
 }
 
 /// What becomes of a request of the source that can't be replicated.

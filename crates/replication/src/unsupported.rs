@@ -24,18 +24,22 @@ pub struct Missed {
     pub request: String,
     /// The collection's name on the source; empty if the request names none.
     pub collection: String,
+    /// What else is to be known; empty: nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 impl Missed {
     /// Adds this record to a transaction.
     pub fn put(&self, task: &str, transaction: &mut Transaction) {
-        let Self { at, request, collection } = self;
+        let Self { at, request, collection, .. } = self;
         transaction.puts.push((missed_key(task, *at, request, collection), encode(self)));
     }
 
     /// A request of an unknown type.
     pub(crate) fn of_type(kind: i32, at: Timestamp) -> Self {
-        Self { at, request: type_name(kind), collection: String::new() }
+        let (collection, detail) = (String::new(), String::new());
+        Self { at, request: type_name(kind), collection, detail }
     }
 
     /// What the target lacks because of a message; `None`: the message can be replicated.
@@ -45,6 +49,7 @@ impl Missed {
                 at: *timestamp,
                 request: "Import".to_owned(),
                 collection: collection.clone(),
+                detail: String::new(),
             }),
             Message::Other(kind, at) => Some(Self::of_type(*kind, *at)),
             _ => None,
@@ -54,12 +59,12 @@ impl Missed {
     /// Stops the task, or puts the change on the list, by the task's policy. To note it again
     /// changes nothing.
     pub(crate) async fn note(self, context: &Context) -> Result<()> {
-        let Self { at, request, collection } = &self;
+        let Self { at, request, collection, .. } = &self;
         let what = match collection.as_str() {
             "" => format!("{request} at {at}"),
             collection => format!("{request} into {collection} at {at}"),
         };
-        if context.task.unsupported == Unsupported::Stop {
+        if context.task.policies.unsupported == Unsupported::Stop {
             return Err(Error::permanent(format!(
                 "the source has carried out {what}, which can't be replicated. Do the same on the \
                  target or see that it is not needed; then set unsupportedRequests: continue, \
@@ -67,7 +72,12 @@ impl Missed {
             )));
         }
         tracing::error!(task = %context.task.id, what, "the target lacks what can't be replicated");
-        context.count(Noted::Missed(request));
+        self.keep(context).await
+    }
+
+    /// Counts it and puts it on the list.
+    pub(crate) async fn keep(&self, context: &Context) -> Result<()> {
+        context.count(Noted::Missed(&self.request));
         let mut stored = Transaction::default();
         self.put(&context.task.id, &mut stored);
         context.records().commit(stored).await

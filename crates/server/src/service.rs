@@ -43,7 +43,7 @@ impl Service {
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
             op_channel: config.source.op_channel.clone(),
-            unsupported: config.unsupported,
+            policies: config.policies,
             limits: config.limits.clone(),
             backoff_first: config.backoff_first,
         };

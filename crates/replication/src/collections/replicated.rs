@@ -10,6 +10,7 @@ use crate::collections::place::find_place;
 use crate::collections::rename::Names;
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::late;
 use crate::message::{Read, Routed};
 use crate::observer::Noted;
 use crate::ports::{CatalogEvent, Ddl, Transaction};
@@ -313,6 +314,7 @@ impl Collections {
         for unsupported in take_out(&mut round) {
             unsupported.note(&self.context).await?;
         }
+        late::note(&round, &self.roster, &self.context).await?;
         let drops = displaced.iter().flat_map(|displaced| displaced.drop(&self.roster, &round));
         let drops: Vec<_> = drops.collect();
         round.extend(drops);

@@ -309,8 +309,8 @@ impl Channels {
         self.behind = behind;
     }
 
-    /// Up to where all channels are done, but for what a channel that went back has for a collection
-    /// that joined.
+    /// Up to where all channels are done, but for what a channel that went back has for a
+    /// collection that joined.
     pub(crate) fn done(&self) -> Timestamp {
         self.done
     }

@@ -21,6 +21,7 @@ mod store;
 mod topic;
 mod world;
 
+use replication::task::{LateMessages, Policies};
 use schedule::{Goal, Options, run};
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
@@ -34,19 +35,21 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     }
 }
 
-fn all(default: u64, options: impl Fn(u64) -> Options) {
-    let mut replayed = 0;
-    let mut crashes = 0;
+/// Returns how often late rows were listed.
+fn all(default: u64, options: impl Fn(u64) -> Options) -> u64 {
+    let (mut replayed, mut crashes, mut late) = (0, 0, 0);
     for seed in seeds(default) {
         match run(seed, &options(seed)) {
             Ok(outcome) => {
                 replayed += outcome.replayed;
                 crashes += outcome.crashes;
+                late += outcome.late;
             }
             Err(what) => panic!("SIM_SEED={seed}: {what}"),
         }
     }
     println!("{crashes} crashes, {replayed} windows sent again");
+    late
 }
 
 #[test]
@@ -61,7 +64,17 @@ fn every_row_arrives_exactly_once_whatever_fails() {
 
 #[test]
 fn late_messages_are_not_lost() {
-    all(200, |_| Options { late: true, ..Options::default() });
+    let listed = all(200, |_| Options { late: true, ..Options::default() });
+    assert!(listed > 0);
+}
+
+#[test]
+fn a_task_stops_before_late_messages_if_it_is_to() {
+    let policies = Policies { late: LateMessages::Stop, ..Policies::default() };
+    let options = Options { late: true, faults: false, policies, ..Options::default() };
+    let reasons = seeds(20).filter_map(|seed| run(seed, &options).err()).collect::<Vec<_>>();
+    assert!(reasons.iter().any(|reason| reason.contains("later than its ticks: LateInsert at")));
+    assert!(reasons.iter().all(|reason| reason.contains("lateMessages: continue")));
 }
 
 #[test]

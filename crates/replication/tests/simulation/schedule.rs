@@ -17,7 +17,7 @@ use replication::observer::{Event, Noted, Observer};
 use replication::ports::{CatalogEvent, Store};
 use replication::run;
 use replication::selection::{Names, Selection, Selector};
-use replication::task::{Limits, Task, Unsupported};
+use replication::task::{Limits, Policies, Task};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +39,7 @@ pub(crate) enum Goal {
 pub(crate) struct Options {
     pub(crate) faults: bool,
     pub(crate) late: bool,
+    pub(crate) policies: Policies,
     pub(crate) goal: Goal,
     pub(crate) tasks: usize,
     /// The first task stays away for longer than its lanes wait for it, and again soon after it has
@@ -57,6 +58,7 @@ impl Default for Options {
         Self {
             faults: true,
             late: false,
+            policies: Policies::default(),
             goal: Goal::Milvus,
             tasks: 1,
             long_absences: false,
@@ -71,11 +73,14 @@ impl Default for Options {
 /// What a schedule saw.
 pub(crate) struct Outcome {
     pub(crate) replayed: u64,
+    /// How often late rows were listed.
+    pub(crate) late: u64,
     pub(crate) crashes: u64,
 }
 
 struct Counter {
     replayed: AtomicU64,
+    late: AtomicU64,
     goal: Goal,
     verdict: Verdict,
 }
@@ -85,6 +90,9 @@ impl Observer for Counter {
         match event {
             Event::Counted(Noted::ReplayedWindow, n) => {
                 self.replayed.fetch_add(n, Ordering::Relaxed);
+            }
+            Event::Counted(Noted::Missed("LateInsert" | "LateDelete"), n) => {
+                self.late.fetch_add(n, Ordering::Relaxed);
             }
             // A log has no databases.
             Event::Called(name @ "CreateDatabase") if matches!(self.goal, Goal::Log { .. }) => {
@@ -154,6 +162,7 @@ impl Schedule {
             store: Arc::new(store),
             observer: Arc::new(Counter {
                 replayed: AtomicU64::new(0),
+                late: AtomicU64::new(0),
                 goal: options.goal,
                 verdict: verdict.clone(),
             }),
@@ -359,6 +368,7 @@ impl Schedule {
             positions: Default::default(),
         });
         let mut task = task(&format!("task{n}"), selectors.collect());
+        task.policies = self.options.policies;
         if self.options.enters || self.options.goal != Goal::Milvus {
             // What was written before a collection is discovered is more than a round.
             (task.limits.round_bytes, task.limits.held_bytes_max) = (600, 4000);
@@ -401,6 +411,7 @@ impl Schedule {
         }
         Ok(Outcome {
             replayed: self.observer.replayed.load(Ordering::Relaxed),
+            late: self.observer.late.load(Ordering::Relaxed),
             crashes: self.faults.crashes(),
         })
     }
@@ -417,7 +428,7 @@ pub(crate) fn task(id: &str, selectors: Vec<Selector>) -> Task {
         ignore_partition: false,
         // One of a target may.
         rbac: id == "task0",
-        unsupported: Unsupported::Stop,
+        policies: Policies::default(),
         limits: limits(),
     }
 }

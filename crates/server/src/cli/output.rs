@@ -117,9 +117,10 @@ pub(super) fn events(events: &[Value]) -> String {
 
 /// One line per request that was not replicated.
 pub(super) fn missed(missed: &[Value]) -> String {
-    let row = |m: &Value| ["at_ms", "request", "collection"].map(|key| text(&m[key])).to_vec();
+    let row =
+        |m: &Value| ["at_ms", "request", "collection", "detail"].map(|key| text(&m[key])).to_vec();
     let rows: Vec<Vec<String>> = missed.iter().map(row).collect();
-    table(&["AT_MS", "REQUEST", "COLLECTION"], &rows)
+    table(&["AT_MS", "REQUEST", "COLLECTION", "DETAIL"], &rows)
 }
 
 /// One line per collection.

@@ -8,7 +8,7 @@ use super::time;
 use crate::secret::{MASK, masked};
 use connectors::TlsFiles;
 use connectors::pulsar::PulsarLogin;
-use replication::task::Unsupported;
+use replication::task::{LateMessages, Unsupported};
 use serde_yaml_ng::{Mapping, Value};
 use std::time::Duration;
 
@@ -43,8 +43,10 @@ impl Config {
         let keep_alive = self.limits.keep_alive_after.map_or("off".into(), time::write);
         put("target.keepAlive", text(&keep_alive));
         put("dryRun", Value::Bool(self.dry_run));
-        let goes_on = self.unsupported == Unsupported::Continue;
+        let goes_on = self.policies.unsupported == Unsupported::Continue;
         put("unsupportedRequests", text(if goes_on { "continue" } else { "stop" }));
+        let goes_on = self.policies.late == LateMessages::Continue;
+        put("lateMessages", text(if goes_on { "continue" } else { "stop" }));
         put("limits.roundSize", number(self.limits.round_bytes >> 10));
         put("limits.callSize", number(self.limits.call_bytes >> 10));
         put("limits.finishMax", text(&time::write(self.limits.finish_max)));

@@ -156,6 +156,7 @@ pub const KEYS: &[Key] = &[
     used("target.laneWaitMax", Form::Time),
     used("target.keepAlive", Form::Text),
     used("unsupportedRequests", Form::Text),
+    used("lateMessages", Form::Text),
     used("limits.roundSize", Form::Number),
     used("limits.callSize", Form::Number),
     used("limits.finishMax", Form::Time),

@@ -7,7 +7,7 @@ use super::raw::Raw;
 use super::reader::Reader;
 use super::resolved::{Config, Log};
 use super::{api, source, store};
-use replication::task::{Limits, Unsupported};
+use replication::task::{LateMessages, Limits, Policies, Unsupported};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(super) fn resolve(raw: &Raw, faults: &mut Faults) -> Option<Config> {
         state_folder: state_folder(&mut reader),
         source: source::resolve(&mut reader),
         backoff_first: seconds(&mut reader, "retry.initBackOff", 1),
-        unsupported: unsupported(&mut reader),
+        policies: policies(&mut reader),
         dry_run: reader.flag("dryRun"),
         limits: limits(&mut reader),
     };
@@ -123,9 +123,14 @@ fn seconds(reader: &mut Reader<'_>, key: &'static str, default: usize) -> Durati
     Duration::from_secs(reader.positive(key, 1..=3600, default) as u64)
 }
 
-fn unsupported(reader: &mut Reader<'_>) -> Unsupported {
-    match reader.word("unsupportedRequests", &["stop", "continue"]).as_str() {
+fn policies(reader: &mut Reader<'_>) -> Policies {
+    let unsupported = match reader.word("unsupportedRequests", &["stop", "continue"]).as_str() {
         "continue" => Unsupported::Continue,
         _ => Unsupported::Stop,
-    }
+    };
+    let late = match reader.word("lateMessages", &["continue", "stop"]).as_str() {
+        "stop" => LateMessages::Stop,
+        _ => LateMessages::Continue,
+    };
+    Policies { unsupported, late }
 }

@@ -7,7 +7,7 @@ use crate::secret::Secret;
 use connectors::pulsar::PulsarLogin;
 use connectors::store::MysqlOptions;
 use connectors::{KafkaLogin, TlsFiles};
-use replication::task::{Limits, Unsupported};
+use replication::task::{Limits, Policies};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,8 +37,8 @@ pub struct Config {
     pub source: SourceConfig,
     /// The pause after the first failure of a task; it doubles up to `limits.backoff_max`.
     pub backoff_first: Duration,
-    /// What a task does about a request of the source that can't be replicated.
-    pub unsupported: Unsupported,
+    /// What a task does about what can't be replicated as it is.
+    pub policies: Policies,
     /// Neither targets nor checkpoints are written.
     pub dry_run: bool,
     /// Bounds of every task.

@@ -23,7 +23,7 @@ use destinations::{Destinations, destination_name};
 use replication::context::Ports;
 use replication::error::{Error, Result};
 use replication::records::shown_positions;
-use replication::task::{Limits, Task, Unsupported};
+use replication::task::{Limits, Policies, Task};
 use runner::Runner;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -48,8 +48,8 @@ pub(crate) const STOP_MARGIN: Duration = Duration::from_secs(5);
 pub(crate) struct Settings {
     /// The topic of the source's op channel.
     pub op_channel: String,
-    /// What becomes of a request that can't be replicated.
-    pub unsupported: Unsupported,
+    /// What becomes of what can't be replicated as it is.
+    pub policies: Policies,
     /// Bounds of every task.
     pub limits: Limits,
     /// The pause after a task's first failure.
@@ -321,8 +321,8 @@ impl Supervisor {
         &mut self,
         record: &TaskRecord,
     ) -> std::result::Result<Option<(Task, Ports, String)>, CannotStart> {
-        let Settings { op_channel, unsupported, limits, .. } = &self.settings;
-        let task = to_task(record, op_channel, *unsupported, limits)?;
+        let Settings { op_channel, policies, limits, .. } = &self.settings;
+        let task = to_task(record, op_channel, *policies, limits)?;
         let target = destination_name(record)?;
         let destination = self.destinations.ensure(record, &self.world, limits)?;
         let Some(destination) = destination else { return Ok(None) };

@@ -11,7 +11,7 @@ use replication::error::{Error, Result};
 use replication::ports::{Snapshot, Source};
 use replication::selection::Selection;
 use replication::takeover::{Taken, Takeover, present_end};
-use replication::task::{Limits, Unsupported};
+use replication::task::{Limits, Policies};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -145,7 +145,7 @@ impl Planner<'_> {
                 self.op_channel
             ));
         }
-        let task = to_task(record, self.op_channel, Unsupported::Stop, &Limits::default());
+        let task = to_task(record, self.op_channel, Policies::default(), &Limits::default());
         Ok(task.map_err(unusable)?.selection)
     }
 

@@ -4,7 +4,7 @@ use super::record::TaskRecord;
 use connectors::InvalidOption;
 use milvus_wire::position::{MessageId, decode_position};
 use replication::selection::{Names, Selection, Selector};
-use replication::task::{Limits, Task, Unsupported};
+use replication::task::{Limits, Policies, Task};
 
 /// What a stored task that can't be read needs.
 const REMEDY: &str = "delete the task and create it anew";
@@ -13,7 +13,7 @@ const REMEDY: &str = "delete the task and create it anew";
 pub fn to_task(
     record: &TaskRecord,
     op_channel: &str,
-    unsupported: Unsupported,
+    policies: Policies,
     limits: &Limits,
 ) -> Result<Task, InvalidOption> {
     let selectors = record.selectors().map(|(database, info)| {
@@ -41,7 +41,7 @@ pub fn to_task(
         op_position,
         ignore_partition: record.milvus_connect_param.ignore_partition,
         rbac: record.extra_info.enable_user_role,
-        unsupported,
+        policies,
         limits: limits.clone(),
     })
 }

@@ -262,6 +262,8 @@ async fn the_collections_of_a_task_are_those_it_replicates_and_those_it_selects(
         naming: Default::default(),
         by_name: false,
         target: String::new(),
+        telling: Default::default(),
+        there: None,
     };
     let mut stored = Transaction::default();
     covered(1, "taken", Stage::Live).put("a", &mut stored);
@@ -285,19 +287,22 @@ async fn requests_that_the_target_lacks_are_listed() {
     service.create("a", "d.c").await;
     let (status, empty) = service.v1("GET", "/tasks/a/missed", Value::Null).await;
     assert_eq!((status, empty), (200, json!({"missed": []})));
-    let import =
-        Missed { at: Timestamp::from_ms(7), request: "Import".into(), collection: "orders".into() };
+    let missed = |ms, [request, collection, detail]: [&str; 3]| Missed {
+        at: Timestamp::from_ms(ms),
+        request: request.into(),
+        collection: collection.into(),
+        detail: detail.into(),
+    };
     let mut stored = Transaction::default();
-    import.put("a", &mut stored);
-    Missed { at: Timestamp::from_ms(9), request: "type 9".into(), collection: String::new() }
-        .put("a", &mut stored);
+    missed(7, ["LateInsert", "orders", "2 rows"]).put("a", &mut stored);
+    missed(9, ["type 9", "", ""]).put("a", &mut stored);
     service.store.commit(stored).await.unwrap();
     let (_, listed) = service.v1("GET", "/tasks/a/missed", Value::Null).await;
     assert_eq!(
         listed["missed"],
         json!([
-            {"at_ms": 7, "request": "Import", "collection": "orders"},
-            {"at_ms": 9, "request": "type 9", "collection": null},
+            {"at_ms": 7, "request": "LateInsert", "collection": "orders", "detail": "2 rows"},
+            {"at_ms": 9, "request": "type 9", "collection": null, "detail": null},
         ])
     );
 }

@@ -115,8 +115,8 @@ impl Settling {
         Ok(())
     }
 
-    /// Takes all lanes whose owners stay away from them, behind one settle time. An owner that comes
-    /// back meanwhile keeps its lanes.
+    /// Takes all lanes whose owners stay away from them, behind one settle time. An owner that
+    /// comes back meanwhile keeps its lanes.
     pub(super) async fn take_abandoned(&self, stop: &Stop, observer: &dyn Observer) -> Result<()> {
         let lanes = self.lanes.all();
         let free = lanes.iter().filter_map(|lane| lane.try_lock());

@@ -11,7 +11,7 @@ use replication::collections::given_positions;
 use replication::records::checkpoint;
 use replication::records::checkpoint::{ReplicatedCollection, Stage};
 use replication::selection::named;
-use replication::task::{Limits, Task, Unsupported};
+use replication::task::{Limits, Policies, Task};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -102,7 +102,7 @@ pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Collection
 
 fn task(api: &ApiState, record: &TaskRecord) -> Result<Task, Refusal> {
     // Nothing runs here, so the limits don't matter.
-    to_task(record, &api.op_channel, Unsupported::default(), &Limits::default())
+    to_task(record, &api.op_channel, Policies::default(), &Limits::default())
         .map_err(|wrong| Refusal::new(Kind::Invalid, wrong.problem, wrong.remedy))
 }
 

@@ -90,6 +90,9 @@ struct MissedRequest {
     /// The collection's name on the source; null if the request names none.
     #[schema(example = "orders")]
     collection: Option<String>,
+    /// Of late rows, how many and the first keys; null if there is nothing more to say.
+    #[schema(example = "3 rows, the first keys are 1, 2, 3")]
+    detail: Option<String>,
 }
 
 /// All tasks
@@ -246,6 +249,7 @@ pub(super) async fn task_missed(State(api): Api, TaskId(id): TaskId) -> Answer<T
         at_ms: missed.at.ms(),
         request: missed.request,
         collection: Some(missed.collection).filter(|name| !name.is_empty()),
+        detail: Some(missed.detail).filter(|detail| !detail.is_empty()),
     };
     Ok(Json(TaskMissed { missed: missed.into_iter().map(shown).collect() }))
 }
