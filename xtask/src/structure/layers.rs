@@ -17,6 +17,7 @@ const ORDERS: [(&str, &[&str]); 1] = [(
         "collections",
         "metadata",
         "takeover",
+        "late",
         "unsupported",
         "context",
         "destination",

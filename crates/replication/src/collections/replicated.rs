@@ -205,8 +205,8 @@ impl Collections {
         Ok(change)
     }
 
-    /// Looks at what the catalog announced. Returns what joins the task, and its `channels`; `None`:
-    /// nothing may join now.
+    /// Looks at what the catalog announced. Returns what joins the task and its `channels`. `None`
+    /// of them: nothing may join now.
     pub(crate) async fn look(
         &mut self,
         event: CatalogEvent,

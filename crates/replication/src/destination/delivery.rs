@@ -24,8 +24,8 @@ pub(crate) trait Delivery: Send {
 
     /// Delivers one window, which contains the task's messages up to `upto`, and stores
     /// `checkpoint` with it. Up to `done`, at or above `upto`, everything else is delivered: the
-    /// window of a collection that joins late lies below it. On success the target has all of it, visible. A failure leaves the
-    /// window open; the same messages have to be delivered again.
+    /// window of a collection that joins late lies below it. On success the target has all of it,
+    /// visible. A failure leaves the window open; the same messages have to be delivered again.
     async fn deliver(
         &mut self,
         messages: &[Routed],

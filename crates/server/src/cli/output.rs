@@ -117,10 +117,12 @@ pub(super) fn events(events: &[Value]) -> String {
 
 /// One line per request that was not replicated.
 pub(super) fn missed(missed: &[Value]) -> String {
-    let row =
-        |m: &Value| ["at_ms", "request", "collection", "detail"].map(|key| text(&m[key])).to_vec();
-    let rows: Vec<Vec<String>> = missed.iter().map(row).collect();
-    table(&["AT_MS", "REQUEST", "COLLECTION", "DETAIL"], &rows)
+    let all = ["AT_MS", "REQUEST", "COLLECTION", "DETAIL"];
+    let is_any_told = missed.iter().any(|m| m["detail"].is_string());
+    let shown = &all[..if is_any_told { 4 } else { 3 }];
+    let cells = |m: &Value| shown.iter().map(|name| text(&m[name.to_lowercase()])).collect();
+    let rows: Vec<Vec<String>> = missed.iter().map(cells).collect();
+    table(shown, &rows)
 }
 
 /// One line per collection.

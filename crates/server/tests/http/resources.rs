@@ -302,7 +302,7 @@ async fn requests_that_the_target_lacks_are_listed() {
         listed["missed"],
         json!([
             {"at_ms": 7, "request": "LateInsert", "collection": "orders", "detail": "2 rows"},
-            {"at_ms": 9, "request": "type 9", "collection": null, "detail": null},
+            {"at_ms": 9, "request": "type 9", "collection": null},
         ])
     );
 }

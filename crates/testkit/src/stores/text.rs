@@ -2,11 +2,14 @@
 //! record that contains the end of a line or a tab: all are JSON.
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// Members that later versions have added to records, by the beginning of their keys.
+const ADDED: [(&str, &str); 1] = [("collection/", "there")];
 
 /// `metaStoreConfig.rootPath` of every store here.
 pub const ROOT: &str = "go-cdc";
@@ -76,6 +79,7 @@ impl Text {
 
     /// Makes sure that a store has kept all its records: only one whose key begins in one of these
     /// ways may be another now, and has no member that the version which wrote it does not know.
+    /// What is [`ADDED`] since counts as not there: that version passes over it.
     ///
     /// # Errors
     /// If it has not; names the record.
@@ -85,11 +89,12 @@ impl Text {
         for key in keys {
             let (was, is) = (self.value(key), after.value(key));
             let may_change = may_change.iter().any(|prefix| key.starts_with(prefix));
+            let (was, is) = (was.map(record).transpose()?, is.map(record).transpose()?);
+            let is = is.map(|is| without_added(key, is));
             ensure!(was == is || may_change, "{key} was {was:?} and is {is:?}");
             if let (Some(was), Some(is)) = (was, is) {
-                let known = members(was)?;
-                let is_known = |name: &String| known.contains(name);
-                ensure!(members(is)?.iter().all(is_known), "{key} was {was} and is {is}");
+                let is_known = |name: &String| was.contains_key(name);
+                ensure!(is.keys().all(is_known), "{key} was {was:?} and is {is:?}");
             }
         }
         Ok(())
@@ -111,9 +116,15 @@ impl Text {
     }
 }
 
-fn members(value: &str) -> Result<Vec<String>> {
-    let value: Value = serde_json::from_str(value)?;
-    Ok(value.as_object().context("a record is an object")?.keys().cloned().collect())
+fn record(value: &str) -> Result<Map<String, Value>> {
+    serde_json::from_str(value).with_context(|| format!("a record is an object: {value}"))
+}
+
+fn without_added(key: &str, mut record: Map<String, Value>) -> Map<String, Value> {
+    for (_, member) in ADDED.iter().filter(|(prefix, _)| key.starts_with(prefix)) {
+        record.remove(*member);
+    }
+    record
 }
 
 fn settings(kind: Kind) -> String {

@@ -90,7 +90,8 @@ struct MissedRequest {
     /// The collection's name on the source; null if the request names none.
     #[schema(example = "orders")]
     collection: Option<String>,
-    /// Of late rows, how many and the first keys; null if there is nothing more to say.
+    /// Of late rows, how many and the first keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "3 rows, the first keys are 1, 2, 3")]
     detail: Option<String>,
 }
