@@ -10,7 +10,6 @@ use crate::path::Path;
 use crate::ports::CatalogEvent;
 use crate::progress::Progress;
 use crate::records::checkpoint::Checkpoint;
-use crate::records::lease;
 use crate::replay::Replay;
 use crate::rows::read::Channels;
 use crate::stop::Stop;
@@ -46,10 +45,11 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
             }
         }
     };
+    let records = context.ports.destination.records();
     let result = tokio::select! {
         biased;
         // Whoever has the target now finds the window as after a crash.
-        () = context.ports.destination.records().lease_lost() => Err(lease::lost()),
+        () = records.lease_lost() => Err(records.lost_error()),
         result = both => result,
     };
     context.ports.destination.leave(&context.task.id);

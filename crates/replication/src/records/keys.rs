@@ -13,6 +13,8 @@
 //! | `fence/<task>` | `Fence`: written by whoever takes a lane from the task |
 //! | `lane/<address>/<pchannel>` | `LaneRecord`: what may be in a channel of the target |
 //! | `lease/<address>`, `alive/<address>` | who may write there, and its last sign of life |
+//! | `target/<address>` | `Named`: the address under which this target was known before |
+//! | `apart/<address>/<address>` | that these two were seen to be different targets |
 
 use crate::error::Result;
 use crate::ports::Store;
@@ -101,6 +103,19 @@ pub(crate) fn lane_key(address: &str, lane: &str) -> String {
 /// Keys of the lease on a destination, and of the last sign of life of whoever has it.
 pub(crate) fn lease_keys(address: &str) -> [String; 2] {
     [format!("lease/{address}"), format!("alive/{address}")]
+}
+
+/// Prefix of the addresses that lead to a target which has another address too.
+pub(crate) const ADDRESSES: &str = "target/";
+
+/// Key of what an address is the other address of.
+pub fn address_key(address: &str) -> String {
+    format!("{ADDRESSES}{address}")
+}
+
+/// Key of the fact that two addresses lead to different targets.
+pub(crate) fn apart_key(one: &str, other: &str) -> String {
+    format!("apart/{}/{}", one.min(other), one.max(other))
 }
 
 /// Whether a record under this key is about leases, which are of one store only.

@@ -1,4 +1,5 @@
-//! The lease on a target, kept in the store under the target's address: only one milvus-cdc writes
+//! The lease on a target, kept in the store under the address by which the target was known first
+//! (`identity`): only one milvus-cdc writes
 //! to a target, because two would close each other's windows. A [`Lease`] that was lost stays lost;
 //! everything that was built on it is thrown away, and a new lease is taken. Never guards against a
 //! milvus-cdc on another store.
@@ -45,6 +46,8 @@ pub(crate) struct Lease {
 #[derive(Default)]
 struct State {
     term: Option<Term>,
+    /// Why it was given up for good, if nobody else has taken it.
+    retired: Option<String>,
     /// Another holder's last sign of life, and since when there was no newer one.
     seen: Option<(u64, Instant)>,
 }
@@ -156,10 +159,33 @@ impl Lease {
         if self.term().is_err() {
             return Ok(());
         }
-        let deletes = vec![self.key.clone()];
-        let given = self.write(store, Transaction { deletes, ..Transaction::default() }).await;
+        let given = self.release(store).await;
         self.lost.cancel();
         given
+    }
+
+    /// Leaves it to others. It may be taken again.
+    pub(crate) async fn release(&self, store: &dyn Store) -> Result<()> {
+        let deletes = vec![self.key.clone()];
+        let given = self.write(store, Transaction { deletes, ..Transaction::default() }).await;
+        self.lock().term = None;
+        given
+    }
+
+    /// Gives it up for good, as if somebody else had taken it.
+    pub(crate) async fn retire(&self, store: &dyn Store, why: &str) {
+        // Whoever shares it stops first.
+        let term = self.term();
+        self.lock().retired = Some(why.to_owned());
+        self.lost.cancel();
+        if let Ok(Term { version, .. }) = term {
+            let conditions = vec![(self.key.clone(), version)];
+            let deletes = vec![self.key.clone()];
+            let given = store.commit(Transaction { conditions, deletes, ..Default::default() });
+            if let Err(e) = given.await {
+                tracing::debug!(error = ?e, "the lease on a target is not given back, it runs out");
+            }
+        }
     }
 
     /// Commits a transaction unless the lease is lost.
@@ -177,7 +203,7 @@ impl Lease {
             return Ok(Committed::Conflict);
         }
         self.lost.cancel();
-        Err(lost())
+        Err(self.lost_error())
     }
 
     async fn write(&self, store: &dyn Store, transaction: Transaction) -> Result<()> {
@@ -209,7 +235,17 @@ impl Lease {
     }
 
     fn term(&self) -> Result<Term> {
-        self.lock().term.filter(|_| !self.is_lost()).ok_or_else(lost)
+        let term = self.lock().term;
+        term.filter(|_| !self.is_lost()).ok_or_else(|| self.lost_error())
+    }
+
+    /// Why it is lost.
+    pub(crate) fn lost_error(&self) -> Error {
+        let retired = self.lock().retired.clone();
+        let why = retired.unwrap_or_else(|| {
+            "another milvus-cdc has taken over this target".to_owned()
+        });
+        Error::transient(why)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -223,10 +259,6 @@ pub async fn is_no_others(store: &dyn Store, address: &str) -> Result<Option<(St
     let Some(stored) = store.get(&key).await? else { return Ok(Some((key, 0))) };
     let now: Holder = decode(&key, &stored.value)?;
     Ok((now.holder == store.holder()).then_some((key, stored.version)))
-}
-
-pub(crate) fn lost() -> Error {
-    Error::transient("another milvus-cdc has taken over this target")
 }
 
 #[cfg(test)]

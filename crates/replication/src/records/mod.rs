@@ -3,6 +3,7 @@
 pub mod checkpoint;
 pub(crate) mod codec;
 pub mod forms;
+pub mod identity;
 pub mod keys;
 pub mod lease;
 pub mod position;

@@ -7,8 +7,9 @@ use crate::ports::{Committed, EXISTS, Store, Transaction};
 use crate::records::checkpoint::{Loaded, ReplicatedCollection, fence, load};
 use crate::records::codec::{decode, load_one};
 use crate::records::forms::refuse_newer_below;
+use crate::records::identity::{self, Names};
 use crate::records::keys;
-use crate::records::lease::Lease;
+use crate::records::lease::{self, Lease};
 use crate::stop::Stop;
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The records of one destination.
 pub(crate) struct TargetRecords {
+    address: String,
     store: Arc<dyn Store>,
     lease: Lease,
 }
@@ -25,7 +27,12 @@ pub(crate) struct TargetRecords {
 impl TargetRecords {
     /// The records of the destination with this address. Reads and writes nothing yet.
     pub(crate) fn new(address: &str, store: Arc<dyn Store>) -> Self {
-        Self { store, lease: Lease::new(address) }
+        Self { address: address.to_owned(), store, lease: Lease::new(address) }
+    }
+
+    /// What names the destination.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The records of one task.
@@ -42,6 +49,46 @@ impl TargetRecords {
     /// meanwhile.
     pub(crate) async fn keep_lease(&self, stop: CancellationToken, beside: impl Future) {
         self.lease.keep(&*self.store, &Stop::at_once(stop), beside).await;
+    }
+
+    /// Leaves the lease to other services. It may be taken again.
+    pub(crate) async fn release_lease(&self) -> Result<()> {
+        self.lease.release(&*self.store).await
+    }
+
+    /// Gives the lease up for good. Whoever uses these records ends, and is opened anew.
+    pub(crate) async fn retire(&self, why: &str) {
+        self.lease.retire(&*self.store, why).await;
+    }
+
+    /// Why the lease is lost.
+    pub(crate) fn lost_error(&self) -> Error {
+        self.lease.lost_error()
+    }
+
+    /// Whether another milvus-cdc has the lease.
+    pub(crate) async fn is_anothers(&self) -> Result<bool> {
+        Ok(lease::is_no_others(&*self.store, &self.address).await?.is_none())
+    }
+
+    /// The condition under which nobody else writes under another address of this target.
+    pub(crate) async fn nobody_writes(&self, address: &str) -> Result<(String, u64)> {
+        lease::is_no_others(&*self.store, address).await?.ok_or_else(|| {
+            Error::transient(format!(
+                "another milvus-cdc still writes to this target as {address}; it stops within \
+                 seconds, unless it is of an earlier version: stop that one"
+            ))
+        })
+    }
+
+    /// Which addresses of targets are other addresses of a target.
+    pub(crate) async fn names(&self) -> Result<Names> {
+        identity::names(&*self.store).await
+    }
+
+    /// Whether two addresses were seen to lead to different targets.
+    pub(crate) async fn is_apart_from(&self, other: &str) -> Result<bool> {
+        Ok(self.store.get(&keys::apart_key(&self.address, other)).await?.is_some())
     }
 
     /// Whether something may be sent to the destination now.

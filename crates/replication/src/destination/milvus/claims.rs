@@ -3,6 +3,7 @@
 //! that has it, so that its rows are not written twice. Never asks the target.
 
 use crate::error::Result;
+use crate::records::identity::Names;
 use crate::records::target_records::TargetRecords;
 use crate::sync::lock;
 use milvus_wire::ids::CollectionId;
@@ -15,7 +16,7 @@ pub(crate) struct Claims {
     address: String,
     records: Arc<TargetRecords>,
     /// What tasks have stored is read once: after that only this process adds to it (`lease`).
-    read: OnceCell<()>,
+    read: OnceCell<Names>,
     tasks: Mutex<BTreeMap<CollectionId, Claim>>,
 }
 
@@ -47,19 +48,20 @@ impl Claims {
     /// Whether another task has a collection of the source. Fails if that task's record can't be
     /// read, which holds up no other collection.
     pub(crate) async fn is_anothers(&self, task: &str, id: CollectionId) -> Result<bool> {
-        self.read.get_or_try_init(|| self.read()).await?;
+        let names = self.read.get_or_try_init(|| self.read()).await?;
         let other = lock(&self.tasks).get(&id).filter(|other| other.task != task).cloned();
         let Some(Claim { task: other, is_read }) = other else { return Ok(false) };
         // One that has been dropped, or whose task has been deleted, is nobody's.
         let stored = self.records.of_task(&other).collection(id).await?;
-        Ok(stored.is_some_and(|(collection, _)| is_read || collection.target == self.address))
+        Ok(stored.is_some_and(|(collection, _)| is_read || names.of(&collection.target) == self.address))
     }
 
-    async fn read(&self) -> Result<()> {
+    async fn read(&self) -> Result<Names> {
+        let names = self.records.names().await?;
         for (task, id, collection) in self.records.collections_of_all_tasks().await? {
             let mut tasks = lock(&self.tasks);
             match collection {
-                Some(collection) if collection.target == self.address => {
+                Some(collection) if names.of(&collection.target) == self.address => {
                     tasks.insert(id, Claim { task, is_read: true });
                 }
                 Some(_) => {}
@@ -68,6 +70,6 @@ impl Claims {
                 }
             }
         }
-        Ok(())
+        Ok(names)
     }
 }

@@ -40,6 +40,21 @@ struct OpenRecord {
     proxy: Option<i64>,
 }
 
+impl LaneRecord {
+    /// The record of a channel that had two, without a window, and the windows that were open: whose
+    /// rows, up to when.
+    pub(super) fn merged(self, other: Self) -> (Self, Vec<(String, Timestamp)>) {
+        let both = [self, other];
+        let open = both.iter().filter_map(|record| record.open.as_ref());
+        let committed = both.iter().map(|record| record.committed);
+        let committed = committed.chain(open.clone().map(|open| open.closing)).max();
+        let committed = committed.unwrap_or_default();
+        let reserved = both.iter().map(|record| record.reserved).max().unwrap_or_default();
+        let open = open.map(|open| (open.task.clone(), Timestamp(open.upto))).collect();
+        (Self { committed, reserved: reserved.max(committed), open: None }, open)
+    }
+}
+
 /// A window that was begun: rows of it may be in the target's log, without a tick behind them.
 #[derive(Clone, Debug)]
 pub(crate) struct Open {

@@ -2,11 +2,13 @@
 //! clock, the lease and the claims. It ties together what its neighbours do.
 //! Never touches rows; those go through `deliver`.
 
+use crate::destination::milvus::adopt::adopt;
 use crate::destination::milvus::calls::Calls;
 use crate::destination::milvus::claims::Claims;
 use crate::destination::milvus::clock::Clock;
 use crate::destination::milvus::floor::Floor;
 use crate::destination::milvus::lane::{Lane, Lanes};
+use crate::destination::milvus::neighbours::{Here, Neighbours};
 use crate::destination::milvus::proxy::Proxy;
 use crate::destination::milvus::settle::Settling;
 use crate::destination::milvus::sight::Sight;
@@ -14,7 +16,6 @@ use crate::destination::milvus::ticker::Ticker;
 use crate::error::Result;
 use crate::observer::Silent;
 use crate::ports::{Store, Target};
-use crate::records::lease;
 use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
@@ -27,6 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the channels of the target are listed again.
 const LIST_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is looked again whether an address leads to another target by now.
+const TELL_APART_EVERY: Duration = Duration::from_secs(60);
 
 /// One target.
 pub struct Link {
@@ -46,12 +50,25 @@ pub struct Link {
     /// Which task has which collection.
     pub(crate) claims: Claims,
     records: Arc<TargetRecords>,
+    here: Here,
     ready: OnceCell<()>,
 }
 
 impl Link {
-    /// A link to the target that `address` names (normalised, without secrets). Opens nothing.
+    /// A link to the only target of a process. Opens nothing.
     pub fn new(
+        address: &str,
+        target: Arc<dyn Target>,
+        store: Arc<dyn Store>,
+        limits: Limits,
+    ) -> Arc<Self> {
+        Self::beside(&Arc::default(), address, target, store, limits)
+    }
+
+    /// A link to the target that `address` names (normalised, without secrets): the address under
+    /// which it was known first (`records::identity`). Opens nothing.
+    pub fn beside(
+        neighbours: &Arc<Neighbours>,
         address: &str,
         target: Arc<dyn Target>,
         store: Arc<dyn Store>,
@@ -81,6 +98,9 @@ impl Link {
             &limits,
         );
         let claims = Claims::new(address, records.clone());
+        let neighbours = neighbours.clone();
+        let here = Here { neighbours, target: target.clone(), records: records.clone() };
+        here.enter();
         let ready = OnceCell::new();
         Arc::new(Self {
             target,
@@ -95,6 +115,7 @@ impl Link {
             ticker,
             claims,
             records,
+            here,
             ready,
         })
     }
@@ -104,11 +125,16 @@ impl Link {
         &self.records
     }
 
+    /// Gives the lease up for good, so that the target is opened anew.
+    pub async fn retire(&self, why: &str) {
+        self.records.retire(why).await;
+    }
+
     /// Takes the lease, and takes the lanes up where an earlier process left them. Done once: a
     /// link that has lost its lease is never ready again, because it no longer knows the lanes.
     pub async fn ready(&self) -> Result<()> {
         if self.records.lease_is_lost() {
-            return Err(lease::lost());
+            return Err(self.records.lost_error());
         }
         self.ready.get_or_try_init(|| self.take_up()).await.map(|_| ())
     }
@@ -119,6 +145,8 @@ impl Link {
         self.records.acquire_lease().await?;
         // What an earlier process sent last may be under way until the target answers.
         self.target.clock().await?;
+        self.here.begin_to_write().await?;
+        adopt(&self.records, &self.lanes, &self.settling).await?;
         for (name, record) in self.records.list(&self.lanes.prefix()).await? {
             self.lanes.replace(Lane::stored(name.as_str().into(), &record));
         }
@@ -159,6 +187,7 @@ impl Link {
 
     async fn keep_lanes(&self, stop: Stop) {
         let mut listed = Instant::now();
+        let mut told_apart = listed;
         while !stop.token.is_cancelled() {
             let round = async {
                 self.ready().await?;
@@ -166,6 +195,10 @@ impl Link {
                     self.list_lanes().await?;
                     self.ask_for_proxy().await;
                     listed = Instant::now();
+                }
+                if told_apart.elapsed() >= TELL_APART_EVERY {
+                    self.here.look_again().await?;
+                    told_apart = Instant::now();
                 }
                 self.keep_ticking(&stop).await
             };

@@ -1,5 +1,6 @@
 //! A Milvus as the destination. Contains no code of its own.
 
+mod adopt;
 mod calls;
 mod claims;
 mod clock;
@@ -8,6 +9,8 @@ mod fence;
 mod floor;
 mod lane;
 pub mod link;
+pub mod neighbours;
+pub mod one_clock;
 mod proxy;
 mod settle;
 mod sight;
