@@ -2,14 +2,18 @@
 //! is not. `conformance` has what every target must pass. Never covers requests that this version
 //! does not have: see `scripted_target`.
 
-use crate::support::{User, keyed_schema, make_certificates, schema, shared_pair, soon};
+use crate::support::{
+    User, keyed_schema, logged, make_certificates, own_etcd, schema, shared_kafka, shared_pair, soon,
+};
 use connectors::TlsFiles;
 use connectors::milvus::{Milvus, MilvusOptions};
+use lab::Server as _;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::{CollectionId, CollectionName, DatabaseId};
 use milvus_wire::proto::schema::CollectionSchema;
 use milvus_wire::replicate::{ReplicateCall, tick};
 use milvus_wire::timestamp::Timestamp;
+use replication::destination::milvus::one_clock::{Seen, compare};
 use replication::error::Kind;
 use replication::ports::{CallError, Ddl, Target};
 use std::collections::BTreeMap;
@@ -171,4 +175,40 @@ async fn tls_one_way_and_two_way_lets_in_who_has_the_files_and_tells_the_others_
     assert!(what.contains("does not accept ours"), "{what}");
     let what = told(&address, with_certificate(trusting(&others, ""), &ours)).await;
     assert!(what.contains("not signed by the authority that was given"), "{what}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_is_known_by_its_clock_under_any_address() {
+    logged();
+    let installed = lab::install_servers().unwrap();
+    let (etcd, run) = own_etcd(lab::EtcdOptions::default());
+    let queue = lab::Queue::Kafka(shared_kafka().broker());
+    let options = lab::MilvusOptions {
+        tt_msg_enabled: false,
+        ..lab::MilvusOptions::new("known", etcd.client(), queue)
+    };
+    let mut server = lab::Milvus::start(&installed, &run.path().join("known"), options).unwrap();
+    server.wait_ready(lab::READY_WITHIN).unwrap();
+    let at = |address: &str| Milvus::new(&MilvusOptions::new(address)).unwrap();
+    let here = at(&server.address());
+    let elsewhere = at(&server.address().replace("127.0.0.1", "127.0.0.2"));
+    let others = [at(&shared_pair().source.address()), at(&shared_pair().target.address())];
+    for life in 0..2 {
+        for _ in 0..3 {
+            let seen = compare(&here, &elsewhere).await;
+            assert!(matches!(seen, Seen::One), "life {life}: {seen:?}");
+            for other in &others {
+                let seen = compare(&here, other).await;
+                assert!(matches!(seen, Seen::Two), "life {life}: {seen:?}");
+            }
+        }
+        if life == 0 {
+            server.restart().unwrap();
+            server.wait_ready(lab::READY_WITHIN).unwrap();
+        }
+    }
+    server.freeze().unwrap();
+    assert!(matches!(compare(&here, &others[0]).await, Seen::FirstSilent(_)));
+    assert!(matches!(compare(&others[0], &here).await, Seen::SecondSilent(_)));
+    server.thaw().unwrap();
 }

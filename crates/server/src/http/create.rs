@@ -1,8 +1,9 @@
 //! Checks a new task and stores it as a running task, for both APIs.
-//! Never connects to anything: a task shows as its waiting reason that a source or target can't be
-//! reached.
+//! Looks whether its target is the one of another task under another address (`one_target`). Never
+//! needs a source or target to answer: a task shows as its waiting reason that one can't be reached.
 
 use super::lifecycle::START_WITHIN;
+use super::one_target;
 use super::positions;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
@@ -37,7 +38,10 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Cre
     let task_id = record.task_id.clone();
     let warnings = record.warnings();
     let begin = Transaction::default();
-    api.book.create(record, api.limits.tasks_max, begin).await.map_err(not_created)?;
+    let same_as = one_target::find(api, &record).await.map_err(|e| Refusal::store(&e))?;
+    let same_as = same_as.as_deref();
+    let created = api.book.create(record, api.limits.tasks_max, same_as, begin).await;
+    created.map_err(not_created)?;
     tracing::info!(task = task_id, "task created");
     if api.desk.poke(START_WITHIN).await == Settled::NotInTime {
         tracing::warn!(task = task_id, "task is stored and will start later");
@@ -60,7 +64,9 @@ pub(super) async fn try_out(
         let refusal = Refusal::new(Kind::Conflict, detail, "give another id, or none");
         return Err(Refusal { field: "task_id".into(), ..refusal });
     }
-    let record = api.book.admit(&record, api.limits.tasks_max).await.map_err(not_created)?;
+    let same_as = one_target::find(api, &record).await.map_err(|e| Refusal::store(&e))?;
+    let admitted = api.book.admit(&record, api.limits.tasks_max, same_as.as_deref()).await;
+    let record = admitted.map_err(not_created)?;
     let warnings = record.warnings();
     Ok((record, warnings))
 }

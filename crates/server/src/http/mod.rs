@@ -13,6 +13,7 @@ mod cross_site;
 mod gate;
 mod health;
 mod lifecycle;
+mod one_target;
 mod positions;
 mod problem;
 mod refusal;

@@ -6,6 +6,7 @@ use crate::monitoring::live::RunStage;
 use crate::secret;
 use crate::tasks::{CollectionInfo, DialConfig, TaskRecord};
 use milvus_wire::timestamp::Timestamp;
+use replication::records::identity::Names;
 use replication::selection::NameRule;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -86,6 +87,11 @@ pub(super) struct Target {
     /// Its address.
     #[schema(example = "http://target:19530")]
     pub uri: String,
+    /// The address under which this Milvus was known before, if it is another one. Tasks on both
+    /// share one target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, example = "10.0.0.7:19530")]
+    pub same_as: Option<String>,
     /// Files for TLS on the machine of the service.
     pub dial_config: DialConfig,
     /// Not needed: the target is asked.
@@ -182,19 +188,23 @@ pub(super) struct Channel {
 /// One task, if there is one of this id.
 pub(super) async fn find(api: &ApiState, id: &str) -> Result<Option<Task>, Refusal> {
     let record = api.book.get(id).await.map_err(|e| Refusal::store(&e))?;
-    Ok(record.map(|record| task(api, record)))
+    let names = api.book.names().await.map_err(|e| Refusal::store(&e))?;
+    Ok(record.map(|record| task(api, record, &names)))
 }
 
 /// All tasks.
 pub(super) async fn all(api: &ApiState) -> Result<Tasks, Refusal> {
     let listing = api.book.list().await.map_err(|e| Refusal::store(&e))?;
+    let names = api.book.names().await.map_err(|e| Refusal::store(&e))?;
     Ok(Tasks {
-        tasks: listing.records.into_iter().map(|record| task(api, record)).collect(),
+        tasks: listing.records.into_iter().map(|record| task(api, record, &names)).collect(),
         broken: listing.broken.into_iter().map(|error| error.what).collect(),
     })
 }
 
-fn task(api: &ApiState, record: TaskRecord) -> Task {
+fn task(api: &ApiState, record: TaskRecord, names: &Names) -> Task {
+    let address = record.milvus().map(|address| address.to_string()).unwrap_or_default();
+    let same_as = Some(names.of(&address).to_owned()).filter(|name| *name != address);
     let milvus = record.milvus_connect_param;
     let kafka = record.kafka_connect_param;
     Task {
@@ -204,6 +214,7 @@ fn task(api: &ApiState, record: TaskRecord) -> Task {
             port: milvus.port,
             enable_tls: milvus.enable_tls,
             uri: milvus.uri,
+            same_as,
             dial_config: milvus.dial_config,
             channel_num: milvus.channel_num,
             ignore_partition: milvus.ignore_partition,

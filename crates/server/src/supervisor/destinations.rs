@@ -10,7 +10,10 @@ use futures::FutureExt;
 use replication::destination::Destination;
 use replication::destination::log::append::Log;
 use replication::destination::milvus::link::Link;
+use replication::destination::milvus::neighbours::Neighbours;
 use replication::error::{Error, Result};
+use replication::ports::Store;
+use replication::records::identity::{Names, has_lanes};
 use replication::task::Limits;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::AssertUnwindSafe;
@@ -29,6 +32,7 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Destinations {
     open: HashMap<String, Open>,
+    neighbours: Arc<Neighbours>,
     closing: HashMap<Id, String>,
     keepers: JoinSet<()>,
 }
@@ -45,21 +49,28 @@ impl Destinations {
     pub(super) fn ensure(
         &mut self,
         record: &TaskRecord,
+        names: &Names,
         world: &World,
         limits: &Limits,
     ) -> Result<Option<Destination>> {
-        let name = destination_name(record).map_err(|wrong| Error::permanent(wrong.problem))?;
+        let name = destination_name(record, names);
+        let name = name.map_err(|wrong| Error::permanent(wrong.problem))?;
         if let Some(open) = self.open.get(&name) {
             let destination = Some(open.destination.clone());
             return Ok(destination.filter(|destination| !destination.is_lost()));
         }
-        if self.closing.values().any(|closing| *closing == name) {
+        let is_left = |known: &str| {
+            self.open.contains_key(known) || self.closing.values().any(|closing| closing == known)
+        };
+        // Also while it is still open under another address.
+        if is_left(&name) || names.others_of(&name).any(is_left) {
             return Ok(None);
         }
         let store = Arc::clone(&world.store);
         let destination = match world.targets.open(record)? {
             TargetClient::Milvus(target) => {
-                Destination::Milvus(Link::new(&name, target, store, limits.clone()))
+                let limits = limits.clone();
+                Destination::Milvus(Link::beside(&self.neighbours, &name, target, store, limits))
             }
             TargetClient::Log(sink) => Destination::Log(Log::new(&record.task_id, sink, store)),
         };
@@ -68,6 +79,36 @@ impl Destinations {
         tracing::info!(target = name, "target opens");
         self.open.insert(name, Open { destination: destination.clone(), stop, keeper });
         Ok(Some(destination))
+    }
+
+    /// Makes clients of the other addresses of targets, by which it is noticed that an address leads
+    /// elsewhere. To be done before a target is opened.
+    pub(super) fn set_addresses(&self, records: &[TaskRecord], names: &Names, world: &World) {
+        self.neighbours.keep_addresses(|address| names.of(address) != address);
+        for record in records.iter().filter(|record| !record.is_to_kafka()) {
+            let Ok(address) = record.target() else { continue };
+            let name = names.of(&address);
+            if name == address || self.neighbours.has_address(&address, name) {
+                continue;
+            }
+            if let Ok(TargetClient::Milvus(target)) = world.targets.open(record) {
+                self.neighbours.set_address(&address, name, target);
+            }
+        }
+    }
+
+    /// Opens a target anew if lanes of it are stored under another of its addresses.
+    pub(super) async fn renew(&mut self, names: &Names, store: &dyn Store) -> Result<()> {
+        for (name, open) in &self.open {
+            let Destination::Milvus(link) = &open.destination else { continue };
+            for address in names.others_of(name) {
+                if !self.open.contains_key(address) && has_lanes(store, address).await? {
+                    link.retire(&format!("{name} is opened anew with the lanes of {address}")).await;
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Closes all except the wanted ones.
@@ -83,13 +124,13 @@ impl Destinations {
         }
     }
 
-    /// Waits until one has closed or is lost; for ever if there is none.
+    /// Waits until one has closed or is lost, or has fewer addresses; for ever if there is none.
     pub(super) async fn ended(&mut self) {
-        let id = match self.keepers.join_next_with_id().await {
-            Some(Ok((id, ()))) => id,
-            Some(Err(error)) => error.id(),
-            None => return std::future::pending().await,
+        let ended = tokio::select! {
+            Some(ended) = self.keepers.join_next_with_id() => ended,
+            () = self.neighbours.parted() => return,
         };
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
         self.closing.remove(&id);
         self.open.retain(|_, open| open.keeper.id() != id);
     }
@@ -107,10 +148,16 @@ impl Destinations {
 }
 
 /// The name of what a task writes to, the same for all tasks that share it.
-pub(super) fn destination_name(record: &TaskRecord) -> std::result::Result<String, InvalidOption> {
+pub(super) fn destination_name(
+    record: &TaskRecord,
+    names: &Names,
+) -> std::result::Result<String, InvalidOption> {
     let target = record.target()?;
     // A producer belongs to one task, as its transactions and its order do.
-    Ok(if record.is_to_kafka() { format!("{target}#{}", record.task_id) } else { target })
+    Ok(match record.is_to_kafka() {
+        true => format!("{target}#{}", record.task_id),
+        false => names.of(&target).to_owned(),
+    })
 }
 
 /// Keeps a destination alive until `stop` or until it is lost, even if its loop panics: tasks use

@@ -16,16 +16,17 @@ use crate::monitoring::lag::Lag;
 use crate::monitoring::live::{Live, RunStage};
 use crate::monitoring::metrics::Metrics;
 use crate::monitoring::task_observer::TaskObserver;
-use crate::tasks::{Book, Listing, State, TaskRecord, to_task};
+use crate::tasks::{Book, Listing, State, TaskRecord, found_in_the_way, to_task};
 use crate::world::World;
 use connectors::InvalidOption;
 use destinations::{Destinations, destination_name};
 use replication::context::Ports;
 use replication::error::{Error, Result};
+use replication::records::identity::Names;
 use replication::records::shown_positions;
 use replication::task::{Limits, Policies, Task};
 use runner::Runner;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,6 +67,8 @@ pub(crate) struct Supervisor {
     lag: Arc<Lag>,
     desk: Desk,
     destinations: Destinations,
+    /// Which addresses of targets lead to one Milvus.
+    names: Names,
     running: HashMap<String, Running>,
     runners: JoinSet<()>,
     booted: bool,
@@ -111,6 +114,7 @@ impl Supervisor {
         Self {
             book: Book::new(Arc::clone(&world.store)),
             destinations: Destinations::default(),
+            names: Names::default(),
             running: HashMap::new(),
             runners: JoinSet::new(),
             desk: Desk::default(),
@@ -187,15 +191,18 @@ impl Supervisor {
             tracing::error!(error = ?error, "a stored task can't be read");
         }
         self.metrics.broken_records.set(broken.len() as i64);
+        self.names = self.book.names().await?;
         self.count(&records);
         self.stop_unwanted(&records);
         self.forget_deleted(&records);
+        self.destinations.renew(&self.names, &*self.world.store).await?;
+        self.destinations.set_addresses(&records, &self.names, &self.world);
         self.keep_destinations(&records);
         for record in &records {
             self.add(record).await;
             let wanted = record.state == State::Running;
             if wanted && !self.running.contains_key(&record.task_id) {
-                self.start(record).await;
+                self.start(record, &records).await;
             }
         }
         Ok(())
@@ -207,14 +214,18 @@ impl Supervisor {
     }
 
     fn stop_unwanted(&mut self, records: &[TaskRecord]) {
-        let wanted: BTreeSet<&str> = records
+        // One whose target is known by another name now goes on with that.
+        let name = |record: &TaskRecord| destination_name(record, &self.names).ok();
+        let wanted: BTreeMap<&str, Option<String>> = records
             .iter()
             .filter(|r| r.state == State::Running)
-            .map(|r| r.task_id.as_str())
+            .map(|r| (r.task_id.as_str(), name(r)))
             .collect();
         let limit = self.settings.limits.finish_max + STOP_MARGIN;
         for (id, running) in &mut self.running {
-            if !wanted.contains(id.as_str()) && running.stop_by.is_none() {
+            let target = wanted.get(id.as_str());
+            let is_wanted = target.is_some_and(|name| name.as_ref() == Some(&running.target));
+            if !is_wanted && running.stop_by.is_none() {
                 running.tell_to_stop(limit);
                 if let Some(task) = self.live.get(id) {
                     task.with(|facts| facts.stage = RunStage::Stopping);
@@ -238,12 +249,13 @@ impl Supervisor {
     /// tasks are all paused needs ticks too, otherwise nobody can query it.
     fn keep_destinations(&mut self, records: &[TaskRecord]) {
         let mut wanted: BTreeSet<String> =
-            records.iter().filter_map(|record| destination_name(record).ok()).collect();
+            records.iter().filter_map(|r| destination_name(r, &self.names).ok()).collect();
         wanted.extend(self.running.values().map(|r| r.target.clone()));
         self.destinations.close_all_but(&wanted);
         for record in records {
-            if let Err(error) = self.destinations.ensure(record, &self.world, &self.settings.limits)
-            {
+            let limits = &self.settings.limits;
+            let ensured = self.destinations.ensure(record, &self.names, &self.world, limits);
+            if let Err(error) = ensured {
                 // If the task is to run, its start fails with the same error and stores it.
                 tracing::debug!(task = %record.task_id, error = ?error, "no client for the target");
             }
@@ -272,8 +284,11 @@ impl Supervisor {
         }
     }
 
-    async fn start(&mut self, record: &TaskRecord) {
+    async fn start(&mut self, record: &TaskRecord, all: &[TaskRecord]) {
         let id = record.task_id.as_str();
+        if let Some(wrong) = found_in_the_way(record, all, &self.names) {
+            return self.cannot_start(id, &wrong.problem).await;
+        }
         let prepared = self.prepare(record);
         let (task, ports, target) = match prepared {
             Ok(Some(prepared)) => prepared,
@@ -323,8 +338,9 @@ impl Supervisor {
     ) -> std::result::Result<Option<(Task, Ports, String)>, CannotStart> {
         let Settings { op_channel, policies, limits, .. } = &self.settings;
         let task = to_task(record, op_channel, *policies, limits)?;
-        let target = destination_name(record)?;
-        let destination = self.destinations.ensure(record, &self.world, limits)?;
+        let target = destination_name(record, &self.names)?;
+        let destination =
+            self.destinations.ensure(record, &self.names, &self.world, limits)?;
         let Some(destination) = destination else { return Ok(None) };
         let (live, _) = self.live.get_or_add(&record.task_id);
         let observer = TaskObserver::new(&record.task_id, Arc::clone(&self.metrics), live);

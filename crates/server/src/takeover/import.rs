@@ -51,7 +51,7 @@ impl Importer<'_> {
         };
         let store = self.book.store().as_ref();
         let begin = takeover.records(self.source, store, &task.id).await?;
-        match self.book.create(record.clone(), self.tasks_max, begin).await {
+        match self.book.create(record.clone(), self.tasks_max, None, begin).await {
             Ok(()) => Ok(plan),
             Err(CreateError::Invalid(wrong) | CreateError::Conflict(wrong)) => {
                 Ok(plan.refused(&wrong.problem))

@@ -6,6 +6,7 @@ use super::record::TaskRecord;
 use connectors::InvalidOption;
 use milvus_wire::ids::CollectionName;
 use replication::error::Error;
+use replication::records::identity::Names;
 
 /// Why a task was not created.
 #[derive(Debug)]
@@ -30,10 +31,11 @@ impl From<Error> for CreateError {
 pub(super) fn admit(
     record: &TaskRecord,
     others: &[TaskRecord],
+    names_of_targets: &Names,
 ) -> Result<Vec<CollectionName>, CreateError> {
     record.target().map_err(CreateError::Invalid)?;
     let others: Vec<&TaskRecord> =
-        others.iter().filter(|other| record.may_conflict_with(other)).collect();
+        others.iter().filter(|o| record.may_conflict_with(o, names_of_targets)).collect();
     let user_role = |r: &TaskRecord| r.extra_info.enable_user_role;
     if user_role(record) && others.iter().any(|o| user_role(o)) {
         return Err(conflict(
@@ -47,9 +49,11 @@ pub(super) fn admit(
     let Overlap { duplicates, excludes } = overlap::check(&names, &theirs);
     if !duplicates.is_empty() {
         let names = in_brackets(duplicates.iter().map(ToString::to_string));
+        let one_target = others.iter().find_map(|other| one_target(record, other));
+        let one_target = one_target.map(|what| format!("; {what}")).unwrap_or_default();
         return Err(conflict(
             "db_collections",
-            format!("the collection name is duplicate with existing task, {names}"),
+            format!("the collection name is duplicate with existing task, {names}{one_target}"),
             "leave these out, or delete the task that has them",
         ));
     }
@@ -62,11 +66,16 @@ pub(super) fn admit(
         )));
     }
     // All tasks of a target share one connection: a wrong password of one would stop the others.
-    let login = |r: &TaskRecord| {
-        let param = &r.milvus_connect_param;
-        (param.login(), param.dial_config.clone(), r.milvus().is_ok_and(|t| t.tls()))
+    let is_reached_alike = |other: &TaskRecord| {
+        let [here, there] = [record, other].map(|task| &task.milvus_connect_param);
+        // Each address of a target may have a TLS of its own.
+        let tls = |r: &TaskRecord| {
+            (r.milvus_connect_param.dial_config.clone(), r.milvus().is_ok_and(|t| t.tls()))
+        };
+        let is_elsewhere = one_target(record, other).is_some();
+        here.login() == there.login() && (is_elsewhere || tls(record) == tls(other))
     };
-    if let Some(other) = others.iter().find(|o| login(o) != login(record)) {
+    if let Some(other) = others.iter().find(|o| !is_reached_alike(o)) {
         return Err(conflict(
             "milvus_connect_param",
             format!(
@@ -78,6 +87,49 @@ pub(super) fn admit(
         ));
     }
     Ok(excludes)
+}
+
+/// That two tasks reach one target under two addresses, if they do.
+fn one_target(record: &TaskRecord, other: &TaskRecord) -> Option<String> {
+    let (here, there) = (record.milvus().ok()?, other.milvus().ok()?);
+    (here.to_string() != there.to_string()).then(|| {
+        let id = &other.task_id;
+        format!("{} is the same Milvus as {} of task {id}", here.uri(), there.uri())
+    })
+}
+
+/// Why a stored task must not run beside another one whose target turned out to be its own, reached
+/// under another address: both replicate the same collections. `None`: it may.
+pub(crate) fn found_in_the_way(
+    record: &TaskRecord,
+    others: &[TaskRecord],
+    names_of_targets: &Names,
+) -> Option<InvalidOption> {
+    let is_first = |r: &TaskRecord| r.target().is_ok_and(|a| names_of_targets.of(&a) == a);
+    if record.is_to_kafka() || is_first(record) {
+        return None;
+    }
+    let earlier = others.iter().filter(|other| {
+        is_first(other) || (other.target() != record.target() && other.task_id < record.task_id)
+    });
+    for other in earlier.filter(|o| record.may_conflict_with(o, names_of_targets)) {
+        let Some(one_target) = one_target(record, other) else { continue };
+        let overlap = overlap::check(&record.names(), &[(other.names(), other.excludes())]);
+        let left = record.excludes();
+        let excludes = overlap.excludes.into_iter();
+        let excludes = excludes.filter(|name| !left.iter().any(|left| overlap::covers(left, name)));
+        let both: Vec<_> = overlap.duplicates.into_iter().chain(excludes).collect();
+        if !both.is_empty() {
+            let names = in_brackets(both.iter().map(ToString::to_string));
+            let problem = format!(
+                "milvus_connect_param.uri: {one_target}, and both replicate {names}: delete one of \
+                 the two tasks. If both ran, rows are on the target twice: drop these collections \
+                 there and create the task anew"
+            );
+            return Some(InvalidOption::new("milvus_connect_param.uri", problem, "delete one"));
+        }
+    }
+    None
 }
 
 fn conflict(field: &'static str, problem: impl Into<String>, remedy: &str) -> CreateError {

@@ -6,6 +6,7 @@ use super::record::{State, TaskRecord, VERSION};
 use replication::error::{Error, Kind, Result};
 use replication::ports::{Committed, Store, Stored, Transaction};
 use replication::records::forms;
+use replication::records::identity::{self, Names};
 use replication::records::keys;
 use replication::records::keys::task_key;
 use replication::records::lease;
@@ -70,6 +71,11 @@ impl Book {
         &self.store
     }
 
+    /// Which addresses of targets lead to one Milvus.
+    pub async fn names(&self) -> Result<Names> {
+        identity::names(self.store.as_ref()).await
+    }
+
     /// One task.
     pub async fn get(&self, id: &str) -> Result<Option<TaskRecord>> {
         Ok(self.read(id).await?.map(|(record, _)| record))
@@ -88,19 +94,24 @@ impl Book {
     }
 
     /// Checks that a task may stand beside the stored ones. Returns it with all that it has to
-    /// leave to others.
+    /// leave to others. `same_as`: another address of its target that a stored task has.
     pub async fn admit(
         &self,
         record: &TaskRecord,
         tasks_max: usize,
+        same_as: Option<&str>,
     ) -> std::result::Result<TaskRecord, CreateError> {
+        let mut names = self.names().await?;
+        if let (Ok(address), Some(other)) = (record.target(), same_as) {
+            names = names.with(&address, other);
+        }
         let listing = self.list().await?;
         let others = listing.records;
         // What an unreadable task covers is unknown, so no new task can be checked against it.
         if let Some(broken) = listing.broken.into_iter().next() {
             return Err(CreateError::Store(broken));
         }
-        let excludes = admit(record, &others)?;
+        let excludes = admit(record, &others, &names)?;
         if others.len() >= tasks_max {
             return Err(CreateError::Full(tasks_max));
         }
@@ -113,17 +124,25 @@ impl Book {
 
     /// Stores a new task together with `begin`, the records that it starts from if it continues the
     /// work of another tool. Checks and write are one step: of two creations at the same time the
-    /// second sees the first. Records that an earlier task of this id left behind are deleted.
+    /// second sees the first. `same_as` as in [`Self::admit`]; it is stored too. Records that an earlier task of this id left behind are deleted.
     pub async fn create(
         &self,
         record: TaskRecord,
         tasks_max: usize,
+        same_as: Option<&str>,
         begin: Transaction,
     ) -> std::result::Result<(), CreateError> {
         for _ in 0..CONFLICTS_MAX {
             let roster = self.store.get(ROSTER).await?.map_or(0, |s| s.version);
-            let record = self.admit(&record, tasks_max).await?;
+            let record = self.admit(&record, tasks_max, same_as).await?;
             let mut transaction = begin.clone();
+            if let (Ok(address), Some(other)) = (record.target(), same_as) {
+                let names = self.names().await?;
+                let name = names.of(other);
+                if names.of(&address) == address && name != address {
+                    transaction = transaction.and(identity::join(name, [address.as_str()]));
+                }
+            }
             let key = task_key(&record.task_id);
             transaction.conditions.extend([(ROSTER.into(), roster), (key.clone(), 0)]);
             let left = keys::of_task(self.store.as_ref(), &record.task_id).await?;
@@ -155,7 +174,7 @@ impl Book {
         for _ in 0..CONFLICTS_MAX {
             let Some((record, _)) = self.read(id).await? else { return Ok(true) };
             // A target without a valid address has no lease, and nobody writes to it.
-            let free = match record.lease() {
+            let free = match record.lease(&self.names().await?) {
                 Ok(lease) => match lease::is_no_others(self.store.as_ref(), &lease).await? {
                     Some(free) => Some(free),
                     None => return Ok(false),
@@ -252,7 +271,7 @@ impl Book {
     /// is left to that version.
     pub async fn refuse_newer(&self, id: &str) -> Result<()> {
         let Some(record) = self.get(id).await? else { return Ok(()) };
-        let Ok(lease) = record.lease() else { return Ok(()) };
+        let Ok(lease) = record.lease(&self.names().await?) else { return Ok(()) };
         forms::refuse_newer(self.store.as_ref(), id, &lease).await
     }
 

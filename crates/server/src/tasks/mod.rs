@@ -11,6 +11,7 @@ mod target_address;
 mod task_id;
 mod to_task;
 
+pub(crate) use admission::found_in_the_way;
 pub use admission::{CreateError, in_brackets};
 pub use book::{Book, Listing, PAUSED_BY_DELETE, PAUSED_BY_RESTART, PAUSED_BY_USER, StateChange};
 pub use kafka_param::{KafkaParam, KafkaSasl};

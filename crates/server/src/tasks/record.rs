@@ -6,6 +6,7 @@ use super::milvus_param::MilvusParam;
 use super::target_address::TargetAddress;
 use connectors::InvalidOption;
 use milvus_wire::ids::CollectionName;
+use replication::records::identity::Names;
 use replication::records::keys;
 use replication::selection::{ANY, NameRule, named};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -120,16 +121,19 @@ impl TaskRecord {
 
     /// Whether it may write where another task does, so that both must not write the same
     /// collection.
-    pub fn may_conflict_with(&self, other: &Self) -> bool {
+    pub fn may_conflict_with(&self, other: &Self, names: &Names) -> bool {
         let [here, there] = [self, other].map(|task| &task.kafka_connect_param);
         match (self.is_to_kafka(), other.is_to_kafka()) {
             (true, true) => here.may_conflict_with(&self.task_id, there, &other.task_id),
-            (false, false) => self.target().is_ok_and(|target| other.target() == Ok(target)),
+            (false, false) => match (self.target(), other.target()) {
+                (Ok(here), Ok(there)) => names.of(&here) == names.of(&there),
+                _ => false,
+            },
             _ => false,
         }
     }
 
-    /// The name of what it writes to.
+    /// The name of what it writes to; of a Milvus its address, which may be one of several.
     pub fn target(&self) -> Result<String, InvalidOption> {
         if self.is_to_kafka() {
             return Ok(self.kafka_connect_param.name());
@@ -138,8 +142,11 @@ impl TaskRecord {
     }
 
     /// The address that its lease is on.
-    pub fn lease(&self) -> Result<String, InvalidOption> {
-        if self.is_to_kafka() { Ok(keys::log_address(&self.task_id)) } else { self.target() }
+    pub fn lease(&self, names: &Names) -> Result<String, InvalidOption> {
+        if self.is_to_kafka() {
+            return Ok(keys::log_address(&self.task_id));
+        }
+        Ok(names.of(&self.target()?).to_owned())
     }
 
     /// The names that it selects; either part may be `*`.

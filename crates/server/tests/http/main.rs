@@ -12,6 +12,7 @@ mod faults;
 mod health;
 mod lifecycle;
 mod metrics;
+mod one_target;
 mod options;
 mod resources;
 mod scripted;

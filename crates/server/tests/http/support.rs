@@ -35,6 +35,7 @@ pub(crate) struct Harness {
     pub(crate) queue: Arc<Queue>,
     pub(crate) store: Arc<FailingStore>,
     pub(crate) catalog: Arc<FixedCatalog>,
+    pub(crate) targets: Arc<AwayTargets>,
     config: Config,
     base: String,
     http: reqwest::Client,
@@ -61,6 +62,7 @@ impl Harness {
             queue: Arc::default(),
             store: Arc::default(),
             catalog: Arc::default(),
+            targets: Arc::default(),
             config,
             base: String::new(),
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
@@ -76,7 +78,7 @@ impl Harness {
             store: self.store.clone(),
             source: self.queue.clone(),
             catalog: self.catalog.clone(),
-            targets: Arc::new(AwayTargets),
+            targets: self.targets.clone(),
             path: self.script.clone(),
         };
         let world = match self.config.dry_run {

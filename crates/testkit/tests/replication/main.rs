@@ -19,6 +19,7 @@ mod kafka_sink;
 mod load;
 mod namesakes;
 mod naming;
+mod one_target;
 mod requests;
 mod shared_store;
 mod structure;

@@ -21,6 +21,7 @@ pub struct Neighbours {
     addresses: Mutex<BTreeMap<String, (String, Arc<dyn Target>)>>,
     /// One link at a time is told apart, so that of two the second sees the first.
     proving: tokio::sync::Mutex<()>,
+    parted: tokio::sync::Notify,
 }
 
 #[derive(Clone)]
@@ -47,6 +48,11 @@ impl Neighbours {
     /// Whether there is a client of this address, as another one of the target of this name.
     pub fn has_address(&self, address: &str, name: &str) -> bool {
         lock(&self.addresses).get(address).is_some_and(|(of, _)| of == name)
+    }
+
+    /// Waits until an address has been found to lead to a target of its own.
+    pub async fn parted(&self) {
+        self.parted.notified().await;
     }
 
     /// Forgets the clients of all other addresses except these.
@@ -120,6 +126,7 @@ impl Here {
                 tracing::warn!(target = self.name(), address, "address leads to another target now");
                 self.records.commit(identity::part(self.name(), &address)).await?;
                 lock(&self.neighbours.addresses).remove(&address);
+                self.neighbours.parted.notify_one();
             }
         }
         Ok(())

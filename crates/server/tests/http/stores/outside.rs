@@ -302,7 +302,7 @@ impl Targets for TheirTargets {
         Ok(match is_there && !self.0.is_away {
             true if task.is_to_kafka() => TargetClient::Log(Arc::new(Topics)),
             true => TargetClient::Milvus(self.0.clone()),
-            false => TargetClient::Milvus(Arc::new(super::super::scripted::Away)),
+            false => TargetClient::Milvus(Arc::<super::super::scripted::Away>::default()),
         })
     }
 }
