@@ -77,7 +77,7 @@ async fn tasks_on_two_addresses_of_a_target_share_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_tasks_on_one_target_that_replicate_the_same_one_is_paused() {
-    let bench = Bench::new().await;
+    let mut bench = Bench::new().await;
     let spec = CollectionSpec::small("one_target_twice", 8).shards(2);
     bench.source.create_ready(&spec).await.unwrap();
     // While it does not answer nobody can see that the addresses lead to one target.
