@@ -3,7 +3,8 @@
 //! does not have: see `scripted_target`.
 
 use crate::support::{
-    User, keyed_schema, logged, make_certificates, own_etcd, schema, shared_kafka, shared_pair, soon,
+    User, keyed_schema, logged, make_certificates, own_etcd, schema, shared_kafka, shared_pair,
+    soon,
 };
 use connectors::TlsFiles;
 use connectors::milvus::{Milvus, MilvusOptions};

@@ -30,6 +30,11 @@ impl Names {
         self.0.get(address).map_or(address, String::as_str)
     }
 
+    /// How many addresses are joined to another one.
+    pub fn joined(&self) -> usize {
+        self.0.len()
+    }
+
     /// The other addresses of a target.
     pub fn others_of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(_, of)| *of == name).map(|(address, _)| address.as_str())

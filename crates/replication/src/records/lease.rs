@@ -174,17 +174,20 @@ impl Lease {
 
     /// Gives it up for good, as if somebody else had taken it.
     pub(crate) async fn retire(&self, store: &dyn Store, why: &str) {
-        // Whoever shares it stops first.
-        let term = self.term();
-        self.lock().retired = Some(why.to_owned());
-        self.lost.cancel();
-        if let Ok(Term { version, .. }) = term {
-            let conditions = vec![(self.key.clone(), version)];
-            let deletes = vec![self.key.clone()];
-            let given = store.commit(Transaction { conditions, deletes, ..Default::default() });
-            if let Err(e) = given.await {
-                tracing::debug!(error = ?e, "the lease on a target is not given back, it runs out");
-            }
+        // Whoever shares it learns that at the end, even if this is cut off.
+        let _lost = self.lost.clone().drop_guard();
+        let term = {
+            let mut state = self.lock();
+            state.retired = Some(why.to_owned());
+            // From now on nothing is sent any more.
+            state.term.take()
+        };
+        let Some(Term { version, .. }) = term else { return };
+        let conditions = vec![(self.key.clone(), version)];
+        let deletes = vec![self.key.clone()];
+        let given = store.commit(Transaction { conditions, deletes, ..Transaction::default() });
+        if let Err(e) = given.await {
+            tracing::debug!(error = ?e, "the lease on a target is not given back, it runs out");
         }
     }
 
@@ -242,9 +245,8 @@ impl Lease {
     /// Why it is lost.
     pub(crate) fn lost_error(&self) -> Error {
         let retired = self.lock().retired.clone();
-        let why = retired.unwrap_or_else(|| {
-            "another milvus-cdc has taken over this target".to_owned()
-        });
+        let why =
+            retired.unwrap_or_else(|| "another milvus-cdc has taken over this target".to_owned());
         Error::transient(why)
     }
 

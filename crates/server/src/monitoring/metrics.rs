@@ -53,6 +53,8 @@ pub(crate) struct Metrics {
     pub source_readable: IntGaugeVec,
     /// Records in the store that can't be read.
     pub broken_records: IntGauge,
+    /// Addresses that lead to a target which is known by another one.
+    pub joined_addresses: IntGauge,
 }
 
 /// A metric's name, help and labels.
@@ -100,6 +102,8 @@ const SOURCE_READABLE: Spec =
     ("source_readable", "1 if the end of a source channel could be read", &["channel_name"]);
 const BROKEN_RECORDS: Spec =
     ("broken_records", "task records in the store that can't be read", &[]);
+const JOINED_ADDRESSES: Spec =
+    ("joined_addresses", "addresses that lead to a target which is known by another one", &[]);
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -126,6 +130,7 @@ impl Default for Metrics {
             task_waiting: gauge(TASK_WAITING),
             source_readable: gauge(SOURCE_READABLE),
             broken_records: built(&registry, IntGauge::with_opts(opts(BROKEN_RECORDS))),
+            joined_addresses: built(&registry, IntGauge::with_opts(opts(JOINED_ADDRESSES))),
             registry,
             process,
         }

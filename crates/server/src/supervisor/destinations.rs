@@ -39,6 +39,8 @@ pub(super) struct Destinations {
 
 struct Open {
     destination: Destination,
+    /// The address that its client uses; its name if it is a log.
+    address: String,
     stop: CancellationToken,
     keeper: AbortHandle,
 }
@@ -77,7 +79,9 @@ impl Destinations {
         let stop = CancellationToken::new();
         let keeper = self.keepers.spawn(keep(destination.clone(), name.clone(), stop.clone()));
         tracing::info!(target = name, "target opens");
-        self.open.insert(name, Open { destination: destination.clone(), stop, keeper });
+        let address = if record.is_to_kafka() { Ok(name.clone()) } else { record.target() };
+        let address = address.unwrap_or_default();
+        self.open.insert(name, Open { destination: destination.clone(), address, stop, keeper });
         Ok(Some(destination))
     }
 
@@ -97,13 +101,25 @@ impl Destinations {
         }
     }
 
-    /// Opens a target anew if lanes of it are stored under another of its addresses.
-    pub(super) async fn renew(&mut self, names: &Names, store: &dyn Store) -> Result<()> {
+    /// Opens a target anew if lanes of it are stored under another of its addresses, or if there is
+    /// a task at the address that it is named after and another one is used.
+    pub(super) async fn renew(
+        &mut self,
+        records: &[TaskRecord],
+        names: &Names,
+        store: &dyn Store,
+    ) -> Result<()> {
         for (name, open) in &self.open {
             let Destination::Milvus(link) = &open.destination else { continue };
+            let is_named = |r: &TaskRecord| r.target().is_ok_and(|address| address == *name);
+            if open.address != *name && records.iter().any(is_named) {
+                link.retire(&format!("{name} is opened anew under this address")).await;
+                continue;
+            }
             for address in names.others_of(name) {
                 if !self.open.contains_key(address) && has_lanes(store, address).await? {
-                    link.retire(&format!("{name} is opened anew with the lanes of {address}")).await;
+                    link.retire(&format!("{name} is opened anew with the lanes of {address}"))
+                        .await;
                     break;
                 }
             }

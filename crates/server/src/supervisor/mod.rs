@@ -192,10 +192,11 @@ impl Supervisor {
         }
         self.metrics.broken_records.set(broken.len() as i64);
         self.names = self.book.names().await?;
+        self.metrics.joined_addresses.set(self.names.joined() as i64);
         self.count(&records);
         self.stop_unwanted(&records);
         self.forget_deleted(&records);
-        self.destinations.renew(&self.names, &*self.world.store).await?;
+        self.destinations.renew(&records, &self.names, &*self.world.store).await?;
         self.destinations.set_addresses(&records, &self.names, &self.world);
         self.keep_destinations(&records);
         for record in &records {
@@ -252,7 +253,10 @@ impl Supervisor {
             records.iter().filter_map(|r| destination_name(r, &self.names).ok()).collect();
         wanted.extend(self.running.values().map(|r| r.target.clone()));
         self.destinations.close_all_but(&wanted);
-        for record in records {
+        // A target is reached by the address that it is named after, if a task has that.
+        let is_named = |r: &&TaskRecord| r.target().is_ok_and(|a| self.names.of(&a) == a);
+        let (named, others): (Vec<_>, Vec<_>) = records.iter().partition(is_named);
+        for record in named.into_iter().chain(others) {
             let limits = &self.settings.limits;
             let ensured = self.destinations.ensure(record, &self.names, &self.world, limits);
             if let Err(error) = ensured {
@@ -339,8 +343,7 @@ impl Supervisor {
         let Settings { op_channel, policies, limits, .. } = &self.settings;
         let task = to_task(record, op_channel, *policies, limits)?;
         let target = destination_name(record, &self.names)?;
-        let destination =
-            self.destinations.ensure(record, &self.names, &self.world, limits)?;
+        let destination = self.destinations.ensure(record, &self.names, &self.world, limits)?;
         let Some(destination) = destination else { return Ok(None) };
         let (live, _) = self.live.get_or_add(&record.task_id);
         let observer = TaskObserver::new(&record.task_id, Arc::clone(&self.metrics), live);

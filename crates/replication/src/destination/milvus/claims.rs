@@ -53,7 +53,8 @@ impl Claims {
         let Some(Claim { task: other, is_read }) = other else { return Ok(false) };
         // One that has been dropped, or whose task has been deleted, is nobody's.
         let stored = self.records.of_task(&other).collection(id).await?;
-        Ok(stored.is_some_and(|(collection, _)| is_read || names.of(&collection.target) == self.address))
+        Ok(stored
+            .is_some_and(|(collection, _)| is_read || names.of(&collection.target) == self.address))
     }
 
     async fn read(&self) -> Result<Names> {

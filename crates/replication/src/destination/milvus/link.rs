@@ -145,8 +145,8 @@ impl Link {
         self.records.acquire_lease().await?;
         // What an earlier process sent last may be under way until the target answers.
         self.target.clock().await?;
-        self.here.begin_to_write().await?;
-        adopt(&self.records, &self.lanes, &self.settling).await?;
+        Box::pin(self.here.begin_to_write()).await?;
+        Box::pin(adopt(&self.records, &self.lanes, &self.settling)).await?;
         for (name, record) in self.records.list(&self.lanes.prefix()).await? {
             self.lanes.replace(Lane::stored(name.as_str().into(), &record));
         }
@@ -181,7 +181,7 @@ impl Link {
     /// Runs beside the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         // A target that stands still must not keep the lease from being kept.
-        let keeping = self.keep_lanes(Stop::at_once(stop.clone()));
+        let keeping = Box::pin(self.keep_lanes(Stop::at_once(stop.clone())));
         self.records.keep_lease(stop, keeping).await;
     }
 
@@ -197,7 +197,7 @@ impl Link {
                     listed = Instant::now();
                 }
                 if told_apart.elapsed() >= TELL_APART_EVERY {
-                    self.here.look_again().await?;
+                    Box::pin(self.here.look_again()).await?;
                     told_apart = Instant::now();
                 }
                 self.keep_ticking(&stop).await

@@ -17,12 +17,15 @@ use std::sync::{Arc, Mutex, Weak};
 pub struct Neighbours {
     /// By the address under which a target was known first.
     links: Mutex<BTreeMap<String, Neighbour>>,
-    /// Clients of other addresses: the target's name, and the client.
-    addresses: Mutex<BTreeMap<String, (String, Arc<dyn Target>)>>,
+    /// What leads to one of them, too.
+    addresses: Mutex<BTreeMap<String, OtherAddress>>,
     /// One link at a time is told apart, so that of two the second sees the first.
     proving: tokio::sync::Mutex<()>,
     parted: tokio::sync::Notify,
 }
+
+/// Another address of a target: the target's name, and a client of the address.
+type OtherAddress = (String, Arc<dyn Target>);
 
 #[derive(Clone)]
 struct Neighbour {
@@ -108,10 +111,11 @@ impl Here {
         self.look_at_addresses().await?;
         for (name, other) in self.others() {
             let is_open = other.records.upgrade().is_some_and(|r| !r.lease_is_lost());
-            if is_open && other.writes {
-                if let Seen::One = compare(&*self.target, &*other.target).await {
-                    return Err(self.join(&name).await?);
-                }
+            if !is_open || !other.writes {
+                continue;
+            }
+            if let Seen::One = compare(&*self.target, &*other.target).await {
+                return Err(self.join(&name).await?);
             }
         }
         Ok(())
@@ -123,7 +127,11 @@ impl Here {
         others.retain(|_, (name, _)| name == self.name());
         for (address, (_, other)) in others {
             if let Seen::Two = compare(&*self.target, &*other).await {
-                tracing::warn!(target = self.name(), address, "address leads to another target now");
+                tracing::warn!(
+                    target = self.name(),
+                    address,
+                    "address leads to another target now"
+                );
                 self.records.commit(identity::part(self.name(), &address)).await?;
                 lock(&self.neighbours.addresses).remove(&address);
                 self.neighbours.parted.notify_one();

@@ -87,7 +87,8 @@ pub async fn compare(first: &dyn Target, second: &dyn Target) -> Seen {
 type Clock<'a> = Box<dyn Fn() -> BoxFuture<'a, Result<Timestamp>> + Send + Sync + 'a>;
 
 async fn compare_clocks<'a>(first: Clock<'a>, second: Clock<'a>) -> Seen {
-    match (Pair { first, second }).look().await {
+    let pair = Pair { first, second };
+    match Box::pin(pair.look()).await {
         Ok(seen) => seen,
         Err((Side::First, e)) => Seen::FirstSilent(e),
         Err((Side::Second, e)) => Seen::SecondSilent(e),
@@ -292,7 +293,8 @@ mod tests {
         for ways in WAYS {
             for (phase, busy) in [(0, 0), (0, 1), (0, 3), (1, 0), (10, 2), (25, 1), (49, 0)] {
                 let tsos = [Tso::new(0, busy, None), Tso::new(phase, 0, None)];
-                let clocks: Vec<_> = tsos.iter().zip(ways).map(|(t, (a, b))| t.over(a, b)).collect();
+                let clocks: Vec<_> =
+                    tsos.iter().zip(ways).map(|(t, (a, b))| t.over(a, b)).collect();
                 let [first, second] = <[_; 2]>::try_from(clocks).ok().unwrap();
                 let seen = compare_clocks(first, second).await;
                 assert!(matches!(seen, Seen::Two), "{ways:?} {phase} {busy}: {seen:?}");
