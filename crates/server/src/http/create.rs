@@ -1,6 +1,7 @@
 //! Checks a new task and stores it as a running task, for both APIs.
 //! Looks whether its target is the one of another task under another address (`one_target`). Never
-//! needs a source or target to answer: a task shows as its waiting reason that one can't be reached.
+//! needs a source or target to answer: a task shows as its waiting reason that one can't be
+//! reached.
 
 use super::lifecycle::START_WITHIN;
 use super::one_target;

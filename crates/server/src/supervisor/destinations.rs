@@ -85,8 +85,8 @@ impl Destinations {
         Ok(Some(destination))
     }
 
-    /// Makes clients of the other addresses of targets, by which it is noticed that an address leads
-    /// elsewhere. To be done before a target is opened.
+    /// Makes clients of the other addresses of targets, by which it is noticed that an address
+    /// leads elsewhere. To be done before a target is opened.
     pub(super) fn set_addresses(&self, records: &[TaskRecord], names: &Names, world: &World) {
         self.neighbours.keep_addresses(|address| names.of(address) != address);
         for record in records.iter().filter(|record| !record.is_to_kafka()) {

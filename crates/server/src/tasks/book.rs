@@ -124,7 +124,8 @@ impl Book {
 
     /// Stores a new task together with `begin`, the records that it starts from if it continues the
     /// work of another tool. Checks and write are one step: of two creations at the same time the
-    /// second sees the first. `same_as` as in [`Self::admit`]; it is stored too. Records that an earlier task of this id left behind are deleted.
+    /// second sees the first. `same_as` as in [`Self::admit`]; it is stored too. Records that an
+    /// earlier task of this id left behind are deleted.
     pub async fn create(
         &self,
         record: TaskRecord,

@@ -106,7 +106,11 @@ async fn of_two_tasks_found_on_one_target_the_one_in_the_way_is_paused() {
 #[tokio::test]
 async fn lanes_that_are_stored_under_another_address_are_taken_over() {
     let service = Harness::start_with(&[("MILVUS_CDC_TARGET__SETTLETIME", "1s")]).await;
-    let lane = |committed: u64, reserved: u64, open: Value| json!({"form": 1, "committed": committed, "reserved": reserved, "open": open});
+    let lane = |committed: u64, reserved: u64, open: Value| {
+        let mut lane = json!({"form": 1, "committed": committed, "reserved": reserved});
+        lane["open"] = open;
+        lane
+    };
     let open = |task: &str, closing: u64| json!({"task": task, "closing": closing, "upto": 7});
     put(&service, "lane/one:19530/ch_0", lane(10, 20, open("a", 30))).await;
     put(&service, "lane/two:19530/ch_0", lane(15, 40, open("b", 50))).await;

@@ -41,8 +41,8 @@ struct OpenRecord {
 }
 
 impl LaneRecord {
-    /// The record of a channel that had two, without a window, and the windows that were open: whose
-    /// rows, up to when.
+    /// The record of a channel that had two, without a window, and the windows that were open:
+    /// whose rows, up to when.
     pub(super) fn merged(self, other: Self) -> (Self, Vec<(String, Timestamp)>) {
         let both = [self, other];
         let open = both.iter().filter_map(|record| record.open.as_ref());
