@@ -3,6 +3,7 @@
 
 mod bench;
 mod cargo;
+mod chaos;
 mod check;
 mod command;
 mod demo;
@@ -25,6 +26,7 @@ const USAGE: &str =
        ./x check deploy    of that only what is about deploy/
        ./x check structure of that only circles, order, heads and lengths of lines of the sources
        ./x bench ...      speed and cost against a raw reader, see ./x bench --help
+       ./x chaos ...      random faults on real servers, see ./x chaos --help
        ./x dist            the static binary to hand out
        ./x lab ...         the real servers by hand, see ./x lab help";
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["check", "structure"] => structure::run(),
         ["dist"] => dist::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
+        ["chaos", ref rest @ ..] => chaos::run(rest),
         ["lab", ref rest @ ..] => lab_command::run(rest),
         _ => {
             eprintln!("{USAGE}");

@@ -15,7 +15,7 @@ fn a_listener_with_passwords_lets_in_only_who_knows_one() {
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required";
     let property = |key: &str, value: String| (format!("listener.name.closed.{key}"), value);
     let options = KafkaOptions {
-        listeners: vec![Listener { name: "CLOSED".into(), protocol: "SASL_PLAINTEXT".into() }],
+        listeners: vec![Listener::new("CLOSED", "SASL_PLAINTEXT")],
         properties: vec![
             property("sasl.enabled.mechanisms", "PLAIN".into()),
             property("plain.sasl.jaas.config", format!("{login} user_cdc=\"right\";")),

@@ -107,7 +107,7 @@ async fn a_password_lets_in_and_a_wrong_one_is_permanent() {
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
                  user_cdc=\"right\";";
     let (server, _run) = own_kafka(lab::KafkaOptions {
-        listeners: vec![Listener { name: "CLOSED".into(), protocol: "SASL_PLAINTEXT".into() }],
+        listeners: vec![Listener::new("CLOSED", "SASL_PLAINTEXT")],
         properties: vec![
             property("sasl.enabled.mechanisms", "PLAIN"),
             property("plain.sasl.jaas.config", login),

@@ -428,7 +428,7 @@ async fn a_password_lets_in_and_a_wrong_one_is_told() {
                  user_cdc=\"right\" user_guest=\"right\";";
     let authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer";
     let (server, _run) = own_kafka(lab::KafkaOptions {
-        listeners: vec![Listener { name: "CLOSED".into(), protocol: "SASL_PLAINTEXT".into() }],
+        listeners: vec![Listener::new("CLOSED", "SASL_PLAINTEXT")],
         properties: vec![
             property("sasl.enabled.mechanisms", "PLAIN"),
             property("plain.sasl.jaas.config", login),

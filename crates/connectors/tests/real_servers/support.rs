@@ -63,7 +63,7 @@ pub(crate) fn secured(files: &Path) -> KafkaOptions {
     let login = "org.apache.kafka.common.security.plain.PlainLoginModule required \
                  user_cdc=\"right\";";
     KafkaOptions {
-        listeners: vec![Listener { name: "TLS".into(), protocol: "SASL_SSL".into() }],
+        listeners: vec![Listener::new("TLS", "SASL_SSL")],
         properties: vec![
             property("ssl.keystore.type", "PEM"),
             property("ssl.keystore.location", &file("server.both")),

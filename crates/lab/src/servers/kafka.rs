@@ -20,6 +20,15 @@ pub struct Listener {
     pub name: String,
     /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
     pub protocol: String,
+    /// The port that clients are told, if there is a proxy before it; `None`: its own.
+    pub advertised: Option<u16>,
+}
+
+impl Listener {
+    /// One that clients reach at its own port.
+    pub fn new(name: &str, protocol: &str) -> Self {
+        Self { name: name.to_owned(), protocol: protocol.to_owned(), advertised: None }
+    }
 }
 
 /// How a broker is to be run.
@@ -114,14 +123,17 @@ impl Kafka {
     fn properties(&self) -> String {
         let controller = self.controller_port.address();
         let mut listeners = format!("PLAINTEXT://{}", self.broker());
+        let mut advertised = listeners.clone();
         let mut protocols = "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT".to_owned();
         for (listener, port) in self.options.listeners.iter().zip(&self.listener_ports) {
             let _ = write!(listeners, ",{}://{}", listener.name, port.address());
+            let told = listener.advertised.unwrap_or(port.number());
+            let _ = write!(advertised, ",{}://127.0.0.1:{told}", listener.name);
             let _ = write!(protocols, ",{}:{}", listener.name, listener.protocol);
         }
         let mut text = format!(
             "listeners={listeners},CONTROLLER://{controller}\n\
-             advertised.listeners={listeners}\n\
+             advertised.listeners={advertised}\n\
              listener.security.protocol.map={protocols}\n\
              controller.quorum.voters=1@{controller}\n\
              log.dirs={}\n{FIXED_PROPERTIES}",

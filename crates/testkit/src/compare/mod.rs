@@ -12,7 +12,7 @@ mod table;
 
 pub use metadata::{Metadata, metadata_differences};
 pub use report::{Difference, RowReport};
-pub use table::Table;
+pub use table::{Partition, Table};
 
 use crate::milvus::{Milvus, Query, Reading};
 use crate::rows::Columns;

@@ -92,6 +92,11 @@ impl Service {
         self.folder().join("milvus-cdc.log")
     }
 
+    /// The id of its process, the last one if it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.pid())
+    }
+
     /// Its memory and processor time since its last start.
     ///
     /// # Errors
