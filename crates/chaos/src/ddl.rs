@@ -3,8 +3,8 @@
 //! source that was away may have done what it did not acknowledge.
 
 use crate::journal::{Deed, Journal};
-use crate::load::Writer;
 use crate::world::DATABASES;
+use crate::writer::Writer;
 use anyhow::{Context as _, Result};
 use std::time::Duration;
 use testkit::milvus::{CollectionSpec, Milvus};

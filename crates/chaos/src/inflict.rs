@@ -38,8 +38,12 @@ impl Met {
     /// one of another part also if milvus-cdc has noticed it.
     pub(crate) fn something(&self, fault: Fault) -> bool {
         let noticed = self.complaints > 0 || fault.deed == Deed::Slow;
-        let of_ours = matches!(fault.part, Part::Service | Part::Standby | Part::Task);
-        self.windows > 0 || (!of_ours && noticed)
+        match fault.part {
+            Part::Service | Part::Standby | Part::Task => self.windows > 0,
+            // Room may be left.
+            Part::Store if fault.deed == Deed::Full => self.complaints > 0,
+            _ => self.windows > 0 || noticed,
+        }
     }
 }
 
@@ -83,12 +87,12 @@ async fn begin(world: &mut World, step: &Step) -> Result<()> {
             return Ok(());
         }
         Deed::Full => {
-            // Not even what is there can be overwritten, or only nothing new be added.
+            // Its journal is written over from the beginning again and again.
             let size = world
                 .store_file()
                 .map(wal)
                 .map_or(0, |wal| std::fs::metadata(wal).map_or(0, |wal| wal.len()));
-            let most = if step.much.is_multiple_of(2) { 1 } else { size };
+            let most = if step.much.is_multiple_of(2) { 1 } else { 1 + size / 2 };
             return limit_files(&world.services[0], Some(most));
         }
         Deed::ClockAhead => return set_clock_ahead(world, step.much).await,

@@ -1,5 +1,5 @@
-//! Whether the target is what the source's log stands for: row by row and count for count, as it is,
-//! after a flush and a reload, and after a restart; and whether the target's own log is in order.
+//! Whether the target is what the source's log stands for: row by row and count for count, as it
+//! is, after a flush and a reload, and after a restart; and whether its own log is in order.
 //! Never takes the source's word for its rows.
 
 use crate::journal::Journal;

@@ -1,6 +1,10 @@
 //! `chaos`: random faults of real servers while rows are written, by a seed; then the target has to
 //! be what the source's log stands for. Never stops at a fault that it made itself: only at what
 //! milvus-cdc, or one of its tasks, did not survive.
+//!
+//! A [`plan`] says what a seed stands for, [`world`] is the servers, [`load`] (with [`writer`] and
+//! [`ddl`]) writes and keeps a [`journal`], [`inflict`] carries out the faults, and [`judge`] compares
+//! the target with the [`truth`] in the [`log`].
 
 mod ddl;
 mod inflict;
@@ -12,13 +16,14 @@ mod plan;
 mod tally;
 mod truth;
 mod world;
+mod writer;
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
 use judge::{Finding, Verdict};
 use load::Load;
 use plan::{Part, Plan};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use tally::Tally;
@@ -114,16 +119,12 @@ async fn one(arguments: &Arguments, seed: u64, lasts: Duration, all: &mut Tally)
         Ok(Err(Finding { what, histories })) => (what, histories),
         Err(error) => (format!("{error:#}"), String::new()),
     };
-    keep(&world, &folder, &format!("seed {seed}\n{what}\n\n{tally}\n"), &histories)?;
+    std::fs::write(folder.join("finding.txt"), format!("seed {seed}\n{what}\n\n{tally}\n"))?;
+    std::fs::write(folder.join("histories.txt"), histories)?;
+    world.keep_services(&folder).await?;
     println!("\nFAILED: seed {seed}: {what}");
     println!("evidence: {}", folder.display());
     Ok(false)
-}
-
-fn keep(world: &World, folder: &Path, what: &str, histories: &str) -> Result<()> {
-    std::fs::write(folder.join("finding.txt"), what)?;
-    std::fs::write(folder.join("histories.txt"), histories)?;
-    world.keep_services(folder)
 }
 
 async fn faults_and_judgement(

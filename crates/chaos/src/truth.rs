@@ -29,8 +29,8 @@ pub(crate) struct Truth {
 }
 
 impl Truth {
-    /// Replays a log in the order of timestamps, a delete before an insert of the same one: together
-    /// they are an upsert.
+    /// Replays a log in the order of timestamps, a delete before an insert of the same one:
+    /// together they are an upsert.
     pub(crate) fn of(log: &Log) -> Self {
         let mut seen = HashSet::new();
         let mut repeated = 0;

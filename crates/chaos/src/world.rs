@@ -245,11 +245,16 @@ impl World {
         Ok(())
     }
 
-    /// Copies what each milvus-cdc has in its folder.
-    pub(crate) fn keep_services(&self, folder: &Path) -> Result<()> {
+    /// Copies what each milvus-cdc has in its folder, and writes down what it says of itself.
+    pub(crate) async fn keep_services(&self, folder: &Path) -> Result<()> {
         for (number, service) in self.services.iter().enumerate() {
             let to = folder.join(format!("milvus-cdc-{number}"));
             std::fs::create_dir_all(&to)?;
+            // It may be gone.
+            let tasks = service.api().tasks().await.unwrap_or_default();
+            std::fs::write(to.join("tasks.json"), serde_json::Value::from(tasks).to_string())?;
+            let metrics = service.api().metrics().await.unwrap_or_default();
+            std::fs::write(to.join("metrics.txt"), metrics)?;
             for entry in std::fs::read_dir(service.folder())? {
                 let entry = entry?;
                 if entry.file_type()?.is_file() {

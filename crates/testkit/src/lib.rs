@@ -6,8 +6,8 @@
 //! [`compare`] decides whether two sides are equal. [`flink`] reads change events from a [`topic`]
 //! as a user's job would, [`replicate_log`] reads a topic in the Go tool's format. [`service`] runs
 //! the product's binary, [`stores`] is what earlier versions of it wrote. [`counting`] is a target
-//! that only acknowledges, and [`raw_reader`] is the yardstick of the benchmark. [`relay`] is a network
-//! that fails. [`wait`], [`process`] and [`run_folder`] are used by all of them.
+//! that only acknowledges, and [`raw_reader`] is the yardstick of the benchmark. [`relay`] is a
+//! network that fails. [`wait`], [`process`] and [`run_folder`] are used by all of them.
 
 #![allow(deprecated)] // ReplicateMessage and `Status.error_code`: 2.3 has nothing else.
 

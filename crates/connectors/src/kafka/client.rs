@@ -35,6 +35,7 @@ const FOUND_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Client {
     consumer: Arc<BaseConsumer<Context>>,
     open: Mutex<HashSet<String>>,
+    stranded: AtomicBool,
 }
 
 impl Client {
@@ -50,7 +51,12 @@ impl Client {
             .name("kafka-events".into())
             .spawn(move || serve_events(&events))
             .map_err(|error| Error::transient("can't start a thread").because(error))?;
-        Ok(Arc::new(Self { consumer, open: Mutex::default() }))
+        Ok(Arc::new(Self { consumer, open: Mutex::default(), stranded: AtomicBool::new(false) }))
+    }
+
+    /// Whether it was found without a broker, and so is of no use any more.
+    pub(super) fn is_stranded(&self) -> bool {
+        self.stranded.load(Ordering::Relaxed)
     }
 
     /// Reserves a channel; `None` if it is open here already.
@@ -99,6 +105,25 @@ impl Reserved {
                 debug!(channel, %error, "a Kafka topic is not found yet");
             }
         }
+    }
+
+    /// Looks whether the client still knows a broker; `asked` asks the broker by another client.
+    /// Blocks. A broker that is fenced by its controller, because it stood still for longer than
+    /// its session, may answer that there are no brokers. librdkafka then forgets all that it knew,
+    /// those of its settings included, and never connects again (confluentinc/librdkafka#5301).
+    /// Such a client is given up.
+    pub(super) fn stranded(&self, asked: impl FnOnce() -> Result<()>) -> bool {
+        let (consumer, channel) = (&self.client.consumer, &self.channel);
+        let known = consumer.fetch_metadata(Some(channel), FOUND_WITHIN);
+        if known.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+            return false;
+        }
+        if let Err(error) = asked() {
+            self.health().lost(&error.what);
+            return false;
+        }
+        self.client.stranded.store(true, Ordering::Relaxed);
+        true
     }
 
     /// Stops reading the channel and discards what was prefetched.

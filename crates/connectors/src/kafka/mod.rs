@@ -96,6 +96,8 @@ fn reserve(
     channel: &str,
 ) -> Result<Reserved> {
     let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+    // Those who still read from one find out by themselves.
+    clients.retain(|client| !client.is_stranded());
     if let Some(reserved) = clients.iter().find_map(|client| client.reserve(channel)) {
         return Ok(reserved);
     }
@@ -110,6 +112,24 @@ fn reserve(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nobody is at the address, so the client knows no broker. The test says whether Kafka answers
+    /// others.
+    #[test]
+    fn a_client_without_brokers_is_given_up_if_kafka_answers_others_and_only_then() {
+        let kafka = Kafka::new(KafkaOptions::new("127.0.0.1:1")).unwrap();
+        let reserved = reserve(&kafka.clients, &kafka.options, "c").unwrap();
+        assert!(!reserved.stranded(|| Err(Error::transient("Kafka is away"))));
+        let client = || Arc::downgrade(&kafka.clients.lock().unwrap()[0]);
+        let first = client();
+        drop(reserve(&kafka.clients, &kafka.options, "d").unwrap());
+        assert!(first.ptr_eq(&client()), "it may find the brokers yet");
+        assert!(reserved.stranded(|| Ok(())));
+        drop(reserve(&kafka.clients, &kafka.options, "d").unwrap());
+        assert!(!first.ptr_eq(&client()), "it will never read again");
+        drop(reserved);
+        assert_eq!(first.strong_count(), 0, "nobody reads from it any more");
+    }
 
     #[test]
     fn ids_are_eight_bytes_little_endian_and_compare_as_numbers() {

@@ -52,13 +52,14 @@ impl Probe {
     /// The offsets of a topic's messages; `None` if the topic does not exist. Blocks.
     pub(super) fn stored(&self, channel: &str) -> Result<Option<Stored>> {
         let consumer = self.consumer()?;
-        stored(&consumer, channel)
+        self.kept_if(&consumer, stored(&consumer, channel))
     }
 
     /// The last entries below the end. Blocks.
     pub(super) fn newest(&self, channel: &str, count: usize) -> Result<Vec<Record>> {
         let consumer = self.consumer()?;
-        let Some(Stored { start, end }) = stored(&consumer, channel)? else {
+        let found = self.kept_if(&consumer, stored(&consumer, channel))?;
+        let Some(Stored { start, end }) = found else {
             return Ok(vec![]);
         };
         let from = start.max(end - count.min(NEWEST_MAX) as i64);
@@ -77,6 +78,17 @@ impl Probe {
             tracing::debug!(channel, %error, "can't stop looking at a Kafka topic");
         }
         records
+    }
+
+    /// Gives a client up that did not get an answer: it may have lost its brokers for good
+    /// (`Reserved::stranded`), and the next call makes another one.
+    fn kept_if<T>(&self, asked: &Arc<BaseConsumer<Context>>, answer: Result<T>) -> Result<T> {
+        if answer.is_err() {
+            let mut consumer = self.consumer.lock().unwrap_or_else(PoisonError::into_inner);
+            // Another call may have done so already.
+            consumer.take_if(|kept| Arc::ptr_eq(kept, asked));
+        }
+        answer
     }
 
     fn consumer(&self) -> Result<Arc<BaseConsumer<Context>>> {
@@ -99,6 +111,10 @@ fn stored(consumer: &BaseConsumer<Context>, channel: &str) -> Result<Option<Stor
     let metadata = consumer
         .fetch_metadata(Some(channel), ANSWER_WITHIN)
         .map_err(|error| unanswered(consumer, channel).because(error))?;
+    // One that is just being fenced or starts: it does not know its topics either.
+    if metadata.brokers().is_empty() {
+        return Err(unanswered(consumer, channel));
+    }
     consumer.context().health.served();
     let exists = metadata.topics().iter().any(|topic| {
         topic.name() == channel && topic.error().is_none() && !topic.partitions().is_empty()

@@ -18,7 +18,7 @@ use self_cell::self_cell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -28,6 +28,10 @@ const LOOK_ANYWAY: Duration = Duration::from_secs(5);
 
 /// How long a refused login may be a passing state of the broker.
 const REFUSED_FOR: Duration = Duration::from_secs(8);
+
+/// A source logs ticks several times a second. If a channel is quiet for this long, it is found out
+/// whether the client still has a broker.
+const QUIET_FOR: Duration = Duration::from_secs(10);
 
 /// A smaller message is copied: a tick would keep its whole batch in memory.
 const COPIED_BELOW: usize = 4 << 10;
@@ -67,6 +71,10 @@ pub(super) struct Reader {
     next: i64,
     /// Whether the topic no longer has `next`.
     out_of_range: bool,
+    /// When a message came last, or it was last looked for the broker.
+    heard: Instant,
+    /// Finds out whether the client is stranded. Goes on even if nobody waits for it.
+    looking: Option<JoinHandle<bool>>,
 }
 
 impl Reader {
@@ -93,6 +101,8 @@ impl Reader {
             refused_since: None,
             next: from,
             out_of_range: false,
+            heard: Instant::now(),
+            looking: None,
         })
     }
 
@@ -125,6 +135,18 @@ impl Reader {
         }
     }
 
+    /// Begins to look for the broker if the channel has been quiet for long.
+    fn look_for_the_broker(&mut self) {
+        if self.looking.is_some() || self.heard.elapsed() < QUIET_FOR {
+            return;
+        }
+        self.heard = Instant::now();
+        let (queue, probe, channel) =
+            (self.queue.clone(), self.probe.clone(), self.channel.clone());
+        let asked = move || probe.stored(&channel).map(drop);
+        self.looking = Some(spawn_blocking(move || queue.reserved.stranded(asked)));
+    }
+
     /// Returns an error once a refusal has lasted and a second connection is refused as well.
     async fn refused(&mut self) -> Option<Error> {
         let reason = self.refusal.borrow_and_update().clone();
@@ -145,6 +167,14 @@ impl Reader {
             }
             _ => Some(refused_login(&reason)),
         }
+    }
+}
+
+/// Waits for the end of a look; for ever if there is none. Safe to cancel.
+async fn found(looking: &mut Option<JoinHandle<bool>>) -> bool {
+    match looking {
+        Some(looking) => looking.await.unwrap_or(false),
+        None => std::future::pending().await,
     }
 }
 
@@ -171,7 +201,18 @@ impl ChannelReader for Reader {
             if let Some(error) = self.refused().await {
                 return Err(error);
             }
+            self.look_for_the_broker();
             tokio::select! {
+                stranded = found(&mut self.looking) => {
+                    self.looking = None;
+                    if stranded {
+                        return Err(Error::transient(format!(
+                            "the Kafka client has lost its brokers while it read {}, although \
+                             Kafka answers: it is made anew",
+                            self.channel
+                        )));
+                    }
+                }
                 () = self.filled.notified() => {}
                 _ = self.refusal.changed() => {}
                 () = tokio::time::sleep(LOOK_ANYWAY) => {}
@@ -191,6 +232,7 @@ impl ChannelReader for Reader {
                         continue;
                     }
                     self.next = offset + 1;
+                    self.heard = Instant::now();
                     self.queue.reserved.health().served();
                     return Ok(Some(Record { id: id_of(offset), payload: bytes_of(message) }));
                 }

@@ -30,7 +30,7 @@ async fn take(reader: &mut Box<dyn ChannelReader>, count: usize) -> Vec<(i64, Ve
     taken
 }
 
-fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = Vec<u8>> {
+pub(crate) fn numbers(range: std::ops::Range<u32>) -> impl Iterator<Item = Vec<u8>> {
     range.map(|number| number.to_le_bytes().to_vec())
 }
 

@@ -7,6 +7,7 @@ mod conformance;
 mod etcd;
 mod kafka;
 mod kafka_sink;
+mod kafka_without_brokers;
 mod milvus;
 mod pulsar;
 mod pulsar_topics;
