@@ -3,8 +3,8 @@
 //! milvus-cdc, or one of its tasks, did not survive.
 //!
 //! A [`plan`] says what a seed stands for, [`world`] is the servers, [`load`] (with [`writer`] and
-//! [`ddl`]) writes and keeps a [`journal`], [`inflict`] carries out the faults, and [`judge`] compares
-//! the target with the [`truth`] in the [`log`].
+//! [`ddl`]) writes and keeps a [`journal`], [`inflict`] carries out the faults, and [`judge`]
+//! compares the target with the [`truth`] in the [`log`].
 
 mod ddl;
 mod inflict;
