@@ -9,6 +9,7 @@ mod command;
 mod demo;
 mod deploy;
 mod dist;
+mod fuzz;
 mod lab_command;
 mod steps;
 mod structure;
@@ -27,6 +28,7 @@ const USAGE: &str =
        ./x check structure of that only circles, order, heads and lengths of lines of the sources
        ./x bench ...      speed and cost against a raw reader, see ./x bench --help
        ./x chaos ...      random faults on real servers, see ./x chaos --help
+       ./x chaos --fuzz N  N minutes of damaged bytes for every decoder
        ./x dist            the static binary to hand out
        ./x lab ...         the real servers by hand, see ./x lab help";
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ["check", "structure"] => structure::run(),
         ["dist"] => dist::run(),
         ["bench", ref rest @ ..] => bench::run(rest),
+        ["chaos", "--fuzz", minutes] => fuzz::run(minutes),
         ["chaos", ref rest @ ..] => chaos::run(rest),
         ["lab", ref rest @ ..] => lab_command::run(rest),
         _ => {

@@ -34,3 +34,18 @@ pub fn decode_position(text: &str) -> Result<MsgPosition, String> {
     let bytes = STANDARD.decode(text).map_err(|e| format!("not base64: {e}"))?;
     MsgPosition::decode(bytes.as_slice()).map_err(|e| format!("not a MsgPosition: {e}"))
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn any_id_is_the_same_in_the_text_form_and_any_text_is_one_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let id = MessageId(Bytes::copy_from_slice(bytes));
+            let again = decode_position(&encode_position("channel", &id)).unwrap();
+            assert_eq!((again.channel_name.as_str(), again.msg_id.as_slice()), ("channel", bytes));
+            let _ = std::str::from_utf8(bytes).map(decode_position);
+        });
+    }
+}

@@ -109,3 +109,16 @@ mod tests {
         assert!(missed.iter().any(|it| it.request == "type 9999"));
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use crate::written::read_or_refused;
+
+    #[test]
+    fn any_bytes_are_a_record_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            read_or_refused::<Missed>(bytes);
+        });
+    }
+}

@@ -21,6 +21,16 @@ pub(crate) fn read_and_written_again<T: DeserializeOwned + Serialize>(kind: &str
     read
 }
 
+/// What fuzz targets ask of any bytes as a record of a kind: they are refused, or what is read is
+/// written and read the same.
+pub(crate) fn read_or_refused<T: DeserializeOwned + Serialize>(bytes: &[u8]) {
+    if let Ok(record) = decode::<T>("fuzz", bytes) {
+        let written = encode(&record);
+        let again: T = decode("fuzz", &written).expect("what was written is read");
+        assert_eq!(encode(&again), written);
+    }
+}
+
 fn kind_of(key: &str) -> &str {
     key.split('/').next().unwrap_or_default()
 }

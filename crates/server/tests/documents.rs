@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that documents name from the root.
-const ROOTED: [&str; 6] = ["crates/", "deploy/", "docs/", "examples/", "fuzz/", "xtask/"];
+const ROOTED: [&str; 5] = ["crates/", "deploy/", "docs/", "examples/", "xtask/"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()

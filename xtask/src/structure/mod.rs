@@ -17,7 +17,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where Rust sources are.
-const FOLDERS: [&str; 4] = ["crates", "examples", "fuzz", "xtask"];
+const FOLDERS: [&str; 3] = ["crates", "examples", "xtask"];
 
 /// The step.
 pub(crate) fn run() -> Result<()> {

@@ -98,3 +98,18 @@ mod tests {
         assert_eq!(hash(b"a"), 0xaf63_dc4c_8601_ec8c);
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn any_text_is_marks_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            if let Some(marks) = Marks::of(text) {
+                assert_eq!(Marks::of(&marks.text()), Some(marks));
+            }
+        });
+    }
+}

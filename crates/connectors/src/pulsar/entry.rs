@@ -132,3 +132,45 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use bytes::BytesMut;
+    use pulsar::message::Codec;
+    use tokio_util::codec::Decoder as _;
+
+    /// What a broker sends, as the connection reads it: frames, entries in them, messages in these.
+    #[test]
+    fn any_bytes_from_a_broker_are_messages_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let mut frames = BytesMut::from(bytes);
+            while let Ok(Some(frame)) = Codec.decode(&mut frames) {
+                let Some(payload) = frame.payload else { continue };
+                let place = MessagePlace::FIRST.next_entry();
+                if let Ok(messages) = messages(place, payload) {
+                    let places = messages.iter().map(|(place, record)| (*place, &record.id));
+                    for (place, id) in places {
+                        assert_eq!(MessagePlace::parse(id), Some(place));
+                    }
+                }
+            }
+        });
+    }
+
+    /// An entry without a frame around it, which has a checksum.
+    #[test]
+    fn any_bytes_in_an_entry_are_messages_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let [kind, size, count, data @ ..] = bytes else { return };
+            let metadata = Metadata {
+                compression: Some(i32::from(*kind % 6)),
+                uncompressed_size: Some(u32::from(*size) << (kind / 16)),
+                num_messages_in_batch: (*count > 0).then_some(i32::from(*count)),
+                ..Metadata::default()
+            };
+            let payload = Payload { metadata, data: data.to_vec() };
+            let _ = messages(MessagePlace::FIRST.next_entry(), payload);
+        });
+    }
+}

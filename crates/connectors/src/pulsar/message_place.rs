@@ -38,17 +38,17 @@ impl MessagePlace {
 
     /// The entry after this one, if the ledger continues; otherwise the next message is above it.
     pub(super) fn next_entry(self) -> Self {
-        Self { entry: self.entry + 1, index: 0, ..self }
+        Self { entry: self.entry.saturating_add(1), index: 0, ..self }
     }
 
     /// The place before all messages of later ledgers.
     pub(super) fn next_ledger(self) -> Self {
-        Self { ledger: self.ledger + 1, entry: NONE, index: 0 }
+        Self { ledger: self.ledger.saturating_add(1), entry: NONE, index: 0 }
     }
 
     /// This many entries earlier, at most to the start of the ledger.
     pub(super) fn back(self, entries: i64) -> Self {
-        Self { entry: (self.entry - entries).max(0), index: 0, ..self }
+        Self { entry: self.entry.saturating_sub(entries).max(0), index: 0, ..self }
     }
 
     /// Whether it names an entry: one that exists, existed, or follows one that existed.
@@ -128,6 +128,22 @@ mod tests {
         MessageId(Bytes::from(data.encode_to_vec()))
     }
 
+    /// A position comes from a user.
+    #[test]
+    fn the_last_entry_and_ledger_that_can_be_written_have_none_behind_them() {
+        for end in [i64::MAX, i64::MIN] {
+            let id = MessageIdData {
+                ledger_id: end.cast_unsigned(),
+                entry_id: end.cast_unsigned(),
+                ..MessageIdData::default()
+            };
+            let place = MessagePlace::of_entry(&id);
+            assert!(place.next_entry() >= place);
+            assert!(place.next_ledger().ledger >= place.ledger);
+            assert!(place.back(1).entry >= 0);
+        }
+    }
+
     #[test]
     fn ids_are_ordered_by_ledger_entry_and_index() {
         let sorted = [
@@ -169,5 +185,21 @@ mod tests {
         assert!(!from.continues_at(place(7, 9, 0)) && !from.continues_at(place(8, 0, 0)));
         assert_eq!(from.to_begin().entry_id, 6);
         assert_eq!(place(7, 1, 0).to_begin().entry_id as i64, NONE);
+    }
+}
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    /// A position may come from a user.
+    #[test]
+    fn any_bytes_are_a_place_to_begin_at_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let id = MessageId(Bytes::copy_from_slice(bytes));
+            let Some(place) = MessagePlace::parse(&id) else { return };
+            assert_eq!(MessagePlace::parse(&place.id(Some(place.index))), Some(place));
+            let _ = (place.to_begin(), place.back(1), place.next_entry(), place.next_ledger());
+        });
     }
 }

@@ -2,13 +2,14 @@
 //! The hostile tests and the fuzz target use it. Never expects the bytes to be well-formed.
 
 use bytes::Bytes;
+use milvus_wire::columns::{Keys, Rows};
 use milvus_wire::fence::{delete_of, primary_keys};
-use milvus_wire::ids::{CollectionId, DatabaseId, PartitionId};
+use milvus_wire::ids::{CollectionId, DatabaseId, PartitionId, split_vchannel};
 use milvus_wire::message::{Message, RowMessage, decode};
 use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::splice::{Patch, splice, splice_ddl};
 use milvus_wire::timestamp::Timestamp;
-use milvus_wire::{catalog, op};
+use milvus_wire::{catalog, op, roles, serving};
 
 /// Fails by a panic only.
 pub(crate) fn read(bytes: &[u8]) {
@@ -37,9 +38,39 @@ pub(crate) fn read(bytes: &[u8]) {
     let _ = catalog::decode_database(bytes);
     let _ = catalog::decode_field(bytes);
     let _ = catalog::decode_function(bytes);
+    let _ = serving::decode_alias(bytes);
+    let _ = serving::decode_index(bytes);
+    let _ = serving::decode_load(CollectionId(7), bytes);
+    let _ = serving::decode_partition_load(CollectionId(7), bytes);
+    // Keys are text, with a value behind them.
+    let cut = bytes.len() / 2;
+    let (key, value) = bytes.split_at(cut);
+    if let Ok(key) = std::str::from_utf8(key) {
+        let _ = roles::decode_member(key);
+        let _ = roles::decode_grantee(key, value);
+        let _ = roles::decode_privilege(key);
+        let _ = split_vchannel(key);
+    }
+}
+
+/// The rows as a reader other than Milvus sees them.
+fn rows(row: &RowMessage) {
+    if let Ok(rows) = Rows::of(row) {
+        for place in 0..row.rows.min(8) as usize {
+            for column in &rows.columns {
+                let _ = column.value(place);
+            }
+        }
+    }
+    if let Ok(keys) = Keys::of(row) {
+        for place in 0..row.rows.min(8) as usize {
+            let _ = keys.value(place);
+        }
+    }
 }
 
 fn rewrite(row: &RowMessage, patch: &Patch<'_>) {
+    rows(row);
     let kept = Patch { stamp: None, partition_id: None, ..patch.clone() };
     let kept = splice(row, &kept).expect("what is decoded can be rewritten");
     let moved = splice(row, patch).expect("what is decoded can be rewritten");

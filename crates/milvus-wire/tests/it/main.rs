@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)] // The helpers of tests are not in tests, for clippy.
 
 mod everything;
+mod fuzz;
 mod hostile;
 mod rows;
 mod samples;

@@ -500,3 +500,16 @@ mod tests {
         assert_eq!(read, ServingState::default());
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use crate::written::read_or_refused;
+
+    #[test]
+    fn any_bytes_are_a_record_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            read_or_refused::<ServingState>(bytes);
+        });
+    }
+}

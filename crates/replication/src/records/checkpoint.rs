@@ -362,3 +362,19 @@ mod tests {
         assert_eq!(decode::<ReplicatedCollection>("k", &encode(&collection)).unwrap(), collection);
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use crate::written::read_or_refused;
+
+    #[test]
+    fn any_bytes_are_a_record_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            read_or_refused::<Checkpoint>(bytes);
+            read_or_refused::<ReplicatedCollection>(bytes);
+            read_or_refused::<OpPosition>(bytes);
+            read_or_refused::<Fence>(bytes);
+        });
+    }
+}

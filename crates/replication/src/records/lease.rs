@@ -274,3 +274,17 @@ mod tests {
         assert!(read_and_written_again::<Beat>("alive").iter().any(|alive| alive.beat > 1));
     }
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use crate::written::read_or_refused;
+
+    #[test]
+    fn any_bytes_are_a_record_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            read_or_refused::<Holder>(bytes);
+            read_or_refused::<Beat>(bytes);
+        });
+    }
+}

@@ -78,3 +78,18 @@ pub fn parse(
     raw.overlay(env, faults);
     resolve::resolve(&raw, faults)
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn any_text_is_a_configuration_or_has_errors() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let Ok(text) = std::str::from_utf8(bytes) else { return };
+            let mut faults = Faults::default();
+            let config = parse(text, std::iter::empty(), &mut faults);
+            assert_eq!(config.is_some(), faults.errors.is_empty());
+        });
+    }
+}

@@ -30,7 +30,7 @@ pub(super) struct Created {
 
 /// Checks and stores a task.
 pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Created, Refusal> {
-    check(api, &record)?;
+    check(&record, api.limits.name_length_max, &api.op_channel)?;
     if record.task_id.is_empty() {
         record.task_id = uuid::Uuid::new_v4().simple().to_string();
     } else if api.book.get(&record.task_id).await.map_err(|e| Refusal::store(&e))?.is_some() {
@@ -55,7 +55,7 @@ pub(super) async fn try_out(
     api: &ApiState,
     record: TaskRecord,
 ) -> Result<(TaskRecord, Vec<&'static str>), Refusal> {
-    check(api, &record)?;
+    check(&record, api.limits.name_length_max, &api.op_channel)?;
     let known = api.book.get(&record.task_id).await.map_err(|e| Refusal::store(&e))?;
     if known.is_some() {
         let detail = format!(
@@ -99,7 +99,8 @@ fn check_new_id(id: &str) -> Result<(), Refusal> {
 }
 
 /// The checks of the Go tool, in its order and words, except that several selectors are allowed.
-fn check(api: &ApiState, record: &TaskRecord) -> Result<(), Refusal> {
+/// No name may be longer than `max`.
+pub(super) fn check(record: &TaskRecord, max: usize, op_channel: &str) -> Result<(), Refusal> {
     check_target(record)?;
     let buffer = &record.writer_cache_config;
     for (name, value) in [("period", buffer.period), ("size", buffer.size)] {
@@ -115,7 +116,6 @@ fn check(api: &ApiState, record: &TaskRecord) -> Result<(), Refusal> {
         let remedy = "name a collection, or `*` for all of a database";
         return refuse("db_collections", "the collection info is empty", remedy);
     }
-    let max = api.limits.name_length_max;
     if let Some(infos) = record.collection_infos.as_ref().filter(|l| !l.is_empty()) {
         check_infos("collection_infos", infos, max)?;
     }
@@ -127,11 +127,11 @@ fn check(api: &ApiState, record: &TaskRecord) -> Result<(), Refusal> {
         check_infos(&format!("db_collections.{database}"), infos, max)?;
     }
     let rpc = &record.rpc_channel;
-    if !rpc.name.is_empty() && rpc.name != api.op_channel {
+    if !rpc.name.is_empty() && rpc.name != op_channel {
         return refuse(
             "rpc_channel_info.name",
             "the rpc channel is invalid, the channel name should be the same as the source config",
-            &format!("write {}, or leave it out", api.op_channel),
+            &format!("write {op_channel}, or leave it out"),
         );
     }
     check_mapping(record, max)?;
@@ -248,4 +248,21 @@ fn check_mapping(record: &TaskRecord, max: usize) -> Result<(), Refusal> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+pub(in crate::http) mod fuzz {
+    use super::*;
+
+    /// What fuzz targets ask of any task that a body asks for: it is refused, or what is stored is
+    /// read the same.
+    pub(in crate::http) fn check_and_store(record: TaskRecord) {
+        if check(&record, 256, "by-dev-replicate-msg").is_err() {
+            return;
+        }
+        let _ = record.warnings();
+        let stored = serde_json::to_vec(&record).unwrap();
+        let again: TaskRecord = serde_json::from_slice(&stored).unwrap();
+        assert_eq!(serde_json::to_vec(&again).unwrap(), stored);
+    }
 }

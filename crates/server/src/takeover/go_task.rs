@@ -209,3 +209,24 @@ fn drop_nulls(value: &mut Value) {
 fn last_part(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(_, last)| last)
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    /// The first byte says which of both is cut off where: a task and a position of it.
+    #[test]
+    fn any_bytes_in_the_store_of_a_go_tool_are_tasks_or_named_as_broken() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let [cut, bytes @ ..] = bytes else { return };
+            let (task, position) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+            let record =
+                |key: &str, value: &[u8]| GoRecord { key: key.to_owned(), value: value.to_vec() };
+            let tasks = read(&GoRecords {
+                tasks: vec![record("cdc/task_info/t", task)],
+                positions: vec![record("cdc/task_position/t/7", position)],
+            });
+            assert_eq!(tasks.len(), 1);
+        });
+    }
+}

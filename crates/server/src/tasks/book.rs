@@ -359,3 +359,16 @@ fn decode(key: &str, stored: &Stored) -> Result<TaskRecord> {
 fn too_many_conflicts(id: &str) -> Error {
     Error::transient(format!("other writers keep changing the record of task {id}, try again"))
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_a_task_or_refused() {
+        bolero::check!().for_each(|bytes: &[u8]| {
+            let stored = Stored { value: bytes.to_vec(), version: 1 };
+            let _ = decode("task/fuzz", &stored);
+        });
+    }
+}

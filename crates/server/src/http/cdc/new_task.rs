@@ -103,3 +103,21 @@ fn mappings(list: &[Fields<'_>], m: &mut Mismatches) -> Vec<NameRule> {
     };
     list.iter().map(read).collect()
 }
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use crate::http::create::fuzz::check_and_store;
+
+    #[test]
+    fn any_body_is_a_task_or_refused() {
+        bolero::check!().for_each(|body: &[u8]| {
+            let Ok(value) = serde_json::from_slice(body) else { return };
+            let mut wrong = Mismatches::default();
+            let record = read(&Fields::new("", Some(&value), &mut wrong), &mut wrong);
+            if wrong.text().is_none() {
+                check_and_store(record);
+            }
+        });
+    }
+}

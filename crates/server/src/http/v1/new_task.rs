@@ -380,3 +380,19 @@ read_from_objects!(
     NewRpc,
     NewExtra
 );
+
+#[cfg(test)]
+mod fuzz {
+    use super::*;
+    use crate::http::create::fuzz::check_and_store;
+    use crate::http::v1::input;
+
+    #[test]
+    fn any_body_is_a_task_or_refused() {
+        bolero::check!().for_each(|body: &[u8]| {
+            if let Ok(new) = input::read::<NewTask>(body) {
+                check_and_store(new.into());
+            }
+        });
+    }
+}
