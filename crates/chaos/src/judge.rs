@@ -35,14 +35,17 @@ const LOST_MAX: usize = 10;
 /// A database and a collection in it.
 type Place = (String, String);
 
-/// A side as it is.
+/// The ids of a collection on the source and on the target, and a key that differs.
+type Differing = (i64, i64, Key);
+
+/// What was seen of both sides.
 struct Looked {
     truth: Truth,
     reports: BTreeMap<Place, RowReport>,
     /// What is not a matter of rows.
     other: Vec<String>,
-    /// Keys that differ, with the collection's id on the source.
-    keys: BTreeSet<(i64, Key)>,
+    /// Keys that differ.
+    keys: BTreeSet<Differing>,
 }
 
 /// What was found equal.
@@ -208,17 +211,19 @@ async fn look(world: &World) -> Result<Looked> {
         let expected = truth.table(&place.1, described.collection_id, &partitions);
         reading.spawn(async move {
             let name = place.1.clone();
+            let there = target.describe(&name).await.map(|it| it.collection_id);
             let actual = Table::read(&target, &name, Reading::AtLeast(clock)).await;
+            let actual = there.map_err(anyhow::Error::from).and_then(|id| Ok((id, actual?)));
             (place, described.collection_id, expected, actual)
         });
     }
     let (mut reports, mut keys) = (BTreeMap::new(), BTreeSet::new());
     while let Some(read) = reading.join_next().await {
         let (place, id, expected, actual) = read?;
-        let actual =
+        let (there, actual) =
             actual.map_err(|error| anyhow!("reading {}.{}: {error:#}", place.0, place.1))?;
         reports.insert(place, RowReport::of(&expected, &actual));
-        keys.extend(differing(&expected, &actual).into_iter().map(|key| (id, key)));
+        keys.extend(differing(&expected, &actual).into_iter().map(|key| (id, there, key)));
     }
     Ok(Looked { truth, reports, other, keys })
 }
@@ -275,21 +280,21 @@ async fn flush_and_reload(target: &Milvus) -> Result<()> {
 }
 
 /// What the writers, the source's log and the target's say about some keys.
-fn histories(keys: &BTreeSet<(i64, Key)>, journal: &Journal, here: &Log, there: &Log) -> String {
+fn histories(keys: &BTreeSet<Differing>, journal: &Journal, here: &Log, there: &Log) -> String {
     let mut text = String::new();
     let calls = journal.calls();
-    for (collection, key) in keys.iter().take(HISTORIES) {
+    for (collection, on_target, key) in keys.iter().take(HISTORIES) {
         let _ = writeln!(text, "key {key} of collection {collection} of the source");
         for call in &calls {
             if call.collection == *collection && call.keys.contains(key) {
                 let _ = writeln!(text, "  call    {call}");
             }
         }
-        for (side, log) in [("source", here), ("target", there)] {
+        for (side, log, id) in [("source", here, collection), ("target", there, on_target)] {
             for (topic, entries) in log {
                 for entry in entries {
                     let Some(rows) = entry.body.rows() else { continue };
-                    let concerned = side == "target" || rows.collection == *collection;
+                    let concerned = rows.collection == *id;
                     for row in rows.rows.iter().filter(|row| concerned && row.key == *key) {
                         let deed = if row.digest.is_some() { "insert" } else { "delete" };
                         let _ = writeln!(
