@@ -20,6 +20,7 @@ pub mod pulsar;
 mod secret;
 pub mod store;
 mod tls;
+mod unsent;
 
 pub use invalid_option::InvalidOption;
 pub use kafka_login::KafkaLogin;

@@ -6,7 +6,7 @@ use crate::config::{Config, EtcdConfig, KafkaConfig, PulsarConfig, QueueConfig, 
 use crate::dry_run::NoTargets;
 use crate::tasks::TaskRecord;
 use crate::world::{RealPath, TargetClient, Targets, World};
-use connectors::etcd::{Etcd, EtcdOptions};
+use connectors::etcd::{Etcd, EtcdMembers, EtcdOptions};
 use connectors::go_records::{GoRecords, from_etcd};
 use connectors::kafka::{Kafka, KafkaOptions};
 use connectors::kafka_sink::KafkaSink;
@@ -14,19 +14,21 @@ use connectors::milvus::{Milvus, MilvusOptions};
 use connectors::pulsar::{Pulsar, PulsarOptions};
 use connectors::store::{EtcdStore, MemoryStore, MysqlStore, SqliteStore};
 use replication::error::{Error, Result};
-use replication::ports::{Catalog, Source, Store, Transaction};
+use replication::ports::{Source, Store, Transaction};
 use replication::records::keys::is_of_a_lease;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The outside systems, as configured.
 pub async fn world(config: &Config) -> Result<World> {
+    let members = EtcdMembers::default();
     Ok(World {
-        store: store(config).await?,
+        store: store(config, &members).await?,
         source: source(&config.source.queue, config.source.channels)?,
-        catalog: catalog(&config.source.catalog)?,
+        catalog: Arc::new(Etcd::new(etcd_options(&config.source.catalog, &members))?),
         targets: Arc::new(RealTargets),
         path: Arc::new(RealPath),
+        members,
     })
 }
 
@@ -36,12 +38,14 @@ pub async fn for_dry_run(world: World) -> Result<World> {
     Ok(World { store, targets: Arc::new(NoTargets), ..world })
 }
 
-async fn store(config: &Config) -> Result<Arc<dyn Store>> {
+async fn store(config: &Config, members: &EtcdMembers) -> Result<Arc<dyn Store>> {
     let state = &config.state_folder;
     Ok(match &config.store {
         StoreConfig::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
         StoreConfig::Memory => Arc::new(MemoryStore::new()),
-        StoreConfig::Etcd(etcd) => Arc::new(EtcdStore::open(etcd_options(etcd), state).await?),
+        StoreConfig::Etcd(etcd) => {
+            Arc::new(EtcdStore::open(etcd_options(etcd, members), state).await?)
+        }
         StoreConfig::Mysql(mysql) => Arc::new(MysqlStore::open(mysql.clone(), state).await?),
     })
 }
@@ -57,7 +61,7 @@ pub async fn copy_in_memory(store: &dyn Store) -> Result<Arc<dyn Store>> {
 
 /// The records that the Go tool left in an etcd.
 pub async fn go_records_in_etcd(etcd: &EtcdConfig) -> Result<GoRecords> {
-    from_etcd(etcd_options(etcd)).await
+    from_etcd(etcd_options(etcd, &EtcdMembers::default())).await
 }
 
 fn source(queue: &QueueConfig, channels: usize) -> Result<Arc<dyn Source>> {
@@ -89,11 +93,7 @@ fn pulsar_options(pulsar: &PulsarConfig, channels: usize) -> PulsarOptions {
     }
 }
 
-fn catalog(etcd: &EtcdConfig) -> Result<Arc<dyn Catalog>> {
-    Ok(Arc::new(Etcd::new(etcd_options(etcd))?))
-}
-
-fn etcd_options(etcd: &EtcdConfig) -> EtcdOptions {
+fn etcd_options(etcd: &EtcdConfig, members: &EtcdMembers) -> EtcdOptions {
     let (username, password) = etcd.login.clone().unwrap_or_default();
     EtcdOptions {
         endpoints: etcd.endpoints.clone(),
@@ -102,6 +102,7 @@ fn etcd_options(etcd: &EtcdConfig) -> EtcdOptions {
         username,
         password,
         tls: etcd.tls.clone(),
+        members: members.clone(),
     }
 }
 

@@ -40,7 +40,7 @@ impl Service {
         let tls = config.api.tls.as_ref().map(listener_tls::load).transpose();
         let tls = tls.map_err(io::Error::other)?;
         let listener = TcpListener::bind(&config.address).await?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::of(world.members.clone()));
         let settings = Settings {
             op_channel: config.source.op_channel.clone(),
             policies: config.policies,

@@ -3,6 +3,7 @@
 
 use crate::tasks::TaskRecord;
 use async_trait::async_trait;
+use connectors::etcd::EtcdMembers;
 use replication::context::Ports;
 use replication::error::{Error, Result};
 use replication::ports::{Catalog, Sink, Source, Store, Target};
@@ -24,6 +25,8 @@ pub struct World {
     pub targets: Arc<dyn Targets>,
     /// Runs a task.
     pub path: Arc<dyn DataPath>,
+    /// Which members of the etcds above answer.
+    pub members: EtcdMembers,
 }
 
 /// Makes the client of what a task writes to, as its record says.

@@ -2,6 +2,7 @@
 //! remembered only says where to look first.
 
 use super::cluster::Cluster;
+use super::connection::Repeat;
 use super::listing::{is_empty, list};
 use super::record::{text, unreadable};
 use super::transaction::transact;
@@ -178,7 +179,7 @@ async fn collection_in(
     }
     let txn = Txn::new().and_then(operations);
     let tried = format!("read collection {id}");
-    let mut answer = transact(&cluster.connection, &tried, txn).await?;
+    let mut answer = transact(&cluster.connection, &tried, Repeat::Always, txn).await?;
     let mut parts = Parts::default();
     for record in answer.next_read() {
         let field = decode_field(record.value()).map_err(|error| unreadable(&record, error))?;

@@ -1,28 +1,61 @@
-//! The connection to etcd: made when first needed, and made anew when it is no longer accepted.
-//! Never shows the values that are read.
+//! The connections to the members of an etcd, each made when first needed, and made anew when it is
+//! no longer accepted. A member that does not answer is passed over, and the one that answered last
+//! is remembered. Never shows the values that are read, and never repeats by itself what may have
+//! had an effect.
 
+use super::fault::{Cause, Silence, is_login_lost, judge, told};
+use super::members::Order;
 use super::options::EtcdOptions;
 use etcd_client::{Client, ConnectOptions};
-use replication::error::{Error, Kind, Result};
-use std::error::Error as StdError;
-use std::fmt;
+use replication::error::{Error, Result};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::timeout;
-use tonic::Code;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 /// A healthy etcd answers in milliseconds, one that elects a leader in seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// A login token ends with the member that issued it: then one new login is tried.
-const ATTEMPTS: u32 = 2;
+/// After this time the next member is asked. An election takes one or two seconds, and the lease on
+/// a target needs a sign of life every few seconds.
+const MEMBER_WITHIN: Duration = Duration::from_secs(3);
 
-/// The connection of one catalog or store.
+/// Between two rounds over all members, while they elect a leader.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The connections of one catalog or store.
 pub(crate) struct Connection {
-    endpoints: Vec<String>,
     options: ConnectOptions,
-    current: Mutex<Option<Client>>,
+    order: Arc<Order>,
+    /// One for each member.
+    clients: Vec<Mutex<Option<Client>>>,
+}
+
+/// When a request goes to the next member, because one has not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Whatever became of it: it may be carried out twice.
+    Always,
+    /// Only if it certainly was not carried out.
+    IfUnsent,
+}
+
+/// What a member answered.
+pub(crate) struct Answered<T> {
+    pub(crate) answer: T,
+    /// Which member.
+    pub(super) member: usize,
+    /// Whether another member may have carried out, or may still carry out, the same request.
+    pub(crate) is_doubtful: bool,
+}
+
+/// Why a member gave no answer to use.
+enum Failed {
+    /// It refused.
+    Refused(etcd_client::Error),
+    /// It did not answer; `None`: in time.
+    Silent(Silence, Option<etcd_client::Error>),
 }
 
 impl Connection {
@@ -32,52 +65,138 @@ impl Connection {
         }
         Ok(Self {
             options: options.connect_options()?,
-            endpoints: options.endpoints,
-            current: Mutex::default(),
+            clients: options.endpoints.iter().map(|_| Mutex::default()).collect(),
+            order: Arc::new(Order::new(options.endpoints, options.members)),
         })
     }
 
-    /// Sends a request, with a new login if the old one is no longer accepted.
+    /// Sends a request that only reads.
     pub(crate) async fn ask<T, F>(&self, tried: &str, ask: impl Fn(Client) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<T, etcd_client::Error>>,
     {
-        let mut attempt = 1;
+        Ok(self.ask_members(tried, Repeat::Always, ask).await?.answer)
+    }
+
+    /// Sends a request to one member after the other, until one answers.
+    pub(crate) async fn ask_members<T, F>(
+        &self,
+        tried: &str,
+        repeat: Repeat,
+        ask: impl Fn(Client) -> F,
+    ) -> Result<Answered<T>>
+    where
+        F: Future<Output = std::result::Result<T, etcd_client::Error>>,
+    {
+        let until = Instant::now() + ANSWER_WITHIN;
+        let mut member = self.order.first();
+        let mut is_doubtful = false;
         loop {
-            let asked = async { ask(self.client().await?).await };
-            match timeout(ANSWER_WITHIN, asked).await {
-                Ok(Ok(answer)) => return Ok(answer),
-                Ok(Err(error)) if attempt < ATTEMPTS && is_login_lost(&error) => {
-                    debug!(error = %Cause(error), "logging in to etcd again");
-                    self.discard().await;
-                }
-                Ok(Err(error)) => return Err(self.error(tried, error)),
-                Err(_) => {
-                    let what = format!("can't {tried}: {} did not answer in time", self.place());
-                    return Err(Error::transient(what));
+            let mut is_any_there = false;
+            for left in (0..self.clients.len()).rev() {
+                let rest = until.saturating_duration_since(Instant::now());
+                let within = if left == 0 { rest } else { rest.min(MEMBER_WITHIN) };
+                let (silence, error) = match self.ask_member(member, within, &ask).await {
+                    Ok(answer) => {
+                        self.order.answered(member);
+                        self.look_at_a_silent_one();
+                        return Ok(Answered { answer, member, is_doubtful });
+                    }
+                    Err(Failed::Refused(error)) => return Err(self.error(tried, error)),
+                    Err(Failed::Silent(silence, error)) => (silence, error),
+                };
+                let why = error.as_ref().map_or("no answer in time".to_owned(), told);
+                self.order.silent(member, &why);
+                is_doubtful |= !silence.is_unsent();
+                is_any_there |= silence != Silence::Away;
+                member = self.order.next(member);
+                let is_out_of_time = Instant::now() >= until;
+                let may_repeat = silence.is_unsent() || repeat == Repeat::Always;
+                if !may_repeat || is_out_of_time || (left == 0 && !is_any_there) {
+                    return Err(match error {
+                        Some(error) => self.error(tried, error),
+                        None => self.too_late(tried),
+                    });
                 }
             }
-            attempt += 1;
+            sleep(PAUSE).await;
         }
     }
 
-    /// The client, connected if there is none yet.
-    async fn client(&self) -> std::result::Result<Client, etcd_client::Error> {
-        let mut current = self.current.lock().await;
-        if let Some(client) = &*current {
+    /// Looks beside the work whether a silent member answers again. A refusal is an answer too.
+    fn look_at_a_silent_one(&self) {
+        let Some(member) = self.order.to_look_at() else { return };
+        let (order, options) = (self.order.clone(), self.options.clone());
+        tokio::spawn(async move {
+            let endpoint = &order.endpoints()[member..=member];
+            let look = async {
+                let client = Client::connect(endpoint, Some(options)).await?;
+                client.kv_client().get("milvus-cdc", None).await
+            };
+            let looked = timeout(ANSWER_WITHIN, look).await;
+            let answers = looked.is_ok_and(|got| !got.is_err_and(|e| Silence::of(&e).is_some()));
+            order.seen(member, answers);
+        });
+    }
+
+    /// Asks one member, with a new login if the old one is no longer accepted: it ends with the
+    /// process that gave it.
+    async fn ask_member<T, F>(
+        &self,
+        member: usize,
+        within: Duration,
+        ask: &impl Fn(Client) -> F,
+    ) -> std::result::Result<T, Failed>
+    where
+        F: Future<Output = std::result::Result<T, etcd_client::Error>>,
+    {
+        let asked = async {
+            match ask(self.client(member).await?).await {
+                Err(error) if is_login_lost(&error) => {
+                    debug!(error = told(&error), "logging in to etcd again");
+                    self.discard(member).await;
+                    ask(self.client(member).await?).await
+                }
+                asked => asked,
+            }
+        };
+        match timeout(within, asked).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(match Silence::of(&error) {
+                Some(silence) => Failed::Silent(silence, Some(error)),
+                None => Failed::Refused(error),
+            }),
+            Err(_) => Err(Failed::Silent(Silence::Lost, None)),
+        }
+    }
+
+    /// The client of a member, connected if there is none yet.
+    async fn client(&self, member: usize) -> std::result::Result<Client, etcd_client::Error> {
+        let mut client = self.clients[member].lock().await;
+        if let Some(client) = &*client {
             return Ok(client.clone());
         }
-        let client = Client::connect(&self.endpoints, Some(self.options.clone())).await?;
-        Ok(current.insert(client).clone())
+        let endpoint = &self.order.endpoints()[member..=member];
+        let connected = Client::connect(endpoint, Some(self.options.clone())).await?;
+        Ok(client.insert(connected).clone())
     }
 
-    /// Discards the connection; the next request makes a new one.
-    pub(super) async fn discard(&self) {
-        *self.current.lock().await = None;
+    /// Discards the connection to a member; the next request makes a new one.
+    pub(super) async fn discard(&self, member: usize) {
+        *self.clients[member].lock().await = None;
+    }
+
+    /// Resolves when another member than this one is asked first.
+    pub(super) async fn moved_from(&self, member: usize) {
+        self.order.moved_from(member).await;
     }
 
     pub(super) fn place(&self) -> String {
-        format!("etcd {}", self.endpoints.join(","))
+        format!("etcd {}", self.order.endpoints().join(","))
+    }
+
+    fn too_late(&self, tried: &str) -> Error {
+        Error::transient(format!("can't {tried}: {} did not answer in time", self.place()))
     }
 
     fn error(&self, tried: &str, error: etcd_client::Error) -> Error {
@@ -87,84 +206,11 @@ impl Connection {
     }
 }
 
-/// The error of etcd or of the connection, in few words: of a status only the code and the message,
-/// without the headers of the answer.
-#[derive(Debug)]
-pub(super) struct Cause(pub(super) etcd_client::Error);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match status(&self.0) {
-            Some((code, "")) => write!(f, "{code:?}"),
-            Some((code, message)) => write!(f, "{code:?}: {message}"),
-            None => self.0.fmt(f),
-        }
-    }
-}
-
-impl StdError for Cause {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        match &self.0 {
-            etcd_client::Error::GRpcStatus(status) => status.source(),
-            other => other.source(),
-        }
-    }
-}
-
-fn status(error: &etcd_client::Error) -> Option<(Code, &str)> {
-    match error {
-        etcd_client::Error::GRpcStatus(status) => Some((status.code(), status.message())),
-        _ => None,
-    }
-}
-
-fn is_login_lost(error: &etcd_client::Error) -> bool {
-    status(error).is_some_and(|(code, message)| {
-        code == Code::Unauthenticated
-            || message.contains("invalid auth token")
-            || message.contains("auth store is old")
-    })
-}
-
-/// Whether an error goes away by itself, and its text.
-fn judge(error: &etcd_client::Error) -> (Kind, &'static str) {
-    const LOGIN: &str = "refuses the login: check user name and password";
-    match error {
-        etcd_client::Error::InvalidArgs(_)
-        | etcd_client::Error::InvalidUri(_)
-        | etcd_client::Error::InvalidHeaderValue(_) => {
-            return (Kind::Permanent, "is not an address: give host:port");
-        }
-        _ => {}
-    }
-    match status(error) {
-        Some((_, message)) if message.contains("authentication failed") => (Kind::Permanent, LOGIN),
-        Some((_, message)) if message.contains("user name is empty") => (Kind::Permanent, LOGIN),
-        Some((Code::PermissionDenied, _)) => (
-            Kind::Permanent,
-            "forbids it: the user needs to read Milvus's root path, and to write that of the store",
-        ),
-        Some((Code::Unavailable, _)) => (Kind::Transient, "can't be reached"),
-        _ => (Kind::Transient, "has failed"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn kind(code: Code, message: &str) -> Kind {
-        judge(&etcd_client::Error::GRpcStatus(tonic::Status::new(code, message))).0
-    }
-
-    #[test]
-    fn a_wrong_password_is_permanent_and_a_lost_member_is_not() {
-        let wrong = "etcdserver: authentication failed, invalid user ID or password";
-        assert_eq!(kind(Code::InvalidArgument, wrong), Kind::Permanent);
-        assert_eq!(kind(Code::PermissionDenied, "etcdserver: permission denied"), Kind::Permanent);
-        assert_eq!(kind(Code::Unavailable, "etcdserver: no leader"), Kind::Transient);
-        assert_eq!(kind(Code::Unknown, "h2 protocol error"), Kind::Transient);
-    }
+    use replication::error::Kind;
+    use tonic::Code;
 
     #[test]
     fn a_cause_is_shown_without_the_headers_of_the_answer() {

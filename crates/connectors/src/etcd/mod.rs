@@ -1,14 +1,17 @@
 //! The metadata of a source Milvus in etcd. Never writes to it; the store in etcd uses only its
 //! connection.
 //!
-//! [`options`] say how to reach it, `connection` asks and reconnects, `listing` reads in pages.
+//! [`options`] say how to reach it, `connection` asks one of its `members` and reconnects, `fault`
+//! says what an error means, `listing` reads in pages.
 //! `collections` reads collections and partitions, `serving` their indexes, load state and aliases,
 //! `roles` the rights of users. `watch` reports changes. `cluster` is what all of these share.
 
 mod cluster;
 mod collections;
 mod connection;
+mod fault;
 mod listing;
+mod members;
 mod options;
 mod record;
 mod roles;
@@ -16,8 +19,9 @@ mod serving;
 mod transaction;
 mod watch;
 
-pub(crate) use connection::Connection;
+pub(crate) use connection::{Connection, Repeat};
 pub(crate) use listing::list;
+pub use members::{EtcdMember, EtcdMembers};
 pub use options::EtcdOptions;
 pub(crate) use transaction::{Answer, transact};
 

@@ -1,5 +1,6 @@
 //! How to reach an etcd. Never shows the password.
 
+use super::members::EtcdMembers;
 use crate::{Secret, TlsFiles};
 use etcd_client::ConnectOptions;
 use replication::error::Result;
@@ -29,6 +30,8 @@ pub struct EtcdOptions {
     pub password: Secret,
     /// The files for TLS; `None`: TLS without files, if an endpoint begins with `https`.
     pub tls: Option<TlsFiles>,
+    /// Where it is noted which members answer.
+    pub members: EtcdMembers,
 }
 
 impl Default for EtcdOptions {
@@ -40,6 +43,7 @@ impl Default for EtcdOptions {
             username: String::new(),
             password: Secret::default(),
             tls: None,
+            members: EtcdMembers::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //! aliases, which are not stored by collection. Never reads the collection itself.
 
 use super::cluster::Cluster;
+use super::connection::Repeat;
 use super::listing::list;
 use super::record::{text, unreadable};
 use super::transaction::transact;
@@ -22,7 +23,7 @@ pub(super) async fn serving(cluster: &Cluster, id: CollectionId) -> Result<Servi
     ];
     let tried = format!("read how collection {id} is served");
     let txn = Txn::new().and_then(operations);
-    let mut answer = transact(&cluster.connection, &tried, txn).await?;
+    let mut answer = transact(&cluster.connection, &tried, Repeat::Always, txn).await?;
     let mut serving = Serving::default();
     for record in answer.next_read() {
         let index = decode_index(record.value()).map_err(|error| unreadable(&record, error))?;

@@ -5,7 +5,8 @@
 //! misses nothing: earlier changes are in the listing.
 
 use super::cluster::Cluster;
-use super::connection::Cause;
+use super::connection::Repeat;
+use super::fault::told;
 use super::listing::ANSWER_BYTES_MAX;
 use super::record::text;
 use etcd_client::{Client, KeyValue, WatchOptions, WatchResponse, WatchStream, Watcher};
@@ -52,7 +53,6 @@ pub(super) async fn forever(cluster: Arc<Cluster>) {
         } else {
             debug!(reason, failures, "the source's metadata still can't be watched");
         }
-        cluster.connection.discard().await;
         let jitter = rand::rng().random_range(0.5..1.0);
         sleep(pause.mul_f64(jitter)).await;
         pause = (pause * 2).min(PAUSE_MAX);
@@ -61,18 +61,34 @@ pub(super) async fn forever(cluster: Arc<Cluster>) {
 
 /// Runs one watch; returns why it ended.
 async fn watch(cluster: &Cluster, failures: &mut u64) -> Result<Infallible, String> {
-    let (mut watcher, mut stream) = begin(cluster).await?;
+    let (member, watcher, stream) = begin(cluster).await?;
     if *failures > 0 {
         info!("watching the source's metadata again");
     }
     *failures = 0;
     // There may be no receiver yet.
     let _ = cluster.events.send(CatalogEvent::Resync);
+    // A member that no longer answers requests may not send events either, and says nothing.
+    let moved = cluster.connection.moved_from(member);
+    let ended = tokio::select! {
+        ended = report(cluster, watcher, stream) => ended,
+        () = moved => Err("another member of etcd is asked from now on".to_owned()),
+    };
+    cluster.connection.discard(member).await;
+    ended
+}
+
+/// Reports what a watch announces until it ends.
+async fn report(
+    cluster: &Cluster,
+    mut watcher: Watcher,
+    mut stream: WatchStream,
+) -> Result<Infallible, String> {
     loop {
         let answer = match timeout(QUIET, stream.message()).await {
             Ok(answer) => answer,
             Err(_) => {
-                watcher.request_progress().await.map_err(short)?;
+                watcher.request_progress().await.map_err(|error| told(&error))?;
                 let asked = timeout(ANSWER_WITHIN, stream.message()).await;
                 asked.map_err(|_| "no answer in time".to_owned())?
             }
@@ -82,7 +98,7 @@ async fn watch(cluster: &Cluster, failures: &mut u64) -> Result<Infallible, Stri
 }
 
 /// Begins all watches, on one stream; returns once the server has confirmed them.
-async fn begin(cluster: &Cluster) -> Result<(Watcher, WatchStream), String> {
+async fn begin(cluster: &Cluster) -> Result<(usize, Watcher, WatchStream), String> {
     let keys = &cluster.keys;
     let ask = |client: Client| {
         let more = [
@@ -95,10 +111,12 @@ async fn begin(cluster: &Cluster) -> Result<(Watcher, WatchStream), String> {
         ];
         begin_on(client, keys.collections(), more)
     };
-    let asked = cluster.connection.ask("watch the source's metadata", ask).await;
-    let (watcher, stream, confirmed) = asked.map_err(|error| format!("{error:?}"))?;
+    let tried = "watch the source's metadata";
+    let asked = cluster.connection.ask_members(tried, Repeat::Always, ask).await;
+    let asked = asked.map_err(|error| format!("{error:?}"))?;
+    let (watcher, stream, confirmed) = asked.answer;
     alive(Ok(confirmed))?;
-    Ok((watcher, stream))
+    Ok((asked.member, watcher, stream))
 }
 
 async fn begin_on(
@@ -135,12 +153,8 @@ fn alive(
         }
         Ok(Some(answer)) => Ok(answer),
         Ok(None) => Err("the stream has ended".to_owned()),
-        Err(error) => Err(short(error)),
+        Err(error) => Err(told(&error)),
     }
-}
-
-fn short(error: etcd_client::Error) -> String {
-    Cause(error).to_string()
 }
 
 fn announce(cluster: &Cluster, answer: &WatchResponse) {

@@ -4,6 +4,7 @@
 #![allow(deprecated)] // 2.3 fills `error_code` and `code`; later versions only the latter.
 
 use crate::tls;
+use crate::unsent::{is_unreachable, is_unsent};
 use milvus_wire::proto::common::{ErrorCode, Status};
 use milvus_wire::proto::milvus as pb;
 use replication::error::Error;
@@ -153,17 +154,24 @@ impl Fault {
                     && !producing.contains(code)
                     && *code != 0
             }
-            Self::Grpc(status) => never_sent(status) || refused_before_work(status),
+            Self::Grpc(status) => is_unsent(status) || refused_before_work(status),
             Self::Deadline => false,
             Self::Name => true,
         }
+    }
+
+    /// Whether the connection ended before the request was sent, or before the target looked at it:
+    /// a new connection may take it at once.
+    pub(super) fn is_of_an_ended_connection(&self) -> bool {
+        let Self::Grpc(status) = self else { return false };
+        is_unsent(status) && !is_unreachable(status)
     }
 
     /// Whether the connection ended without an answer and without a reason.
     pub(super) fn is_cut_off(&self) -> bool {
         let Self::Grpc(status) = self else { return false };
         let is_ours = std::error::Error::source(&**status).is_some();
-        is_ours && !never_sent(status) && tls::objection(&**status).is_none()
+        is_ours && !is_unsent(status) && tls::objection(&**status).is_none()
     }
 
     /// The error: a sentence, and whether the fault goes away by itself.
@@ -263,18 +271,6 @@ impl From<tonic::Status> for Fault {
     }
 }
 
-/// Whether no connection could be made, so that nothing was sent.
-fn never_sent(status: &tonic::Status) -> bool {
-    let mut cause = std::error::Error::source(status);
-    while let Some(error) = cause {
-        if error.is::<tonic::ConnectError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 /// Whether a server returns this code instead of carrying out a request.
 fn refused_before_work(status: &tonic::Status) -> bool {
     matches!(
@@ -308,7 +304,7 @@ fn of_grpc(tried: &str, status: tonic::Status) -> Error {
             "{tried}: a message is above its limit ({reason}); raise \
              proxy.grpc.serverMaxRecvSize on the target"
         )),
-        _ if never_sent(&status) => Error::transient(format!("{tried}: it can't be reached")),
+        _ if is_unreachable(&status) => Error::transient(format!("{tried}: it can't be reached")),
         _ => Error::transient(format!("{tried}: {reason}")),
     };
     error.because(status)

@@ -5,6 +5,7 @@
 
 mod conformance;
 mod etcd;
+mod etcd_members;
 mod kafka;
 mod kafka_sink;
 mod kafka_without_brokers;

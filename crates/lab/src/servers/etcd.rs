@@ -1,5 +1,5 @@
-//! One etcd member, a cluster of its own. Never shared between source and target, so that each can
-//! fail alone.
+//! An etcd: one member that is a cluster of its own, or a member of a cluster of several. Never
+//! shared between source and target, so that each can fail alone.
 
 use crate::error::{Result, While};
 use crate::ports::{self, Port};
@@ -34,6 +34,8 @@ pub struct Etcd {
     peer_port: Port,
     /// A listener without TLS that answers health checks only.
     health_port: Port,
+    /// Name and peer URL of each member, as `--initial-cluster` takes them.
+    cluster: String,
     process: Option<Process>,
 }
 
@@ -44,18 +46,48 @@ impl Etcd {
     /// # Errors
     /// If the folder cannot be made or the program not be started.
     pub fn start(folder: &Path, options: EtcdOptions) -> Result<Self> {
+        let mut etcd = Self::prepare(folder, options)?;
+        etcd.cluster = etcd.as_member();
+        seal::Inner::launch(&mut etcd)?;
+        Ok(etcd)
+    }
+
+    /// Starts a cluster of so many members, each in a folder of its own in `folder`. Does not wait
+    /// until they are ready.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_cluster(folder: &Path, members: usize) -> Result<Vec<Self>> {
+        // As in production: members that share a slow machine elect nobody twice a second.
+        let timing = ["--heartbeat-interval", "100", "--election-timeout", "1000"];
+        let server_args: Vec<_> = timing.map(str::to_owned).into();
+        let options = EtcdOptions { server_args, ..EtcdOptions::default() };
+        let prepare = |n| Self::prepare(&folder.join(format!("etcd{n}")), options.clone());
+        let mut members = (0..members).map(prepare).collect::<Result<Vec<_>>>()?;
+        let cluster = members.iter().map(Self::as_member).collect::<Vec<_>>().join(",");
+        for member in &mut members {
+            member.cluster.clone_from(&cluster);
+            seal::Inner::launch(member)?;
+        }
+        Ok(members)
+    }
+
+    fn prepare(folder: &Path, options: EtcdOptions) -> Result<Self> {
         let (folder, name) = crate::servers::server::own_folder(folder)?;
-        let mut etcd = Self {
+        Ok(Self {
             name,
             folder,
             options,
             client_port: ports::claim()?,
             peer_port: ports::claim()?,
             health_port: ports::claim()?,
+            cluster: String::new(),
             process: None,
-        };
-        seal::Inner::launch(&mut etcd)?;
-        Ok(etcd)
+        })
+    }
+
+    fn as_member(&self) -> String {
+        format!("{}=http://{}", self.name, self.peer_port.address())
     }
 
     /// `127.0.0.1:<port>`.
@@ -94,12 +126,12 @@ impl seal::Inner for Etcd {
         let peer = format!("http://{}", self.peer_port.address());
         let mut command = spawner::mortal("etcd");
         command
-            .args(["--name", "lab", "--logger", "zap", "--log-level", "warn"])
+            .args(["--name", &self.name, "--logger", "zap", "--log-level", "warn"])
             .arg("--data-dir")
             .arg(self.folder.join("data"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &format!("lab={peer}")])
+            .args(["--initial-cluster", &self.cluster])
             .args(["--listen-metrics-urls", &format!("http://{}", self.health_port.address())])
             // A member without others elects itself; the default timeout is a second of waiting.
             .args(["--heartbeat-interval", "20", "--election-timeout", "200"])

@@ -1,8 +1,10 @@
 //! Every metric of the service: names, labels, and the only place where they are registered.
 //! Names and labels of the first group are those of the Go tool, so that its dashboard works.
-//! Never has a label value that a client made up: each is a constant, or belongs to a stored task.
+//! Never has a label value that a client made up: each is a constant, or belongs to a stored task or
+//! to the configuration.
 
 use crate::tasks::State;
+use connectors::etcd::EtcdMembers;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -55,6 +57,11 @@ pub(crate) struct Metrics {
     pub broken_records: IntGauge,
     /// Addresses that lead to a target which is known by another one.
     pub joined_addresses: IntGauge,
+    members: EtcdMembers,
+    /// 1 if a member of etcd answered when it was asked last, by `endpoint`.
+    etcd_member_answers: IntGaugeVec,
+    /// Requests that a member of etcd did not answer, by `endpoint`.
+    etcd_unanswered_total: IntCounterVec,
 }
 
 /// A metric's name, help and labels.
@@ -104,9 +111,23 @@ const BROKEN_RECORDS: Spec =
     ("broken_records", "task records in the store that can't be read", &[]);
 const JOINED_ADDRESSES: Spec =
     ("joined_addresses", "addresses that lead to a target which is known by another one", &[]);
+const ETCD_MEMBER_ANSWERS: Spec =
+    ("etcd_member_answers", "1 if a member of etcd answered when it was asked last", &["endpoint"]);
+const ETCD_UNANSWERED_TOTAL: Spec = (
+    "etcd_unanswered_total",
+    "requests that a member of etcd did not answer, so that another one was asked",
+    &["endpoint"],
+);
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::of(EtcdMembers::default())
+    }
+}
+
+impl Metrics {
+    /// The metrics of a service that asks these members of etcd.
+    pub(crate) fn of(members: EtcdMembers) -> Self {
         let registry = Registry::new();
         let process = Registry::new();
         register(&process, ProcessCollector::for_self());
@@ -131,6 +152,9 @@ impl Default for Metrics {
             source_readable: gauge(SOURCE_READABLE),
             broken_records: built(&registry, IntGauge::with_opts(opts(BROKEN_RECORDS))),
             joined_addresses: built(&registry, IntGauge::with_opts(opts(JOINED_ADDRESSES))),
+            members,
+            etcd_member_answers: gauge(ETCD_MEMBER_ANSWERS),
+            etcd_unanswered_total: counter(ETCD_UNANSWERED_TOTAL),
             registry,
             process,
         }
@@ -144,6 +168,12 @@ fn opts((name, help, _): Spec) -> Opts {
 impl Metrics {
     /// The service's metrics in the text format.
     pub(crate) fn text(&self) -> String {
+        for (endpoint, member) in self.members.all() {
+            let answers = i64::from(member.answers);
+            self.etcd_member_answers.with_label_values(&[&endpoint]).set(answers);
+            let unanswered = self.etcd_unanswered_total.with_label_values(&[&endpoint]);
+            unanswered.inc_by(member.unanswered.saturating_sub(unanswered.get()));
+        }
         encode(&self.registry)
     }
 

@@ -2,6 +2,7 @@
 //! Never opens a connection to anything else.
 
 use crate::scripted::{AwayTargets, FailingStore, FixedCatalog, Queue, Script};
+use connectors::etcd::EtcdMembers;
 use serde_json::{Value, json};
 use server::compose;
 use server::config::{self, Config, Faults};
@@ -74,12 +75,15 @@ impl Harness {
     }
 
     async fn launch(&mut self) {
+        let members = EtcdMembers::default();
+        members.add("etcd-0:2379");
         let world = World {
             store: self.store.clone(),
             source: self.queue.clone(),
             catalog: self.catalog.clone(),
             targets: self.targets.clone(),
             path: self.script.clone(),
+            members,
         };
         let world = match self.config.dry_run {
             true => compose::for_dry_run(world).await.unwrap(),

@@ -3,7 +3,7 @@
 use etcd_client::TxnOp;
 use prost::Message;
 use replication::error::{Error, Result};
-use replication::ports::VALUE_BYTES_MAX;
+use replication::ports::{EXISTS, VALUE_BYTES_MAX};
 use std::collections::BTreeMap;
 
 /// Operations in one transaction; etcd's own default limit is 128.
@@ -54,6 +54,19 @@ impl Changes {
     /// Whether they are within these limits.
     pub(super) fn fit(&self, operations_max: usize, bytes_max: usize) -> bool {
         self.each.len() <= operations_max && self.bytes() <= bytes_max
+    }
+
+    /// Whether the conditions do not hold any more once these changes have been made, and never
+    /// again: one of the keys has a version, which it loses for ever.
+    pub(super) fn outdate(&self, conditions: &[(String, u64)]) -> bool {
+        let changes = |key| self.each.binary_search_by(|change| change.key.cmp(key)).is_ok();
+        let mut versions = conditions.iter().filter(|(_, version)| ![0, EXISTS].contains(version));
+        versions.any(|(key, _)| changes(key))
+    }
+
+    /// The keys and their new values; no value: removed.
+    pub(super) fn each(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.each.iter().map(|change| (change.key.as_str(), change.value.as_deref()))
     }
 
     /// As operations of etcd.
@@ -131,6 +144,15 @@ mod tests {
         assert_eq!((some.each.as_slice(), is_rest), (&changes.each[100..200], false));
         let (some, is_rest) = changes.some(200, 100);
         assert_eq!((some.each.as_slice(), is_rest), (&changes.each[200..], true));
+    }
+
+    #[test]
+    fn only_a_version_that_is_lost_outdates_a_transaction() {
+        let changes = Changes::of(vec![put("a", 1)], vec!["b".into()]).unwrap();
+        let outdates = |key: &str, version| changes.outdate(&[(key.into(), version)]);
+        assert!(outdates("a", 7) && outdates("b", 7));
+        assert!(!outdates("c", 7), "it is not changed");
+        assert!(!outdates("a", EXISTS) && !outdates("a", 0), "that may be so again");
     }
 
     #[test]

@@ -81,6 +81,13 @@ pub(super) async fn commit(
         finish(keys).await?;
         return Ok(Some(Committed::Yes));
     }
+    if answer.is_doubtful {
+        // The head was sent before, and may have been written then.
+        finish(keys).await?;
+        if keys.has(changes).await? {
+            return Ok(Some(Committed::Yes));
+        }
+    }
     if !answer.next_read().is_empty() {
         return Ok(None);
     }

@@ -1,7 +1,8 @@
 //! The keys of one store in etcd, and how etcd is asked about them. Never decides what is written.
 
-use crate::etcd::{Answer, Connection, transact};
-use etcd_client::{Compare, CompareOp, Txn};
+use super::changes::{Changes, OPERATIONS_MAX};
+use crate::etcd::{Answer, Connection, Repeat, transact};
+use etcd_client::{Compare, CompareOp, KeyValue, Txn, TxnOp};
 use replication::error::Result;
 use replication::ports::EXISTS;
 
@@ -50,9 +51,31 @@ impl Keyspace {
         conditions.iter().map(compare).collect()
     }
 
-    /// Runs a transaction.
+    /// Runs a transaction that may be carried out twice: one that only reads, or one whose
+    /// conditions do not hold any more once it has been carried out.
     pub(super) async fn txn(&self, tried: &str, txn: Txn) -> Result<Answer> {
-        transact(&self.connection, tried, txn).await
+        transact(&self.connection, tried, Repeat::Always, txn).await
+    }
+
+    /// Whether the records are as these changes make them.
+    pub(super) async fn has(&self, changes: &Changes) -> Result<bool> {
+        let each: Vec<_> = changes.each().collect();
+        for some in each.chunks(OPERATIONS_MAX) {
+            let reads = some.iter().map(|(key, _)| TxnOp::get(self.record(key), None));
+            let txn = Txn::new().and_then(reads.collect::<Vec<_>>());
+            let mut answer = self.txn("read what was written to the store", txn).await?;
+            for (_, value) in some {
+                if answer.next_read().first().map(KeyValue::value) != *value {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs a transaction that must not be carried out twice.
+    pub(super) async fn txn_once(&self, tried: &str, txn: Txn) -> Result<Answer> {
+        transact(&self.connection, tried, Repeat::IfUnsent, txn).await
     }
 }
 

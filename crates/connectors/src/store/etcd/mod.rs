@@ -76,7 +76,8 @@ impl EtcdStore {
         }
     }
 
-    /// Commits with one transaction of etcd. `None`: a journal was in the way.
+    /// Commits with one transaction of etcd. `None`: a journal was in the way. One that a member did
+    /// not answer is repeated only if it can't be carried out twice.
     async fn commit_at_once(
         &self,
         conditions: &[(String, u64)],
@@ -87,8 +88,12 @@ impl EtcdStore {
         when.push(has_revision(head.clone(), 0));
         let operations = changes.operations(|key| self.keys.record(key));
         let txn = Txn::new().when(when).and_then(operations).or_else(vec![TxnOp::get(head, None)]);
-        let mut answer = self.keys.txn("write to the store", txn).await?;
-        if answer.succeeded {
+        let tried = "write to the store";
+        let mut answer = match changes.outdate(conditions) {
+            true => self.keys.txn(tried, txn).await?,
+            false => self.keys.txn_once(tried, txn).await?,
+        };
+        if answer.succeeded || (answer.is_doubtful && self.keys.has(changes).await?) {
             return Ok(Some(Committed::Yes));
         }
         Ok(answer.next_read().is_empty().then_some(Committed::Conflict))

@@ -6,6 +6,7 @@ mod newer;
 mod outside;
 
 use crate::support::{CONFIG, answered, eventually};
+use connectors::etcd::EtcdMembers;
 use connectors::store::SqliteStore;
 use outside::{Outside, TheirTargets};
 use replication::ports::Store;
@@ -59,6 +60,7 @@ impl Opened {
             catalog: outside.clone(),
             targets: Arc::new(TheirTargets(outside.clone())),
             path: Arc::new(RealPath),
+            members: EtcdMembers::default(),
         };
         let service = Service::bind(&config(), world, LogLevel::default()).await.unwrap();
         let address = service.address().unwrap().to_string();
