@@ -4,7 +4,8 @@
 //! Not checked, and why:
 //! - "Where tasks, checkpoints and lanes are kept: records under text keys, changed in
 //!   transactions." "How a transaction ended." They say what it is.
-//! - "An error leaves open whether it happened." Either is right, so nothing can be wrong.
+//! - "An error leaves open whether it happened, and whether it happens later." Each is right, so
+//!   nothing can be wrong.
 //! - "The value, JSON." Who stores it makes it JSON; a store keeps any bytes, which is checked.
 //! - "Durable." It is what is said of [`Store::commit`], where it is checked.
 

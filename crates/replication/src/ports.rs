@@ -426,7 +426,8 @@ pub trait Store: Send + Sync {
     /// All records whose key begins with `prefix`, sorted by key.
     async fn list(&self, prefix: &str) -> Result<Vec<(String, Stored)>>;
 
-    /// Durable when it returns `Committed::Yes`. An error leaves open whether it happened.
+    /// Durable when it returns `Committed::Yes`. An error leaves open whether it happened, and
+    /// whether it happens later.
     async fn commit(&self, transaction: Transaction) -> Result<Committed>;
 
     /// Names this installation, the same after a restart on the same store. Two processes that run

@@ -3,9 +3,14 @@
 //! to a target, because two would close each other's windows. A [`Lease`] that was lost stays lost;
 //! everything that was built on it is thrown away, and a new lease is taken. Never guards against a
 //! milvus-cdc on another store.
+//!
+//! A store that gives no answer to a commit may carry it out later: another member of an etcd does,
+//! or a connection that was cut off. Each commit is conditional on the version of the lease's
+//! record. So after such a commit that record is written again, and what was not carried out until
+//! then never is. Only then is anything read or written: what is read tells how the commit ended.
 
-use crate::error::{Error, Result};
-use crate::ports::{Committed, Store, Transaction};
+use crate::error::{Error, Kind, Result};
+use crate::ports::{Committed, Store, Stored, Transaction};
 use crate::records::codec::{decode, encode, load_one};
 use crate::records::keys::lease_keys;
 use crate::stop::Stop;
@@ -28,6 +33,9 @@ const CONFIRMED_FOR: Duration = Duration::from_secs(12);
 #[derive(Serialize, Deserialize)]
 struct Holder {
     holder: String,
+    /// Which lease of this holder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lease: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -35,11 +43,20 @@ struct Beat {
     beat: u64,
 }
 
+/// Ids of leases are below it, so that whoever reads JSON can read them.
+const ID_MAX: u64 = 1 << 53;
+
+/// How often a commit is tried whose outcome nobody knew.
+const TRIES: u32 = 3;
+
 /// The lease of one target.
 pub(crate) struct Lease {
     key: String,
     alive: String,
+    id: u64,
     state: Mutex<State>,
+    /// Held by whoever finds out what became of a commit.
+    renewing: tokio::sync::Mutex<()>,
     lost: CancellationToken,
 }
 
@@ -48,6 +65,8 @@ struct State {
     term: Option<Term>,
     /// Why it was given up for good, if nobody else has taken it.
     retired: Option<String>,
+    /// Whether a commit of this term may still be carried out, although it has failed.
+    is_doubtful: bool,
     /// Another holder's last sign of life, and since when there was no newer one.
     seen: Option<(u64, Instant)>,
 }
@@ -65,7 +84,15 @@ struct Term {
 impl Lease {
     pub(crate) fn new(address: &str) -> Self {
         let [key, alive] = lease_keys(address);
-        Self { key, alive, state: Mutex::default(), lost: CancellationToken::new() }
+        let (state, renewing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self {
+            key,
+            alive,
+            id: fastrand::u64(..ID_MAX),
+            state,
+            renewing,
+            lost: CancellationToken::new(),
+        }
     }
 
     /// Takes the lease if it is free, ours, or abandoned; a transient error if it is not.
@@ -88,7 +115,7 @@ impl Lease {
                 )));
             }
         }
-        let holder = Holder { holder: store.holder().to_owned() };
+        let holder = self.record(store);
         // Its first sign of life: those that wait have seen the last one of the previous holder.
         let beat = last + 1;
         let transaction = Transaction {
@@ -101,14 +128,25 @@ impl Lease {
         };
         let taken = store.commit(transaction).await? == Committed::Yes;
         let ours = store.get(&self.key).await?.filter(|_| taken);
-        let ours = ours.map(|s| Ok((s.version, decode::<Holder>(&self.key, &s.value)?.holder)));
-        match ours.transpose()? {
-            Some((version, holder)) if holder == store.holder() => {
-                self.lock().term = Some(Term { version, beat, confirmed });
+        match ours {
+            Some(stored) if self.is_ours(store, &stored)? => {
+                let mut state = self.lock();
+                state.term = Some(Term { version: stored.version, beat, confirmed });
+                // What was conditional on an earlier record of it is over.
+                state.is_doubtful = false;
                 Ok(())
             }
             _ => Err(Error::transient("the lease on the target is contended")),
         }
+    }
+
+    fn record(&self, store: &dyn Store) -> Holder {
+        Holder { holder: store.holder().to_owned(), lease: Some(self.id) }
+    }
+
+    fn is_ours(&self, store: &dyn Store, stored: &Stored) -> Result<bool> {
+        let now: Holder = decode(&self.key, &stored.value)?;
+        Ok(now.holder == store.holder() && now.lease == Some(self.id))
     }
 
     fn is_abandoned(&self, beat: u64) -> bool {
@@ -191,22 +229,109 @@ impl Lease {
         }
     }
 
-    /// Commits a transaction unless the lease is lost.
+    /// Commits a transaction unless the lease is lost. After an error it was not carried out, or
+    /// [`Lease::settle`] fails until it is known.
     pub(super) async fn try_commit(
         &self,
         store: &dyn Store,
-        mut transaction: Transaction,
+        transaction: Transaction,
     ) -> Result<Committed> {
-        let Term { version, .. } = self.term()?;
+        let mut tries = 0;
+        loop {
+            self.settle(store).await?;
+            let Term { version, .. } = self.term()?;
+            tries += 1;
+            let error = match self.commit_in_term(store, version, &transaction).await {
+                Ok(Committed::Yes) => return Ok(Committed::Yes),
+                // The conditions of the transaction, or the term has ended meanwhile.
+                Ok(Committed::Conflict) if self.is_current(store, version).await? => {
+                    return Ok(Committed::Conflict);
+                }
+                Ok(Committed::Conflict) => continue,
+                Err(error) => error,
+            };
+            if error.kind == Kind::Permanent || self.settle(store).await.is_err() {
+                return Err(error);
+            }
+            if is_written(store, &transaction).await? {
+                return Ok(Committed::Yes);
+            }
+            if tries >= TRIES {
+                return Err(error);
+            }
+            tracing::debug!(error = ?error, "a commit had no answer and was not carried out");
+        }
+    }
+
+    async fn commit_in_term(
+        &self,
+        store: &dyn Store,
+        version: u64,
+        transaction: &Transaction,
+    ) -> Result<Committed> {
+        let mut transaction = transaction.clone();
         transaction.conditions.push((self.key.clone(), version));
-        if store.commit(transaction).await? == Committed::Yes {
-            return Ok(Committed::Yes);
+        // If this future is dropped, nobody knows either.
+        let doubt = Doubt { lease: self, version };
+        let committed = store.commit(transaction).await?;
+        std::mem::forget(doubt);
+        Ok(committed)
+    }
+
+    /// Whether the record of the lease has this version. If it has another one, that is ours, or
+    /// the lease is lost.
+    async fn is_current(&self, store: &dyn Store, version: u64) -> Result<bool> {
+        if self.term()?.version != version {
+            return Ok(false);
         }
-        if store.get(&self.key).await?.map(|s| s.version) == Some(version) {
-            return Ok(Committed::Conflict);
+        let stored = store.get(&self.key).await?;
+        if stored.as_ref().is_some_and(|stored| stored.version == version) {
+            return Ok(true);
         }
-        self.lost.cancel();
-        Err(self.lost_error())
+        self.adopt(store, stored, version)?;
+        Ok(false)
+    }
+
+    /// Makes sure that no commit of this lease is carried out from now on that has not been.
+    pub(crate) async fn settle(&self, store: &dyn Store) -> Result<()> {
+        if !self.is_doubtful() {
+            return Ok(());
+        }
+        let _one = self.renewing.lock().await;
+        while self.is_doubtful() {
+            let Term { version, .. } = self.term()?;
+            let stored = store.get(&self.key).await?;
+            if stored.as_ref().is_none_or(|stored| stored.version != version) {
+                self.adopt(store, stored, version)?;
+                continue;
+            }
+            let renewal = Transaction {
+                conditions: vec![(self.key.clone(), version)],
+                puts: vec![(self.key.clone(), encode(&self.record(store)))],
+                deletes: Vec::new(),
+            };
+            // The record is read again, whatever is answered.
+            store.commit(renewal).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up a record of the lease that has replaced the one of this version, if it is ours.
+    fn adopt(&self, store: &dyn Store, stored: Option<Stored>, version: u64) -> Result<()> {
+        match stored {
+            Some(stored) if self.is_ours(store, &stored)? => {
+                let mut state = self.lock();
+                if let Some(term) = state.term.as_mut().filter(|term| term.version == version) {
+                    term.version = stored.version;
+                    state.is_doubtful = false;
+                }
+                Ok(())
+            }
+            _ => {
+                self.lost.cancel();
+                Err(self.lost_error())
+            }
+        }
     }
 
     async fn write(&self, store: &dyn Store, transaction: Transaction) -> Result<()> {
@@ -237,6 +362,10 @@ impl Lease {
         self.lost.cancelled().await;
     }
 
+    fn is_doubtful(&self) -> bool {
+        self.lock().is_doubtful
+    }
+
     fn term(&self) -> Result<Term> {
         let term = self.lock().term;
         term.filter(|_| !self.is_lost()).ok_or_else(|| self.lost_error())
@@ -253,6 +382,38 @@ impl Lease {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A commit that is under way.
+struct Doubt<'a> {
+    lease: &'a Lease,
+    version: u64,
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        let mut state = self.lease.lock();
+        // What was conditional on an earlier version is over.
+        if state.term.is_some_and(|term| term.version == self.version) {
+            state.is_doubtful = true;
+        }
+    }
+}
+
+/// Whether the records are as a transaction makes them. Of one that changes nothing nobody can tell.
+async fn is_written(store: &dyn Store, transaction: &Transaction) -> Result<bool> {
+    for (key, value) in &transaction.puts {
+        if store.get(key).await?.is_none_or(|stored| stored.value != *value) {
+            return Ok(false);
+        }
+    }
+    for key in &transaction.deletes {
+        let is_put = transaction.puts.iter().any(|(put, _)| put == key);
+        if !is_put && store.get(key).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(!transaction.puts.is_empty() || !transaction.deletes.is_empty())
 }
 
 /// The condition under which no other milvus-cdc writes to a target; `None`: one does.

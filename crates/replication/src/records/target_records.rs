@@ -1,6 +1,7 @@
 //! The records of one destination and of the tasks on it. A record is written only while the lease
 //! on the destination is ours, and a task's record only while the task exists. Never gives out the
-//! store or the lease alone, so that no write can go past the lease.
+//! store or the lease alone, so that no write can go past the lease, and nothing is read while an
+//! earlier write may still be carried out.
 
 use crate::error::{Error, Result};
 use crate::ports::{Committed, EXISTS, Store, Transaction};
@@ -106,14 +107,20 @@ impl TargetRecords {
         self.lease.lost().await;
     }
 
+    /// The store, for reading: nothing that was written before can change it any more.
+    async fn settled(&self) -> Result<&dyn Store> {
+        self.lease.settle(&*self.store).await?;
+        Ok(&*self.store)
+    }
+
     /// The record under a key, if there is one.
     pub(crate) async fn load<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        load_one(&*self.store, key).await
+        load_one(self.settled().await?, key).await
     }
 
     /// All records whose key begins with `prefix`, by the rest of the key.
     pub(crate) async fn list<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<(String, T)>> {
-        let stored = self.store.list(prefix).await?.into_iter();
+        let stored = self.settled().await?.list(prefix).await?.into_iter();
         stored
             .map(|(key, stored)| Ok((key[prefix.len()..].to_owned(), decode(&key, &stored.value)?)))
             .collect()
@@ -129,7 +136,7 @@ impl TargetRecords {
 
     /// Whether a task exists.
     pub(crate) async fn has_task(&self, task: &str) -> Result<bool> {
-        Ok(self.store.get(&keys::task_key(task)).await?.is_some())
+        Ok(self.settled().await?.get(&keys::task_key(task)).await?.is_some())
     }
 
     /// The collections of all tasks, whatever their destination: task, id, and the record unless
@@ -138,7 +145,7 @@ impl TargetRecords {
         &self,
     ) -> Result<Vec<(String, CollectionId, Option<ReplicatedCollection>)>> {
         let mut collections = Vec::new();
-        for (key, stored) in self.store.list(keys::COLLECTIONS).await? {
+        for (key, stored) in self.settled().await?.list(keys::COLLECTIONS).await? {
             let names = keys::names_of_collection(&key[keys::COLLECTIONS.len()..]);
             let Some((task, id)) = names else { continue };
             collections.push((task.to_owned(), id, decode(&key, &stored.value).ok()));
@@ -162,12 +169,12 @@ pub(crate) struct TaskRecords<'a> {
 impl TaskRecords<'_> {
     /// Everything stored of the task.
     pub(crate) async fn load_all(&self) -> Result<Loaded> {
-        load(&*self.target.store, self.task).await
+        load(self.target.settled().await?, self.task).await
     }
 
     /// The record of the task's fence, no lower than the one that is stored.
     pub(crate) async fn fence(&self, upto: Timestamp) -> Result<(String, Vec<u8>)> {
-        let fence = fence(&*self.target.store, self.task, upto).await?;
+        let fence = fence(self.target.settled().await?, self.task, upto).await?;
         Ok((keys::fence_key(self.task), fence))
     }
 
@@ -187,7 +194,7 @@ impl TaskRecords<'_> {
         id: CollectionId,
     ) -> Result<Option<(ReplicatedCollection, u64)>> {
         let key = keys::collection_key(self.task, id);
-        let stored = self.target.store.get(&key).await?;
+        let stored = self.target.settled().await?.get(&key).await?;
         stored.map(|stored| Ok((decode(&key, &stored.value)?, stored.version))).transpose()
     }
 

@@ -1,4 +1,5 @@
-//! A store in memory that outlives its process, with faults.
+//! A store in memory that outlives its process, with faults. One of them is a transaction that is
+//! carried out long after its writer was told nothing, as by a member of an etcd that stood still.
 
 use crate::faults::{Fault, Faults};
 use async_trait::async_trait;
@@ -7,6 +8,10 @@ use replication::ports::{Committed, Store, Stored, Transaction, holds};
 use replication::records::keys::task_key;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A transaction may come as late as this, whatever its writer has done since.
+const LATE_MAX_MS: u64 = 8000;
 
 #[derive(Default)]
 struct Records {
@@ -43,8 +48,21 @@ impl Memory {
     }
 
     fn apply(&self, transaction: Transaction) -> Committed {
-        let mut guard = self.records.lock().unwrap();
-        let Records { version, by_key: records, changes } = &mut *guard;
+        self.records.lock().unwrap().apply(transaction)
+    }
+
+    fn apply_late(&self, transaction: Transaction) {
+        let (records, after) = (self.records.clone(), self.faults.below(LATE_MAX_MS));
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            records.lock().unwrap().apply(transaction);
+        });
+    }
+}
+
+impl Records {
+    fn apply(&mut self, transaction: Transaction) -> Committed {
+        let Self { version, by_key: records, changes } = self;
         let holds = |(key, version): &(String, u64)| {
             holds(records.get(key).map_or(0, |stored| stored.version), *version)
         };
@@ -83,9 +101,13 @@ impl Store for Memory {
         match self.faults.next() {
             Fault::None | Fault::Slow => Ok(self.apply(transaction)),
             Fault::Refuse | Fault::LoseCall => Err(Error::transient("simulated: not stored")),
-            Fault::LoseAnswer | Fault::Late => {
+            Fault::LoseAnswer => {
                 self.apply(transaction);
                 Err(Error::transient("simulated: stored, and nobody knows"))
+            }
+            Fault::Late => {
+                self.apply_late(transaction);
+                Err(Error::transient("simulated: stored later, and nobody knows"))
             }
             Fault::CrashBefore => self.faults.die().await,
             Fault::CrashAfter => {
