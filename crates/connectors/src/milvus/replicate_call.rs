@@ -1,6 +1,6 @@
 //! Sends a ReplicateMessage call: its pieces go to the transport without the copy of the rows that
-//! the generated client would make. Never sets a deadline and never repeats a call: an unanswered
-//! call may still take effect.
+//! the generated client would make. Never sets a deadline and never repeats a call that the target
+//! may have begun: without an answer it may still take effect.
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
@@ -30,9 +30,20 @@ const PREFIX_BYTES: usize = 5;
 /// The largest answer: it is only a status and a position.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// How often a call is sent whose connection the other side closes in good order before it looks at
+/// the call, as a server or a balancer does with a connection that has become old.
+const SENT_MAX: u32 = 3;
+
 /// Sends one call and waits for its answer as long as the connection lives.
 pub(super) async fn send(client: &Client, call: &ReplicateCall) -> Result<(), CallError> {
-    match ask(client, call).await {
+    let mut sent = 1;
+    let answer = loop {
+        match ask(client, call).await {
+            Err(fault) if sent < SENT_MAX && fault.is_of_an_ended_connection() => sent += 1,
+            answer => break answer,
+        }
+    };
+    match answer {
         Ok(()) => Ok(()),
         Err(fault) => {
             let proven = fault.proves_nothing_happened();

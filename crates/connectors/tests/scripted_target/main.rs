@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of a test are part of it")]
 
+mod closed_connections;
 mod conformance;
 mod requests;
 mod server;

@@ -74,7 +74,7 @@ impl Settling {
             |lane: &LockedLane| lane.state.open.as_ref().is_some_and(|o| o.proxy == only);
         if only.is_some() && is_followed && lanes.iter().all(is_of_it) {
             let time = self.settle.min(STANDSTILL_MAX);
-            return self.wait(time, STANDSTILL_STEPS, stop, observer).await;
+            return self.wait(time, STANDSTILL_STEPS, stop, observer, None).await;
         }
         self.settle(stop, observer).await
     }
@@ -83,19 +83,20 @@ impl Settling {
     pub(super) async fn settle(&self, stop: &Stop, observer: &dyn Observer) -> Result<()> {
         tracing::info!(time = ?self.settle, "waiting until calls without an answer have settled");
         observer.event(Event::Waiting(Some(WAITS)));
-        let settled = self.wait(self.settle, SETTLE_STEPS, stop, observer).await;
+        let settled = self.wait(self.settle, SETTLE_STEPS, stop, observer, Some(WAITS)).await;
         observer.event(Event::Waiting(None));
         settled
     }
 
     /// Only time in which the target answers counts: a target that stands still may have a call in
-    /// its hands.
+    /// its hands. A fault meanwhile is shown while it lasts, then `reason` again.
     async fn wait(
         &self,
         time: Duration,
         wanted: u32,
         stop: &Stop,
         observer: &dyn Observer,
+        reason: Option<&str>,
     ) -> Result<()> {
         let step = time / wanted;
         let mut steps = 0;
@@ -108,6 +109,7 @@ impl Settling {
                 Err(e) => {
                     steps = 0;
                     stop.bounded(backoff.pause(&e)).await?;
+                    observer.event(Event::Waiting(reason));
                 }
             }
             stop.bounded(tokio::time::sleep(step)).await?;
