@@ -31,6 +31,8 @@ pub(crate) struct Path {
     pub(crate) replay: Replay,
     pub(crate) stop: Stop,
     pub(crate) saved: Instant,
+    /// Whether the positions have moved since they were saved.
+    pub(crate) has_moved: bool,
 }
 
 impl Path {
@@ -51,6 +53,11 @@ impl Path {
                 }
                 event = next_event(&mut changes) => {
                     stop.until(self.look(event)).await??;
+                    continue;
+                }
+                // A source may stand still for longer than its queue keeps what is done.
+                () = tokio::time::sleep_until(self.saved + SAVE_EVERY), if self.has_moved => {
+                    stop.until(self.save(Transaction::default())).await??;
                     continue;
                 }
                 // 1 read: until a tick covers all channels
@@ -142,6 +149,7 @@ impl Path {
         let keeps_up = self.stop.until(ended).await??;
         self.channels.set_behind(!keeps_up);
         self.channels.acknowledge(upto);
+        self.has_moved = true;
         if self.saved.elapsed() < SAVE_EVERY {
             return Ok(());
         }
@@ -156,7 +164,7 @@ impl Path {
 
     /// Stores the positions together with these records.
     async fn save(&mut self, records: Transaction) -> Result<()> {
-        self.saved = Instant::now();
+        (self.saved, self.has_moved) = (Instant::now(), false);
         let stored = self.checkpoint(None).and(records);
         self.context.records().commit(stored).await
     }

@@ -79,7 +79,9 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
     let channels = Channels::new(source, observer, limits.round_bytes, limits.held_bytes_max);
     let collections = Collections::new(context.clone(), loaded.collections);
     let (replay, saved) = (Replay::until(left_open), Instant::now());
-    let mut path = Path { context, collections, channels, delivery, replay, stop, saved };
+    let has_moved = false;
+    let mut path =
+        Path { context, collections, channels, delivery, replay, stop, saved, has_moved };
     match loaded.checkpoint {
         None => begin(&mut path).await?,
         Some(checkpoint) => resume(&mut path, checkpoint).await?,

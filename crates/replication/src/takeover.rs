@@ -82,7 +82,7 @@ impl Takeover<'_> {
             let name = taken.called.clone().unwrap_or_else(|| new.name.clone());
             ReplicatedCollection { name, by_name: true, ..new }.put(task, &mut stored);
         }
-        let position = |id| Position { id, tick: Timestamp::ZERO };
+        let position = |id| Position::new(id, Timestamp::ZERO);
         let channels = self.channels(source).into_iter().map(|(name, id)| (name, position(id)));
         let checkpoint = Checkpoint::new(channels.collect(), None);
         Checkpoint { taken_over: true, ..checkpoint }.put(task, &mut stored);

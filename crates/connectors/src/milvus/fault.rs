@@ -62,6 +62,49 @@ mod code {
     pub(super) const OF_A_RIGHT: std::ops::RangeInclusive<i32> = 1400..=1499;
 }
 
+/// A limit of the target that its operator can raise.
+struct Limit {
+    code: i32,
+    words: &'static str,
+    setting: &'static str,
+}
+
+/// The limits whose errors say which one was met; 2.3 has no codes for most. Source: rootcoord's
+/// `createDatabaseTask.Prepare`, `createCollectionTask.validate`, `createPartitionTask.Execute`,
+/// `checkGeneralCapacity`, `MetaTable.AddCredential` and `CreateRole`.
+const LIMITS: [Limit; 6] = [
+    Limit {
+        code: 801,
+        words: "exceeded the limit number of database",
+        setting: "rootCoord.maxDatabaseNum",
+    },
+    Limit {
+        code: 102,
+        words: "exceeded the limit number of collections",
+        setting: "quotaAndLimits.limits.maxCollectionNum, maxCollectionNumPerDB",
+    },
+    Limit {
+        code: i32::MIN,
+        words: "exceeds max configuration",
+        setting: "rootCoord.maxPartitionNum, rootCoord.dmlChannelNum",
+    },
+    Limit {
+        code: 250,
+        words: "general capacity exceeded",
+        setting: "rootCoord.maxGeneralCapacity",
+    },
+    Limit {
+        code: i32::MIN,
+        words: "number of users has reached the limit",
+        setting: "proxy.maxUserNum",
+    },
+    Limit {
+        code: i32::MIN,
+        words: "number of roles has reached the limit",
+        setting: "proxy.maxRoleNum",
+    },
+];
+
 const LOGIN_ADVICE: &str = "check the token (user:password) of the target";
 
 const TLS_ADVICE: &str = "check the dial_config of the target and the certificates that it names";
@@ -182,7 +225,12 @@ impl Fault {
                  and restart it"
             )),
             Self::Status { code, legacy_code, ref reason } => {
-                let what = format!("{tried}: {reason} (code {code}, {legacy_code})");
+                let mut what = format!("{tried}: {reason} (code {code}, {legacy_code})");
+                if let Some(limit) = self.limit() {
+                    what.push_str("; raise this limit of the target: ");
+                    what.push_str(limit.setting);
+                    return Error::transient(what);
+                }
                 let heals = match asked {
                     Asked::AsEver => !self.is_final(),
                     Asked::ToChange => self.heals(),
@@ -205,6 +253,10 @@ impl Fault {
             || code::OF_A_PARAMETER.contains(code)
             || code::OF_A_RIGHT.contains(code)
             || *legacy_code == ErrorCode::IllegalArgument as i32
+    }
+
+    fn limit(&self) -> Option<&'static Limit> {
+        LIMITS.iter().find(|limit| self.is(limit.code, &[], &[limit.words]))
     }
 
     fn heals(&self) -> bool {
@@ -433,6 +485,42 @@ mod tests {
         let error = status(65535, ErrorCode::UnexpectedError, "no such type");
         let error = error.error("t", Asked::ToChange);
         assert_eq!(error.kind, Kind::Permanent);
+    }
+
+    #[test]
+    fn a_limit_that_can_be_raised_is_waited_for_and_named() {
+        let unexpected = ErrorCode::UnexpectedError;
+        for (code, reason, setting) in [
+            (
+                801,
+                "database=d[limitNum=2]: exceeded the limit number of database",
+                "maxDatabaseNum",
+            ),
+            (
+                65535,
+                "failed to create collection, limit={1}, exceeded the limit number of collections",
+                "maxCollectionNum",
+            ),
+            (
+                65535,
+                "partition number (2) exceeds max configuration (2), collection: c",
+                "maxPartitionNum",
+            ),
+            (
+                65535,
+                "unable to add user because the number of users has reached the limit",
+                "maxUserNum",
+            ),
+            (
+                65535,
+                "unable to create role because the number of roles has reached the limit",
+                "maxRoleNum",
+            ),
+        ] {
+            let error = status(code, unexpected, reason).error("t", Asked::ToChange);
+            assert_eq!(error.kind, Kind::Transient, "{error}");
+            assert!(error.what.contains(setting), "{error}");
+        }
     }
 
     #[test]

@@ -56,6 +56,12 @@ impl MessagePlace {
         self.ledger >= 0 && self.entry >= 0
     }
 
+    /// Whether it names the beginning of a ledger that had no entry: nothing of it was read, so
+    /// nothing can show whether all behind it is still there.
+    pub(super) fn is_of_an_empty_topic(self) -> bool {
+        self.ledger > 0 && self.entry == NONE
+    }
+
     /// Whether both are in one ledger, whose entries have no gaps.
     pub(super) fn shares_ledger(self, other: Self) -> bool {
         self.ledger == other.ledger
@@ -166,6 +172,14 @@ mod tests {
         assert_eq!(MessagePlace::parse(&place(7, NONE, 0).id(None)), Some(place(7, NONE, 0)));
         for index in [None, Some(-1), Some(0)] {
             assert_eq!(MessagePlace::parse(&data(7, 8, index)), Some(place(7, 8, 0)));
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_ledger_is_told_from_that_of_all_topics() {
+        assert!(place(7, NONE, 0).is_of_an_empty_topic());
+        for other in [MessagePlace::FIRST, place(NONE, NONE, 0), place(7, 0, 0)] {
+            assert!(!other.is_of_an_empty_topic(), "{other}");
         }
     }
 

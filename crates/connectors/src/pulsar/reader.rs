@@ -183,6 +183,9 @@ impl Reading {
                      between are lost to the retention"
                 )));
             }
+            if self.read.is_none() && from.is_of_an_empty_topic() {
+                self.compare_with_an_empty_topic(from, place)?;
+            }
             // If a ledger is deleted while it is read, the broker skips the rest of it. Beginning
             // again at the last entry read shows whether its ledger still exists.
             let is_next_ledger = self.read.is_some_and(|read| !read.shares_ledger(place));
@@ -196,6 +199,29 @@ impl Reading {
                 }
             }
         }
+    }
+
+    /// The first entry of a topic that was empty before. A broker gives an empty topic a new ledger
+    /// when it loads it, and the retention removes ledgers: nobody can tell the two apart, so it is
+    /// said.
+    fn compare_with_an_empty_topic(&self, from: MessagePlace, first: MessagePlace) -> Spoken<()> {
+        if first.shares_ledger(from) {
+            return match first == from.next_entry() {
+                true => Ok(()),
+                false => Err(Fault::Lost(format!(
+                    "was to be read from {from}, where its Pulsar topic was empty, but Pulsar has \
+                     {first} and later: the messages in between are lost to the retention"
+                ))),
+            };
+        }
+        warn!(
+            channel = self.channel,
+            was_empty_at = %from,
+            first = %first,
+            "the topic was empty when it was looked at last, and begins in another ledger now: if \
+             it was not read for longer than Pulsar retains messages, some may be lost"
+        );
+        Ok(())
     }
 
     /// Waits until there is room for more.

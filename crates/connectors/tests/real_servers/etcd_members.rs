@@ -43,6 +43,11 @@ fn options(members: &[Etcd], health: &EtcdMembers) -> EtcdOptions {
     }
 }
 
+/// The future that opens a store is large.
+async fn opened(options: EtcdOptions, run: &TempDir) -> EtcdStore {
+    soon(Box::pin(EtcdStore::open(options, run.path()))).await.unwrap()
+}
+
 /// Reads and writes without a pause, until it is told to stop. Any error ends the test.
 struct Load {
     stop: Arc<AtomicBool>,
@@ -57,7 +62,7 @@ impl Load {
         for number in 0..WRITERS {
             let (store, stop, done) = (store.clone(), stop.clone(), done.clone());
             work.spawn(
-                async move { count(&*store, &format!("count/{number}"), &stop, &done).await },
+                async move { count(&store, &format!("count/{number}"), &stop, &done).await },
             );
         }
         let (catalog, stopped, read) = (catalog.clone(), stop.clone(), done.clone());
@@ -118,7 +123,7 @@ async fn one_member_of_three_is_killed_or_stands_still_and_nobody_notices() {
     let health = EtcdMembers::default();
     let options = options(&members, &health);
     let catalog = Arc::new(Catalog::new(options.clone()).unwrap());
-    let store = Arc::new(soon(EtcdStore::open(options, run.path())).await.unwrap());
+    let store = Arc::new(opened(options, &run).await);
     let load = Load::start(&store, &catalog);
     let mut changes = catalog.changes();
     for place in 0..members.len() {
@@ -181,7 +186,7 @@ async fn the_first_address_may_be_dead_from_the_start() {
     let mut changes = catalog.changes();
     soon(catalog.snapshot()).await.unwrap();
     soon(async { while changes.recv().await.unwrap() != CatalogEvent::Resync {} }).await;
-    let store = soon(EtcdStore::open(options, run.path())).await.unwrap();
+    let store = opened(options, &run).await;
     for number in 0..20 {
         let puts = vec![(format!("k{number}"), b"v".to_vec())];
         let committed = store.commit(Transaction { puts, ..Transaction::default() });
@@ -196,7 +201,7 @@ async fn the_first_address_may_be_dead_from_the_start() {
 async fn an_etcd_without_a_majority_is_an_error_that_names_it() {
     let (mut members, run) = cluster();
     let health = EtcdMembers::default();
-    let store = soon(EtcdStore::open(options(&members, &health), run.path())).await.unwrap();
+    let store = opened(options(&members, &health), &run).await;
     members[0].kill().unwrap();
     members[1].kill().unwrap();
     let error = soon(store.get("k")).await.unwrap_err();

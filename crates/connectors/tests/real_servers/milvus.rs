@@ -213,3 +213,54 @@ async fn a_target_is_known_by_its_clock_under_any_address() {
     assert!(matches!(compare(&others[0], &here).await, Seen::SecondSilent(_)));
     server.thaw().unwrap();
 }
+
+/// Rows wait for a collection or partition, and the op channel for a database, until the limit is
+/// raised; then the same request succeeds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_target_is_named_and_raised() {
+    use lab::Server as _;
+    crate::support::logged();
+    let installed = lab::install_servers().unwrap();
+    let (etcd, run) = crate::support::own_etcd(lab::EtcdOptions::default());
+    let limits = |most: i32| {
+        let limits = [
+            "rootCoord.maxDatabaseNum",
+            "rootCoord.maxPartitionNum",
+            "quotaAndLimits.limits.maxCollectionNum",
+            "quotaAndLimits.limits.maxCollectionNumPerDB",
+        ];
+        limits.map(|limit| (limit.to_owned(), most.into())).to_vec()
+    };
+    let options = lab::MilvusOptions {
+        tt_msg_enabled: false,
+        settings: limits(1),
+        ..lab::MilvusOptions::new("limited", etcd.client(), lab::Queue::Rocksmq)
+    };
+    let mut server = lab::Milvus::start(&installed, &run.path().join("limited"), options).unwrap();
+    server.wait_ready(lab::READY_WITHIN).unwrap();
+    let target = Milvus::new(&MilvusOptions::new(server.address())).unwrap();
+    let at = soon(target.clock()).await.unwrap();
+    // The default database does not count.
+    soon(target.apply(&Ddl::CreateDatabase("one".into()), at)).await.unwrap();
+    soon(target.apply(&create("first", collection(schema("first"), 1)), at)).await.unwrap();
+    let partition = "p".to_owned();
+    let beyond = [
+        (Ddl::CreateDatabase("another".into()), "rootCoord.maxDatabaseNum"),
+        (create("second", collection(schema("second"), 1)), "maxCollectionNum"),
+        (
+            Ddl::CreatePartition { collection: CollectionName::new("default", "first"), partition },
+            "rootCoord.maxPartitionNum",
+        ),
+    ];
+    for (ddl, setting) in &beyond {
+        let error = soon(target.apply(ddl, at)).await.expect_err(setting);
+        assert_eq!(error.kind, Kind::Transient, "{error:?}");
+        assert!(error.what.contains(setting), "{error}");
+    }
+    server.options.settings = limits(9);
+    server.restart().unwrap();
+    server.wait_ready(lab::READY_WITHIN).unwrap();
+    for (ddl, _) in &beyond {
+        soon(target.apply(ddl, at)).await.unwrap();
+    }
+}

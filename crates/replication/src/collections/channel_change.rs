@@ -31,7 +31,7 @@ impl ChannelChange {
 
     /// The channels to be opened, and where.
     pub(crate) fn opened(&self) -> impl Iterator<Item = (&str, Position)> {
-        let position = |id: &MessageId| Position { id: id.clone(), tick: Timestamp::ZERO };
+        let position = |id: &MessageId| Position::new(id.clone(), Timestamp::ZERO);
         self.open.iter().map(move |(channel, id)| (&**channel, position(id)))
     }
 
@@ -86,7 +86,7 @@ impl ChannelChange {
             let asked = self.open.get(channel);
             let (done, has_passed) = match asked {
                 Some(id) => {
-                    let position = Position { id: id.clone(), tick: Timestamp::ZERO };
+                    let position = Position::new(id.clone(), Timestamp::ZERO);
                     (Some(position), source.compare(&start.id, id).is_lt())
                 }
                 None => {

@@ -9,14 +9,16 @@ use crate::error::{Error, Kind, Result};
 use crate::metadata::follower::Follower;
 use crate::metadata::rights::on_target;
 use crate::observer::Noted;
-use crate::ports::{Ddl, Record, Transaction};
+use crate::ports::{ChannelReader, Ddl, Record, Transaction};
 use crate::progress::Progress;
 use crate::records::checkpoint::OpPosition;
 use crate::records::keys::op_key;
+use crate::rows::resumed::{self, Resumed};
 use crate::selection::named;
 use crate::stop::{Backoff, Stop};
 use crate::task::Task;
 use crate::unsupported::Missed;
+use bytes::Bytes;
 use milvus_wire::catalog::{Collection, Database, State};
 use milvus_wire::ids::{CollectionId, CollectionName};
 use milvus_wire::op::{OpRequest, decode};
@@ -66,11 +68,8 @@ impl OpChannel {
                 position
             }
         };
-        // The channel may be quiet for longer than the queue keeps the last request that is done.
-        let source = &self.context.ports.source;
         let is_done = position.at > Timestamp::ZERO;
-        let from = if is_done { source.behind(&position.next) } else { position.next.clone() };
-        let mut reader = source.open(&channel, &from).await?;
+        let mut reader = self.reader(&channel, &position).await?;
         loop {
             let Record { id, payload } = self.during(reader.next()).await??;
             let done = is_done && id == position.next;
@@ -92,6 +91,18 @@ impl OpChannel {
             }
             self.save(&OpPosition::new(id, message.timestamp)).await?;
         }
+    }
+
+    /// The channel may be quiet for longer than the queue keeps the last request that is done.
+    async fn reader(&self, channel: &str, position: &OpPosition) -> Result<Box<dyn ChannelReader>> {
+        let (source, at) = (self.context.ports.source.clone(), position.at);
+        if at == Timestamp::ZERO {
+            return source.open(channel, &position.next).await;
+        }
+        let is_it = move |payload: &Bytes| decode(payload).is_ok_and(|it| it.timestamp == at);
+        let (id, is_it) = (position.next.clone(), Box::new(is_it));
+        let from = resumed::Entry { id, is_done: true, is_it };
+        Ok(Box::new(Resumed::open(source, channel, from).await?))
     }
 
     async fn save(&self, position: &OpPosition) -> Result<()> {

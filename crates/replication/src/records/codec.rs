@@ -101,7 +101,7 @@ number!(collection, milvus_wire::ids::CollectionId, i64);
 /// For `#[serde(with)]`: by channel.
 pub(crate) mod positions {
     use super::{Deserialize, Deserializer, Serialize, Serializer};
-    use crate::records::position::Position;
+    use crate::records::position::{Position, Seen};
     use milvus_wire::position::MessageId;
     use milvus_wire::timestamp::Timestamp;
     use std::collections::BTreeMap;
@@ -112,20 +112,44 @@ pub(crate) mod positions {
         id: MessageId,
         #[serde(with = "super::timestamp")]
         tick: Timestamp,
+        /// The timestamp of the message at `id`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<u64>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        done: bool,
+    }
+
+    impl From<&Position> for Stored {
+        fn from(position: &Position) -> Self {
+            let seen = position.seen;
+            Self {
+                id: position.id.clone(),
+                tick: position.tick,
+                seen: seen.map(|seen| seen.at.0),
+                done: seen.is_some_and(|seen| seen.is_done),
+            }
+        }
+    }
+
+    impl From<Stored> for Position {
+        fn from(stored: Stored) -> Self {
+            let seen = |at| Seen { at: Timestamp(at), is_done: stored.done };
+            Self { seen: stored.seen.map(seen), id: stored.id, tick: stored.tick }
+        }
     }
 
     pub(crate) fn serialize<S: Serializer>(
         positions: &BTreeMap<String, Position>,
         s: S,
     ) -> Result<S::Ok, S::Error> {
-        s.collect_map(positions.iter().map(|(k, p)| (k, Stored { id: p.id.clone(), tick: p.tick })))
+        s.collect_map(positions.iter().map(|(channel, position)| (channel, Stored::from(position))))
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         d: D,
     ) -> Result<BTreeMap<String, Position>, D::Error> {
         let stored = BTreeMap::<String, Stored>::deserialize(d)?;
-        Ok(stored.into_iter().map(|(k, p)| (k, Position { id: p.id, tick: p.tick })).collect())
+        Ok(stored.into_iter().map(|(channel, stored)| (channel, stored.into())).collect())
     }
 }
 

@@ -400,7 +400,7 @@ impl Drop for Doubt<'_> {
     }
 }
 
-/// Whether the records are as a transaction makes them. Of one that changes nothing nobody can tell.
+/// Whether the records are as a transaction makes them; no, if it changes nothing.
 async fn is_written(store: &dyn Store, transaction: &Transaction) -> Result<bool> {
     for (key, value) in &transaction.puts {
         if store.get(key).await?.is_none_or(|stored| stored.value != *value) {

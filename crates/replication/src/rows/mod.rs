@@ -4,5 +4,6 @@
 pub(crate) mod merge;
 pub(crate) mod read;
 mod reorder;
+pub(crate) mod resumed;
 pub(crate) mod roster;
 pub(crate) mod route;

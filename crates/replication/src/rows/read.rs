@@ -8,9 +8,11 @@ use crate::message::Read;
 use crate::observer::{Event, Noted, Observer};
 use crate::ports::{ChannelReader, Record, Source};
 use crate::progress::Progress;
-use crate::records::position::Position;
+use crate::records::position::{Position, Seen};
 use crate::rows::reorder::ReorderBuffer;
+use crate::rows::resumed::{self, Resumed};
 use crate::rows::roster::Roster;
+use bytes::Bytes;
 use milvus_wire::message::{Message, RowKind, decode};
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
@@ -89,13 +91,28 @@ impl Channels {
         }
         self.done = self.done.max(position.tick);
         self.last = self.last.min(position.tick);
-        let reader = self.source.open(channel, &position.id).await?;
-        let buffer = ReorderBuffer::new(position.tick);
-        let read_bytes = [0; 3];
-        let state = Channel { reader, buffer, position, read: None, read_bytes };
+        let reader = self.reader(channel, &position).await?;
+        let buffer = ReorderBuffer::new(&position);
+        let (read, read_bytes) = (position.done().map(|_| position.id.clone()), [0; 3]);
+        let state = Channel { reader, buffer, position, read, read_bytes };
         self.open.insert(channel.into(), state);
         self.observer.event(Event::Joined(channel));
         Ok(())
+    }
+
+    async fn reader(&self, channel: &str, position: &Position) -> Result<Box<dyn ChannelReader>> {
+        let id = position.id.clone();
+        let Some(Seen { at, is_done }) = position.seen else {
+            return self.source.open(channel, &id).await;
+        };
+        let is_it = move |payload: &Bytes| {
+            decode(payload.clone()).is_ok_and(|message| match message {
+                Message::Tick(tick) => tick == at,
+                message => !is_done && message.timestamp() == at,
+            })
+        };
+        let from = resumed::Entry { id, is_done, is_it: Box::new(is_it) };
+        Ok(Box::new(Resumed::open(self.source.clone(), channel, from).await?))
     }
 
     /// Stops reading a channel, and forgets its messages.

@@ -59,6 +59,19 @@ impl Log {
         self.channels.entry(channel.to_owned()).or_default().lost = before;
     }
 
+    /// Loses all that was written, as a retention does with a source that stood still.
+    pub(crate) fn lose_all(&mut self) {
+        for channel in self.channels.values_mut() {
+            channel.lost = channel.messages.len();
+        }
+    }
+
+    /// Writes something else into every place, as a topic has it that was made anew.
+    pub(crate) fn replace_all(&mut self) {
+        let messages = self.channels.values_mut().flat_map(|channel| &mut channel.messages);
+        messages.for_each(|message| *message = tick(1).encode_to_vec().into());
+    }
+
     /// Why a place can't be read, if it never will be.
     pub(crate) fn loss(&self, channel: &str, offset: usize) -> Option<String> {
         let (start, end) = match self.channels.get(channel) {

@@ -124,6 +124,18 @@ fn of_two_services_one_works_whatever_becomes_of_the_other() {
 }
 
 #[test]
+fn what_is_done_may_be_lost_to_the_retention() {
+    assert_ne!(standby::after_the_retention(false), Ok(0));
+    standby::after_the_retention(false).unwrap();
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_not_read_on() {
+    let told = standby::after_the_retention(true).unwrap_err();
+    assert!(told.contains("has another message") && told.contains("made anew"), "{told}");
+}
+
+#[test]
 fn a_task_that_was_deleted_elsewhere_stores_nothing_more() {
     assert_eq!(standby::left_of_a_deleted_task(), Vec::<String>::new());
 }

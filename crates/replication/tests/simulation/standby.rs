@@ -68,6 +68,37 @@ pub(crate) fn records_of_an_empty_source() -> Vec<String> {
     })
 }
 
+/// Whether a task goes on after the queue has lost all that it has done, and nothing else. If it
+/// was `remade`, other entries are in their places.
+pub(crate) fn after_the_retention(remade: bool) -> Result<u64, String> {
+    block_on(0, async {
+        let outside = Outside::new(0, false);
+        let mut services = vec![outside.service("one")];
+        for _ in 0..100 {
+            outside.script.act(false);
+            outside.script.tick();
+            pass(&mut services, Duration::from_millis(200)).await;
+        }
+        outside.settle(&mut services).await?;
+        // The source stands still for a while, and then the service is killed.
+        pass(&mut services, Duration::from_secs(10)).await;
+        drop(services);
+        outside.script.change(|world| match remade {
+            true => world.log.replace_all(),
+            false => world.log.lose_all(),
+        });
+        let mut services = vec![outside.service("one")];
+        pass(&mut services, Duration::from_secs(20)).await;
+        for _ in 0..100 {
+            outside.script.act(false);
+            outside.script.tick();
+            pass(&mut services, Duration::from_millis(200)).await;
+        }
+        outside.settle(&mut services).await?;
+        Ok(outside.milvus.kept().1)
+    })
+}
+
 fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
     fastrand::seed(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()

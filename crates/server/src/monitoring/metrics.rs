@@ -1,7 +1,7 @@
 //! Every metric of the service: names, labels, and the only place where they are registered.
 //! Names and labels of the first group are those of the Go tool, so that its dashboard works.
-//! Never has a label value that a client made up: each is a constant, or belongs to a stored task or
-//! to the configuration.
+//! Never has a label value that a client made up: each is a constant, or belongs to a stored task
+//! or to the configuration.
 
 use crate::tasks::State;
 use connectors::etcd::EtcdMembers;

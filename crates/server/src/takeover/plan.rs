@@ -5,6 +5,7 @@
 use super::go_task::{GoPosition, GoPositions, GoTask};
 use crate::tasks::{TaskRecord, check_id, to_task};
 use connectors::InvalidOption;
+use futures::future::try_join_all;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::position::{MessageId, decode_position};
 use replication::error::{Error, Result};
@@ -14,6 +15,8 @@ use replication::takeover::{Taken, Takeover, present_end};
 use replication::task::{Limits, Policies};
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// What becomes of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -80,6 +83,9 @@ const NO_OP_POSITION: &str = "the Go tool has saved no position of the op channe
 const IS_BEING_DROPPED: &str =
     "is being dropped on the source; its drop follows, on a Milvus after its last rows";
 
+/// How long an entry that is there may take. A broker that has lost one is asked again for seconds.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+
 /// A collection begins there.
 const FIRST: &str = "first message";
 
@@ -113,13 +119,29 @@ impl Planner<'_> {
         };
         let channels = takeover.channels(self.source);
         let op = [(self.op_channel, &takeover.op)];
-        for (channel, from) in channels.iter().map(|(name, from)| (name.as_str(), from)).chain(op) {
-            // Fails permanently if the queue no longer has it.
-            drop(self.source.open(channel, from).await?);
-        }
+        let all = channels.iter().map(|(name, from)| (name.as_str(), from)).chain(op);
+        try_join_all(all.map(|(channel, from)| self.has(channel, from))).await?;
         takeover.fence = present_end(self.source, channels.keys()).await?;
         plan.fence_ms = takeover.fence.ms();
         Ok(takeover)
+    }
+
+    /// Fails permanently if the queue does not contain what a channel has from there on. Some
+    /// queues are opened at any place, and say only when they are read what is lost.
+    async fn has(&self, channel: &str, from: &MessageId) -> Result<()> {
+        let end = self.source.end(channel).await?;
+        let mut reader = self.source.open(channel, from).await?;
+        if self.source.compare(from, &end).is_eq() {
+            return Ok(());
+        }
+        match timeout(READ_WITHIN, reader.next()).await {
+            Ok(read) => read.map(drop),
+            Err(_) => Err(Error::transient(format!(
+                "the source's queue does not deliver {channel} from {from:?} on, so it can't be \
+                 checked whether it still contains that position; see whether the queue answers, \
+                 then import again"
+            ))),
+        }
     }
 
     /// Refuses a task that can't be taken over; else returns what it selects.

@@ -213,6 +213,15 @@ async fn a_task_that_cannot_continue_is_refused_with_a_reason() {
     refused(|all| all[0].1["MilvusConnectParam"]["uri"] = json!("ftp://x"), "address").await;
     refused(|all| all[0].1["DBCollections"] = Value::Null, "selects no collection").await;
     refused(|all| all[3].1["Positions"] = json!(7), "is not such a record").await;
+    // The queue is opened there, and says only when it is read that this is lost.
+    let lost = |all: &mut Vec<(String, Value)>| {
+        all[3].1["Positions"]["src-rootcoord-dml_0"]["DataPair"]["data"] = json!("BQAAAAAAAAA=");
+    };
+    refused(lost, "src-rootcoord-dml_0 has lost offset 5").await;
+    let op_lost = |all: &mut Vec<(String, Value)>| {
+        all[2].1["Positions"]["src-replicate-msg"]["DataPair"]["data"] = json!("BQAAAAAAAAA=");
+    };
+    refused(op_lost, "src-replicate-msg has lost offset 5").await;
     let elsewhere = |all: &mut Vec<(String, Value)>| {
         let channel = all[3].1["Positions"]["src-rootcoord-dml_0"].take();
         all[3].1["Positions"] = json!({"other-rootcoord-dml_0": channel});

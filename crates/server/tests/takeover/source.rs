@@ -10,7 +10,7 @@ use milvus_wire::proto::schema::CollectionSchema;
 use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
 use prost::Message;
-use replication::error::Result;
+use replication::error::{Error, Result};
 use replication::ports::{Catalog, CatalogEvent, ChannelReader, Record, Snapshot, Source};
 use std::cmp::Ordering;
 use tokio::sync::broadcast;
@@ -21,15 +21,27 @@ pub(crate) const NEWEST_MS: u64 = 1_795_470_000_000;
 /// The next offset on every channel.
 pub(crate) const END: u64 = 0x99;
 
-/// A queue that has every position and delivers nothing.
+/// Before this offset every channel has lost what it had.
+pub(crate) const START: u64 = 0x10;
+
+/// A queue that says only when it is read what it has lost.
 pub(crate) struct Queue;
 
-struct Silent;
+struct Lazy {
+    channel: String,
+    from: u64,
+}
 
 #[async_trait]
-impl ChannelReader for Silent {
+impl ChannelReader for Lazy {
     async fn next(&mut self) -> Result<Record> {
-        std::future::pending().await
+        match self.from {
+            0 | START.. => Ok(Record { id: MessageId::default(), payload: Default::default() }),
+            lost => {
+                let channel = &self.channel;
+                Err(Error::permanent(format!("{channel} has lost offset {lost}")))
+            }
+        }
     }
 
     fn try_next(&mut self) -> Result<Option<Record>> {
@@ -39,8 +51,9 @@ impl ChannelReader for Silent {
 
 #[async_trait]
 impl Source for Queue {
-    async fn open(&self, _: &str, _: &MessageId) -> Result<Box<dyn ChannelReader>> {
-        Ok(Box::new(Silent))
+    async fn open(&self, channel: &str, from: &MessageId) -> Result<Box<dyn ChannelReader>> {
+        let from = from.0.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        Ok(Box::new(Lazy { channel: channel.to_owned(), from }))
     }
 
     async fn end(&self, _: &str) -> Result<MessageId> {

@@ -76,8 +76,8 @@ impl EtcdStore {
         }
     }
 
-    /// Commits with one transaction of etcd. `None`: a journal was in the way. One that a member did
-    /// not answer is repeated only if it can't be carried out twice.
+    /// Commits with one transaction of etcd. `None`: a journal was in the way. One that a member
+    /// did not answer is repeated only if it can't be carried out twice.
     async fn commit_at_once(
         &self,
         conditions: &[(String, u64)],
