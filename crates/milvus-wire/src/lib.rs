@@ -4,8 +4,8 @@
 //! [`op`] (with [`rbac`]) decode messages of the queue; [`splice`] gives a message its new names
 //! without touching its rows; [`columns`] decodes rows for sinks that need them; [`fence`] makes
 //! deletes of an insert's keys; [`replicate`] is the call that carries messages to a target;
-//! [`keys`], [`catalog`], [`serving`] and [`roles`] are the keys and records in etcd. Every
-//! decoding error is a [`DecodeError`].
+//! [`keys`], [`catalog`], [`serving`] and [`roles`] are the keys and records in etcd; [`version`]
+//! has what the version of a Milvus says of it. Every decoding error is a [`DecodeError`].
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
@@ -27,6 +27,7 @@ pub mod roles;
 pub mod serving;
 pub mod splice;
 pub mod timestamp;
+pub mod version;
 
 pub use error::DecodeError;
 pub use milvus::proto;

@@ -315,6 +315,9 @@ pub trait Target: Send + Sync {
     /// The proxies that calls of this client reach, by their ids. One that was started again has
     /// another id.
     async fn proxies(&self) -> Result<BTreeSet<i64>>;
+
+    /// The version of the target, as it names it. A build without a tag names none.
+    async fn version(&self) -> Result<String>;
 }
 
 /// One change for a log, with the names that the task gives it.

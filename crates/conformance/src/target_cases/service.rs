@@ -12,6 +12,7 @@ use milvus_wire::proto::milvus as pb;
 use milvus_wire::rbac::RbacRequest;
 use milvus_wire::roles::{Grant, Role};
 use milvus_wire::timestamp::Timestamp;
+use milvus_wire::version::Version;
 use replication::error::Kind;
 use replication::ports::Ddl;
 use std::collections::BTreeSet;
@@ -145,6 +146,12 @@ pub(crate) async fn a_proxy_answers(world: &impl TargetUnderTest) {
     let proxies = done(target.proxies().await);
     assert!(!proxies.is_empty());
     assert_eq!(done(target.proxies().await), proxies, "the ids stay while nobody restarts");
+}
+
+pub(crate) async fn the_version_is_named(world: &impl TargetUnderTest) {
+    let version = done(world.target().version().await);
+    let is_read = version.is_empty() || Version::parse(&version).is_some();
+    assert!(is_read, "{version:?}");
 }
 
 pub(crate) async fn the_clock_goes_on(world: &impl TargetUnderTest) {

@@ -107,6 +107,13 @@ pub(super) async fn proxies(client: &Client) -> Result<BTreeSet<i64>> {
     Ok(proxies)
 }
 
+/// The version.
+pub(super) async fn version(client: &Client) -> Result<String> {
+    let request = pb::GetVersionRequest::default();
+    let asked = client.ask("", request, async |mut c, r| c.get_version(r).await).await;
+    Ok(asked.map_err(|fault| client.error("ask for the version", fault))?.version)
+}
+
 /// The names of the databases.
 pub(super) async fn databases(client: &Client) -> Result<Vec<String>> {
     let request = pb::ListDatabasesRequest::default();

@@ -389,6 +389,7 @@ answers!(
     DescribeCollectionResponse,
     FlushResponse,
     GetMetricsResponse,
+    GetVersionResponse,
     ListCredUsersResponse,
     ListDatabasesResponse,
     ReplicateMessageResponse,

@@ -99,4 +99,8 @@ impl Target for Milvus {
     async fn proxies(&self) -> Result<BTreeSet<i64>> {
         describe::proxies(&self.client).await
     }
+
+    async fn version(&self) -> Result<String> {
+        describe::version(&self.client).await
+    }
 }

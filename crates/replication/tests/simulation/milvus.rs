@@ -422,6 +422,10 @@ impl Target for Milvus {
         self.faults.reading().await?;
         Ok((1..).take(self.proxies.len()).collect())
     }
+
+    async fn version(&self) -> Result<String> {
+        Ok("2.3.19".to_owned())
+    }
 }
 
 impl Milvus {

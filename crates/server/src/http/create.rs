@@ -8,6 +8,7 @@ use super::one_target;
 use super::positions;
 use super::refusal::{Kind, Refusal};
 use super::state::ApiState;
+use super::target_version;
 use crate::supervisor::Settled;
 use crate::tasks::{
     CollectionInfo, CreateError, HOW_TO_NAME, TargetAddress, TaskRecord, check_id, in_brackets,
@@ -22,7 +23,7 @@ const RESERVED_ID: &str = "check";
 pub(super) struct Created {
     /// The task.
     pub task_id: String,
-    /// Options that have no effect, or not with every source.
+    /// Options that have no effect, or not with every source, and what the target's version says.
     pub warnings: Vec<&'static str>,
     /// `false` if there was a task of this id already; then nothing was changed.
     pub new: bool,
@@ -37,7 +38,8 @@ pub(super) async fn create(api: &ApiState, mut record: TaskRecord) -> Result<Cre
         return Ok(Created { task_id: record.task_id, warnings: Vec::new(), new: false });
     }
     let task_id = record.task_id.clone();
-    let warnings = record.warnings();
+    let mut warnings = record.warnings();
+    warnings.extend(target_version::warning(api, &record).await);
     let begin = Transaction::default();
     let same_as = one_target::find(api, &record).await.map_err(|e| Refusal::store(&e))?;
     let same_as = same_as.as_deref();
@@ -68,7 +70,8 @@ pub(super) async fn try_out(
     let same_as = one_target::find(api, &record).await.map_err(|e| Refusal::store(&e))?;
     let admitted = api.book.admit(&record, api.limits.tasks_max, same_as.as_deref()).await;
     let record = admitted.map_err(not_created)?;
-    let warnings = record.warnings();
+    let mut warnings = record.warnings();
+    warnings.extend(target_version::warning(api, &record).await);
     Ok((record, warnings))
 }
 

@@ -19,6 +19,7 @@ mod problem;
 mod refusal;
 mod show;
 mod state;
+mod target_version;
 mod v1;
 mod whole_number;
 

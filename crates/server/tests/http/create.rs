@@ -1,5 +1,6 @@
 //! `create`: every check and its words, what is derived from a request, limits, and overlaps.
 
+use crate::scripted::FORGETFUL;
 use crate::support::{Harness, request};
 use base64::Engine;
 use milvus_wire::ids::CollectionName;
@@ -286,4 +287,14 @@ async fn of_two_simultaneous_creations_one_gets_the_collection() {
     let all = futures::future::join_all((0..20).map(|_| service.ask("create", request()))).await;
     let done = all.iter().filter(|(status, _)| *status == 200).count();
     assert_eq!(done, 1, "{all:?}");
+}
+
+/// Such a target answers that it has done what it may lose.
+#[tokio::test]
+async fn a_target_whose_version_loses_rows_at_its_restarts_is_warned_of() {
+    let service = Harness::start().await;
+    let forgetful = milvus(json!({"host": FORGETFUL, "port": 19530}));
+    let data = service.done("create", forgetful).await;
+    let warnings = data["warnings"].to_string();
+    assert!(warnings.contains("not flushed when it restarts (before 2.3.19"), "{data}");
 }

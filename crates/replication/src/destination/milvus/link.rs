@@ -20,6 +20,7 @@ use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
 use futures::FutureExt;
+use milvus_wire::version::Version;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -152,8 +153,22 @@ impl Link {
         }
         self.list_lanes().await?;
         self.ask_for_proxy().await;
+        self.warn_of_version().await;
         // A window may have been committed without its tick.
         self.ticker.tick_due(&Silent).await
+    }
+
+    async fn warn_of_version(&self) {
+        let version = self.target.version().await.unwrap_or_default();
+        if Version::parse(&version).is_some_and(Version::forgets_at_restarts) {
+            tracing::warn!(
+                target = self.lanes.address(),
+                version,
+                "this Milvus may lose rows and \
+                deletes that are not flushed when it restarts (milvus-io/milvus#34255): upgrade \
+                it, or flush before each restart, see docs/promote.md"
+            );
+        }
     }
 
     /// Whoever does not know the only proxy waits longer after a crash, and nothing else.

@@ -4,6 +4,7 @@
 use crate::http::health;
 use crate::http::problem::Problem;
 use crate::http::state::ApiState;
+use crate::http::target_version;
 use crate::tasks::TaskRecord;
 use crate::world::TargetClient;
 use axum::Json;
@@ -58,6 +59,21 @@ pub(super) struct TargetInfo {
     clock_ms: Option<u64>,
     /// The databases of a Milvus.
     databases: Vec<String>,
+    /// The version of a Milvus, as it names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "v2.3.5")]
+    version: Option<String>,
+    /// What is to be known of that version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+}
+
+/// What a target has answered.
+#[derive(Default)]
+struct Answered {
+    databases: Vec<String>,
+    clock_ms: Option<u64>,
+    version: Option<String>,
 }
 
 /// This service.
@@ -101,7 +117,7 @@ pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
     let asked = async {
         match api.targets.open(record)? {
             TargetClient::Milvus(target) => ask(target.as_ref()).await,
-            TargetClient::Log(sink) => sink.ping().await.map(|()| (Vec::new(), None)),
+            TargetClient::Log(sink) => sink.ping().await.map(|()| Answered::default()),
         }
     };
     let answered = match tokio::time::timeout(TARGET_WITHIN, asked).await {
@@ -111,21 +127,17 @@ pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
     };
     let kafka = &record.kafka_connect_param.address;
     let uri = if kafka.is_empty() { record.milvus_connect_param.uri() } else { kafka.clone() };
-    match answered {
-        Ok((databases, clock_ms)) => {
-            TargetInfo { uri, reachable: true, reason: None, clock_ms, databases }
-        }
-        Err(reason) => TargetInfo {
-            uri,
-            reachable: false,
-            reason: Some(reason),
-            clock_ms: None,
-            databases: Vec::new(),
-        },
-    }
+    let reason = answered.as_ref().err().cloned();
+    let reachable = reason.is_none();
+    let Answered { databases, clock_ms, version } = answered.unwrap_or_default();
+    let warning = version.as_deref().and_then(target_version::about);
+    TargetInfo { uri, reachable, reason, clock_ms, databases, version, warning }
 }
 
-async fn ask(target: &dyn Target) -> Result<(Vec<String>, Option<u64>)> {
+async fn ask(target: &dyn Target) -> Result<Answered> {
     let databases = target.databases().await?;
-    Ok((databases, Some(target.clock().await?.ms())))
+    let clock_ms = Some(target.clock().await?.ms());
+    // It is not needed for anything.
+    let version = target.version().await.ok().filter(|version| !version.is_empty());
+    Ok(Answered { databases, clock_ms, version })
 }

@@ -265,6 +265,10 @@ impl Target for Outside {
     async fn proxies(&self) -> Result<BTreeSet<i64>> {
         Ok([1].into())
     }
+
+    async fn version(&self) -> Result<String> {
+        Ok(String::new())
+    }
 }
 
 /// The topics of a task.
