@@ -214,7 +214,7 @@ impl Fault {
     pub(super) fn is_cut_off(&self) -> bool {
         let Self::Grpc(status) = self else { return false };
         let is_ours = std::error::Error::source(&**status).is_some();
-        is_ours && !is_unsent(status) && tls::objection(&**status).is_none()
+        is_ours && !is_unreachable(status) && tls::objection(&**status).is_none()
     }
 
     /// The error: a sentence, and whether the fault goes away by itself.

@@ -93,7 +93,9 @@ fn a_collection_is_renamed_into_the_selection() {
 #[test]
 fn a_task_whose_rows_are_refused_does_not_keep_the_others_from_their_channels() {
     let refuses_at = Some(40);
-    all(50, |_| Options { tasks: 2, refuses_at, faults: false, ..Options::default() });
+    for (faults, count) in [(false, 50), (true, 30)] {
+        all(count, |_| Options { tasks: 2, refuses_at, faults, ..Options::default() });
+    }
 }
 
 #[test]

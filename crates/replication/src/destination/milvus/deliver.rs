@@ -187,9 +187,10 @@ impl IntoLanes {
         let sent = try_join_all(calls).await?;
         let is_left = sent.iter().any(|sent| sent.is_left);
         if replay || sent.iter().any(|sent| sent.is_unanswered) {
-            // A call without an answer is not over: the target may still be producing it.
-            let is_answered = |plan: &Plan| !plan.calls.is_empty() && !is_left;
-            let is_followed = was_open.iter().zip(&plans).all(|(open, p)| !open || is_answered(p));
+            // A call without an answer is not over: the target may still be producing it. Behind a
+            // call that was not carried out, nothing says when.
+            let has_later = |(open, plan): (&bool, &Plan)| !open || !plan.calls.is_empty();
+            let is_followed = !is_left && was_open.iter().zip(&plans).all(has_later);
             let settling = &self.link.settling;
             settling.settle_behind(lanes, is_followed, &self.stop, &*self.observer).await?;
         }
