@@ -14,6 +14,7 @@ use milvus_wire::ids::{CollectionId, CollectionName, DatabaseId};
 use milvus_wire::proto::schema::CollectionSchema;
 use milvus_wire::replicate::{ReplicateCall, tick};
 use milvus_wire::timestamp::Timestamp;
+use milvus_wire::version::Version;
 use replication::destination::milvus::one_clock::{Seen, compare};
 use replication::error::Kind;
 use replication::ports::{CallError, Ddl, Target};
@@ -92,6 +93,14 @@ async fn a_partition_key_collection_gets_as_many_partitions_as_the_source_has() 
 
 fn ticks(pchannel: &str, at: Timestamp) -> ReplicateCall {
     ReplicateCall { pchannel: pchannel.into(), begin: at, end: at, messages: vec![tick(at)] }
+}
+
+/// The lab's is one of those that lose unflushed rows at their restarts.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_of_a_milvus_says_what_it_loses() {
+    let source = Milvus::new(&MilvusOptions::new(shared_pair().source.address())).unwrap();
+    let version = soon(source.version()).await.unwrap();
+    assert!(Version::parse(&version).unwrap().forgets_at_restarts(), "{version:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
