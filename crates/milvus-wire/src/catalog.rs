@@ -198,9 +198,9 @@ pub fn field_texts(schema: &CollectionSchema) -> Vec<String> {
     fields.into_iter().map(field_text).collect()
 }
 
-/// Parameters of a field's type that decide whether a value fits. Source: `internal/proxy/util.go`
+/// Parameters of a field's type, besides the dimension, that decide whether a value fits. Source: `internal/proxy/util.go`
 /// (`validateDimension`, `validateMaxLengthPerRow`, `validateMaxCapacityPerRow`).
-const LIMITS: [&str; 3] = ["dim", "max_length", "max_capacity"];
+const LIMITS: [&str; 2] = ["max_length", "max_capacity"];
 
 fn field_text(field: &FieldSchema) -> String {
     let type_name = |kind: i32| {
@@ -211,8 +211,12 @@ fn field_text(field: &FieldSchema) -> String {
     if field.data_type == DataType::Array as i32 {
         text = format!("{text} of {}", type_name(field.element_type));
     }
+    let param = |key: &str| field.type_params.iter().find(|param| param.key == key);
+    if let Some(dimension) = param("dim") {
+        text = format!("{text}({})", dimension.value);
+    }
     for limit in LIMITS {
-        if let Some(param) = field.type_params.iter().find(|param| param.key == limit) {
+        if let Some(param) = param(limit) {
             text = format!("{text}, {limit} {}", param.value);
         }
     }
@@ -325,7 +329,7 @@ mod tests {
         let expected = [
             "100 id Int64, primary key, auto id",
             "101 a Array of Int8, max_capacity 9, nullable",
-            "102 vec FloatVector, dim 128",
+            "102 vec FloatVector(128)",
         ];
         assert_eq!(field_texts(&schema), expected);
     }

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Members that later versions have added to records, by the beginning of their keys.
-const ADDED: [(&str, &str); 1] = [("collection/", "there")];
+const ADDED: [(&str, &str); 3] = [("collection/", "there"), ("lease/", "lease"), ("next/", "mark")];
 
 /// `metaStoreConfig.rootPath` of every store here.
 pub const ROOT: &str = "go-cdc";
