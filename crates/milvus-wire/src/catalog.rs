@@ -198,8 +198,8 @@ pub fn field_texts(schema: &CollectionSchema) -> Vec<String> {
     fields.into_iter().map(field_text).collect()
 }
 
-/// Parameters of a field's type, besides the dimension, that decide whether a value fits. Source: `internal/proxy/util.go`
-/// (`validateDimension`, `validateMaxLengthPerRow`, `validateMaxCapacityPerRow`).
+/// Parameters of a field's type, besides the dimension, that decide whether a value fits. Source:
+/// `internal/proxy/util.go` (`validateMaxLengthPerRow`, `validateMaxCapacityPerRow`).
 const LIMITS: [&str; 2] = ["max_length", "max_capacity"];
 
 fn field_text(field: &FieldSchema) -> String {
