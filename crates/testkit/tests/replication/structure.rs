@@ -214,22 +214,6 @@ async fn what_exists_when_the_task_starts_is_replicated_from_now_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collection_with_other_fields_on_the_target_pauses_the_task() {
-    let mut bench = Bench::new().await;
-    bench.source.create_ready(&CollectionSpec::small("other", 8)).await.unwrap();
-    bench.target.create_collection(&CollectionSpec::small("other", 16)).await.unwrap();
-    let task = bench.task_that_pauses(json!({"collection_infos": [{"name": "other"}]})).await;
-    let reason = task["reason"].as_str().unwrap();
-    assert!(reason.contains("default.other"), "{reason}");
-    assert!(reason.contains("vector FloatVector(8)"), "{reason}");
-    assert!(reason.contains("vector FloatVector(16)"), "{reason}");
-    assert!(reason.contains("drop it on the target"), "{reason}");
-    bench.source.drop_collection("other").await.unwrap();
-    bench.target.drop_collection("other").await.unwrap();
-    bench.finish().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn with_use_start_position_all_rows_of_a_collection_arrive() {
     let mut bench = Bench::new().await;
     let spec = CollectionSpec::small("from_start", 8).shards(2);
