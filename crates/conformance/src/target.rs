@@ -82,7 +82,7 @@ async fn of_the_service(world: &impl TargetUnderTest, cases: &mut Cases) {
     cases.case(sentence, service::the_clock_goes_on(world)).await;
     let sentence = "The proxies that calls of this client reach, by their ids.";
     cases.case(sentence, service::a_proxy_answers(world)).await;
-    let sentence = "The version of the target, as it names it.";
+    let sentence = "The version of the target, as it names it. A build without a tag names none.";
     cases.case(sentence, service::the_version_is_named(world)).await;
 }
 

@@ -3,6 +3,7 @@
 
 #![allow(deprecated)] // 2.3 fills `error_code` and `code`; later versions only the latter.
 
+use crate::milvus::limits;
 use crate::tls;
 use crate::unsent::{is_unreachable, is_unsent};
 use milvus_wire::proto::common::{ErrorCode, Status};
@@ -51,6 +52,7 @@ mod code {
     /// Not ready, unavailable, out of memory, too many requests, internal, other cluster, disk
     /// full, rate limit: faults of the service, not of the request.
     pub(super) const OF_THE_SERVICE: std::ops::RangeInclusive<i32> = 1..=8;
+    pub(super) const CHANNEL_NOT_FOUND: i32 = 500;
     /// A channel is not watched by a data node yet, right after its collection was created.
     pub(super) const OF_A_CHANNEL: std::ops::RangeInclusive<i32> = 500..=503;
     /// Cancelled, timed out.
@@ -62,48 +64,12 @@ mod code {
     pub(super) const OF_A_RIGHT: std::ops::RangeInclusive<i32> = 1400..=1499;
 }
 
-/// A limit of the target that its operator can raise.
-struct Limit {
-    code: i32,
-    words: &'static str,
-    setting: &'static str,
-}
-
-/// The limits whose errors say which one was met; 2.3 has no codes for most. Source: rootcoord's
-/// `createDatabaseTask.Prepare`, `createCollectionTask.validate`, `createPartitionTask.Execute`,
-/// `checkGeneralCapacity`, `MetaTable.AddCredential` and `CreateRole`.
-const LIMITS: [Limit; 6] = [
-    Limit {
-        code: 801,
-        words: "exceeded the limit number of database",
-        setting: "rootCoord.maxDatabaseNum",
-    },
-    Limit {
-        code: 102,
-        words: "exceeded the limit number of collections",
-        setting: "quotaAndLimits.limits.maxCollectionNum, maxCollectionNumPerDB",
-    },
-    Limit {
-        code: i32::MIN,
-        words: "exceeds max configuration",
-        setting: "rootCoord.maxPartitionNum, rootCoord.dmlChannelNum",
-    },
-    Limit {
-        code: 250,
-        words: "general capacity exceeded",
-        setting: "rootCoord.maxGeneralCapacity",
-    },
-    Limit {
-        code: i32::MIN,
-        words: "number of users has reached the limit",
-        setting: "proxy.maxUserNum",
-    },
-    Limit {
-        code: i32::MIN,
-        words: "number of roles has reached the limit",
-        setting: "proxy.maxRoleNum",
-    },
-];
+/// Seen on 2.3.5: the data node opens channels one after the other, and waits at each for a tick
+/// (`msgdispatcher.Client.Register`, `MqTtMsgStream.Seek`). A channel whose only collection was made
+/// and dropped by hand within seconds is listed nowhere, so that nobody ticks it.
+const NOT_WATCHED: &str = ". If this stays, the data node of the target waits for another channel, \
+                           perhaps of a collection that was made and dropped there by hand; see \
+                           docs/operations.md";
 
 const LOGIN_ADVICE: &str = "check the token (user:password) of the target";
 
@@ -226,10 +192,13 @@ impl Fault {
             )),
             Self::Status { code, legacy_code, ref reason } => {
                 let mut what = format!("{tried}: {reason} (code {code}, {legacy_code})");
-                if let Some(limit) = self.limit() {
+                if let Some(setting) = limits::setting(code, reason) {
                     what.push_str("; raise this limit of the target: ");
-                    what.push_str(limit.setting);
+                    what.push_str(setting);
                     return Error::transient(what);
+                }
+                if code == code::CHANNEL_NOT_FOUND || reason.contains("channel not found") {
+                    what.push_str(NOT_WATCHED);
                 }
                 let heals = match asked {
                     Asked::AsEver => !self.is_final(),
@@ -253,10 +222,6 @@ impl Fault {
             || code::OF_A_PARAMETER.contains(code)
             || code::OF_A_RIGHT.contains(code)
             || *legacy_code == ErrorCode::IllegalArgument as i32
-    }
-
-    fn limit(&self) -> Option<&'static Limit> {
-        LIMITS.iter().find(|limit| self.is(limit.code, &[], &[limit.words]))
     }
 
     fn heals(&self) -> bool {

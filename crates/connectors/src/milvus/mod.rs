@@ -12,6 +12,7 @@ mod database;
 mod ddl;
 mod describe;
 mod fault;
+mod limits;
 mod op;
 mod options;
 mod partition;

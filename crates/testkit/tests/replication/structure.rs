@@ -36,7 +36,8 @@ async fn partitions_come_and_go() {
 }
 
 /// Somebody else's collection in a database of the target keeps the database there, and holds up no
-/// later request.
+/// later request. Its channel is ticked, too: a data node that waits for a tick there opens no
+/// other channel, so that nothing of the target could be flushed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_in_which_somebody_else_has_a_collection_stays() {
     let mut bench = Bench::new().await;
@@ -57,6 +58,11 @@ async fn a_database_in_which_somebody_else_has_a_collection_stays() {
     bench.source.create_database("behind").await.unwrap();
     exists(&bench.target, "behind", true).await;
     exists(&bench.target, "shared", true).await;
+    wait::until("the target to flush it", EQUAL_WITHIN, || async {
+        Ok(bench.target.database("shared").flush("of_somebody_else").await.ok())
+    })
+    .await
+    .unwrap();
     bench.target.database("shared").drop_collection("of_somebody_else").await.unwrap();
     bench.target.drop_database("shared").await.unwrap();
     bench.source.drop_database("behind").await.unwrap();
