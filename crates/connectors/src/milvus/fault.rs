@@ -65,8 +65,8 @@ mod code {
 }
 
 /// Seen on 2.3.5: the data node opens channels one after the other, and waits at each for a tick
-/// (`msgdispatcher.Client.Register`, `MqTtMsgStream.Seek`). A channel whose only collection was made
-/// and dropped by hand within seconds is listed nowhere, so that nobody ticks it.
+/// (`msgdispatcher.Client.Register`, `MqTtMsgStream.Seek`). A channel whose only collection was
+/// made and dropped by hand within seconds is listed nowhere, so that nobody ticks it.
 const NOT_WATCHED: &str = ". If this stays, the data node of the target waits for another channel, \
                            perhaps of a collection that was made and dropped there by hand; see \
                            docs/operations.md";

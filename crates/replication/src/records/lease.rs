@@ -1,8 +1,7 @@
 //! The lease on a target, kept in the store under the address by which the target was known first
-//! (`identity`): only one milvus-cdc writes
-//! to a target, because two would close each other's windows. A [`Lease`] that was lost stays lost;
-//! everything that was built on it is thrown away, and a new lease is taken. Never guards against a
-//! milvus-cdc on another store.
+//! (`identity`): only one milvus-cdc writes to a target, because two would close each other's
+//! windows. A [`Lease`] that was lost stays lost; everything that was built on it is thrown away,
+//! and a new lease is taken. Never guards against a milvus-cdc on another store.
 //!
 //! A store that gives no answer to a commit may carry it out later: another member of an etcd does,
 //! or a connection that was cut off. Each commit is conditional on the version of the lease's
