@@ -31,21 +31,23 @@ const CLIENTS_MAX: usize = 64;
 
 /// The queue of one source Milvus.
 pub struct Kafka {
+    clients: Arc<Clients>,
+    probe: Arc<Probe>,
+}
+
+/// The clients that read channels, for all readers of a queue.
+struct Clients {
     options: KafkaOptions,
     /// A topic can be open once per client, so a second reader of a channel gets a second client.
-    clients: Arc<Mutex<Vec<Arc<Client>>>>,
-    probe: Arc<Probe>,
+    made: Mutex<Vec<Arc<Client>>>,
 }
 
 impl Kafka {
     /// Checks the options and makes the clients; connects in the background.
     pub fn new(options: KafkaOptions) -> Result<Self> {
         let client = Client::new(&options)?;
-        Ok(Self {
-            probe: Arc::new(Probe::new(&options)),
-            clients: Arc::new(Mutex::new(vec![client])),
-            options,
-        })
+        let probe = Arc::new(Probe::new(&options));
+        Ok(Self { clients: Arc::new(Clients { options, made: Mutex::new(vec![client]) }), probe })
     }
 }
 
@@ -53,19 +55,8 @@ impl Kafka {
 impl Source for Kafka {
     async fn open(&self, channel: &str, from: &MessageId) -> Result<Box<dyn ChannelReader>> {
         let from = offset_of(channel, from)?;
-        let (clients, options) = (self.clients.clone(), self.options.clone());
-        let (channel, probe) = (channel.to_owned(), self.probe.clone());
-        // Assigning waits for librdkafka's main thread.
-        let reader = spawn_blocking(move || {
-            let reserved = reserve(&clients, &options, &channel)?;
-            let found = reserved.finder();
-            let reader = Reader::open(reserved, probe, channel, from)?;
-            // Without a broker this takes long, and nothing has to wait for it.
-            spawn_blocking(found);
-            Ok(reader)
-        });
-        let reader: Result<Reader> = reader.await.map_err(aborted)?;
-        Ok(Box::new(reader?))
+        let (clients, probe) = (self.clients.clone(), self.probe.clone());
+        Ok(Box::new(Reader::open(clients, probe, channel.to_owned(), from).await?))
     }
 
     async fn end(&self, channel: &str) -> Result<MessageId> {
@@ -89,24 +80,22 @@ impl Source for Kafka {
     }
 }
 
-/// Reserves a channel in the first client that does not read it yet.
-fn reserve(
-    clients: &Mutex<Vec<Arc<Client>>>,
-    options: &KafkaOptions,
-    channel: &str,
-) -> Result<Reserved> {
-    let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
-    // Those who still read from one find out by themselves.
-    clients.retain(|client| !client.is_stranded());
-    if let Some(reserved) = clients.iter().find_map(|client| client.reserve(channel)) {
-        return Ok(reserved);
+impl Clients {
+    /// Reserves a channel in the first client that does not read it yet.
+    fn reserve(&self, channel: &str) -> Result<Reserved> {
+        let mut clients = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those who still read from one find out by themselves.
+        clients.retain(|client| !client.is_stranded());
+        if let Some(reserved) = clients.iter().find_map(|client| client.reserve(channel)) {
+            return Ok(reserved);
+        }
+        if clients.len() < CLIENTS_MAX {
+            clients.push(Client::new(&self.options)?);
+        }
+        clients.last().and_then(|client| client.reserve(channel)).ok_or_else(|| {
+            Error::permanent(format!("the channel {channel} has {CLIENTS_MAX} readers already"))
+        })
     }
-    if clients.len() < CLIENTS_MAX {
-        clients.push(Client::new(options)?);
-    }
-    clients.last().and_then(|client| client.reserve(channel)).ok_or_else(|| {
-        Error::permanent(format!("the channel {channel} has {CLIENTS_MAX} readers already"))
-    })
 }
 
 #[cfg(test)]
@@ -118,14 +107,14 @@ mod tests {
     #[test]
     fn a_client_without_brokers_is_given_up_if_kafka_answers_others_and_only_then() {
         let kafka = Kafka::new(KafkaOptions::new("127.0.0.1:1")).unwrap();
-        let reserved = reserve(&kafka.clients, &kafka.options, "c").unwrap();
+        let reserved = kafka.clients.reserve("c").unwrap();
         assert!(!reserved.stranded(|| Err(Error::transient("Kafka is away"))));
-        let client = || Arc::downgrade(&kafka.clients.lock().unwrap()[0]);
+        let client = || Arc::downgrade(&kafka.clients.made.lock().unwrap()[0]);
         let first = client();
-        drop(reserve(&kafka.clients, &kafka.options, "d").unwrap());
+        drop(kafka.clients.reserve("d").unwrap());
         assert!(first.ptr_eq(&client()), "it may find the brokers yet");
         assert!(reserved.stranded(|| Ok(())));
-        drop(reserve(&kafka.clients, &kafka.options, "d").unwrap());
+        drop(kafka.clients.reserve("d").unwrap());
         assert!(!first.ptr_eq(&client()), "it will never read again");
         drop(reserved);
         assert_eq!(first.strong_count(), 0, "nobody reads from it any more");

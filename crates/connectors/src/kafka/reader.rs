@@ -1,6 +1,7 @@
 //! Reads one channel from its queue inside the shared client. Never blocks a thread, and never
 //! copies a large message: its bytes stay in the client's memory until the last user drops them.
 
+use super::Clients;
 use super::client::{Context, Reserved};
 use super::offset::id_of;
 use super::probe::Probe;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 /// librdkafka notifies us when a queue is no longer empty. If a notification is ever missed, a
 /// message is this late.
@@ -62,6 +63,7 @@ impl AsRef<[u8]> for SharedMessage {
 /// An open channel.
 pub(super) struct Reader {
     channel: String,
+    clients: Arc<Clients>,
     probe: Arc<Probe>,
     queue: Arc<Queue>,
     filled: Arc<Notify>,
@@ -78,9 +80,28 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Opens a channel that is reserved in a client.
-    pub(super) fn open(
+    /// Opens a channel at an offset, in a client that does not read it yet.
+    pub(super) async fn open(
+        clients: Arc<Clients>,
+        probe: Arc<Probe>,
+        channel: String,
+        from: i64,
+    ) -> Result<Self> {
+        // Assigning waits for librdkafka's main thread.
+        let reader = spawn_blocking(move || {
+            let reserved = clients.reserve(&channel)?;
+            let found = reserved.finder();
+            let reader = Self::assign(reserved, clients, probe, channel, from)?;
+            // Without a broker this takes long, and nothing has to wait for it.
+            spawn_blocking(found);
+            Ok(reader)
+        });
+        reader.await.map_err(aborted)?
+    }
+
+    fn assign(
         reserved: Reserved,
+        clients: Arc<Clients>,
         probe: Arc<Probe>,
         channel: String,
         from: i64,
@@ -94,6 +115,7 @@ impl Reader {
         let refusal = reserved.health().refusal();
         Ok(Self {
             channel,
+            clients,
             probe,
             queue: Arc::new(Queue { queue, reserved }),
             filled,
@@ -145,6 +167,17 @@ impl Reader {
             (self.queue.clone(), self.probe.clone(), self.channel.clone());
         let asked = move || probe.stored(&channel).map(drop);
         self.looking = Some(spawn_blocking(move || queue.reserved.stranded(asked)));
+    }
+
+    /// Goes on in another client: this one has lost its brokers, and does not look for them again.
+    async fn move_on(&mut self) -> Result<()> {
+        warn!(
+            channel = self.channel,
+            "the Kafka client has lost its brokers although Kafka answers: it is made anew"
+        );
+        let (clients, probe) = (self.clients.clone(), self.probe.clone());
+        *self = Self::open(clients, probe, self.channel.clone(), self.next).await?;
+        Ok(())
     }
 
     /// Returns an error once a refusal has lasted and a second connection is refused as well.
@@ -206,11 +239,7 @@ impl ChannelReader for Reader {
                 stranded = found(&mut self.looking) => {
                     self.looking = None;
                     if stranded {
-                        return Err(Error::transient(format!(
-                            "the Kafka client has lost its brokers while it read {}, although \
-                             Kafka answers: it is made anew",
-                            self.channel
-                        )));
+                        self.move_on().await?;
                     }
                 }
                 () = self.filled.notified() => {}

@@ -11,10 +11,15 @@ use replication::ports::Source;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 const TOPIC: &str = "fenced";
+
+/// More than are ever told.
+const MANY: usize = 1000;
 
 /// The key of a request for metadata.
 const METADATA: i16 = 3;
@@ -25,7 +30,10 @@ type Lies = Arc<AtomicUsize>;
 /// The versions of the requests for metadata that are not answered yet, by their numbers.
 type Asked = Arc<Mutex<HashMap<i32, i16>>>;
 
-async fn proxy(listener: TcpListener, broker: String, lies: Lies) {
+/// Ends all connections of the proxy when it is notified.
+type Cut = Arc<Notify>;
+
+async fn proxy(listener: TcpListener, broker: String, lies: Lies, cut: Cut) {
     loop {
         let (client, _) = listener.accept().await.unwrap();
         let Ok(server) = TcpStream::connect(&broker).await else { continue };
@@ -61,10 +69,12 @@ async fn proxy(listener: TcpListener, broker: String, lies: Lies) {
                 }
             }
         };
+        let cut = cut.clone().notified_owned();
         tokio::spawn(async move {
             tokio::select! {
                 () = requests => {}
                 () = answers => {}
+                () = cut => {}
             }
         });
     }
@@ -122,21 +132,21 @@ fn without_brokers(number: i32, version: i16) -> Vec<u8> {
 }
 
 /// A broker with one message in the topic, behind the proxy, and what makes that lie.
-async fn lying_kafka() -> (lab::Kafka, tempfile::TempDir, String, Lies) {
+async fn lying_kafka() -> (lab::Kafka, tempfile::TempDir, String, Lies, Cut) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let far = Listener { advertised: Some(address.port()), ..Listener::new("FAR", "PLAINTEXT") };
     let (server, run) =
         own_kafka(lab::KafkaOptions { listeners: vec![far], ..lab::KafkaOptions::default() });
-    let lies = Lies::default();
-    tokio::spawn(proxy(listener, server.listener("FAR").unwrap(), lies.clone()));
+    let (lies, cut) = (Lies::default(), Cut::default());
+    tokio::spawn(proxy(listener, server.listener("FAR").unwrap(), lies.clone(), cut.clone()));
     produce(&server.broker(), TOPIC, numbers(0..1)).await;
-    (server, run, address.to_string(), lies)
+    (server, run, address.to_string(), lies, cut)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kafka_that_says_that_it_has_no_broker_does_not_say_where_a_channel_ends() {
-    let (_server, _run, address, lies) = lying_kafka().await;
+    let (_server, _run, address, lies, _) = lying_kafka().await;
     // The client asks by itself when it has connected, and again for the topic.
     for number in 1..4 {
         lies.store(number, Ordering::Relaxed);
@@ -146,4 +156,28 @@ async fn a_kafka_that_says_that_it_has_no_broker_does_not_say_where_a_channel_en
         lies.store(0, Ordering::Relaxed);
         assert_eq!(soon(kafka.end(TOPIC)).await.unwrap(), at(1));
     }
+}
+
+/// The client never connects again after such an answer. Its readers go on in another one, and do
+/// not even say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_whose_client_has_lost_its_brokers_goes_on() {
+    let (server, _run, address, lies, cut) = lying_kafka().await;
+    let kafka = Kafka::new(KafkaOptions::new(&address)).unwrap();
+    let mut reader = kafka.open(TOPIC, &at(0)).await.unwrap();
+    assert_eq!(soon(reader.next()).await.unwrap().id, at(0));
+    lies.store(MANY, Ordering::Relaxed);
+    cut.notify_waiters();
+    let behind = tokio::spawn(async move { reader.next().await });
+    // The client asks now and then.
+    let lied = async {
+        while lies.load(Ordering::Relaxed) > MANY - 3 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), lied).await.unwrap();
+    lies.store(0, Ordering::Relaxed);
+    cut.notify_waiters();
+    produce(&server.broker(), TOPIC, numbers(1..2)).await;
+    assert_eq!(soon(behind).await.unwrap().unwrap().id, at(1));
 }
