@@ -11,6 +11,9 @@ pub enum Kind {
     Transient,
     /// Somebody has to do something first; the message says what.
     Permanent,
+    /// The same, and it concerns one collection alone: the rest of its task can go on. Where
+    /// nothing can be left out it is permanent.
+    OneCollection,
     /// The task was stopped.
     Stopped,
 }
@@ -37,6 +40,11 @@ impl Error {
     /// An error that waits for somebody; `what` says what to do.
     pub fn permanent(what: impl Into<String>) -> Self {
         Self { kind: Kind::Permanent, what: what.into(), source: None }
+    }
+
+    /// An error that waits for somebody and keeps one collection from being replicated.
+    pub fn of_one_collection(what: impl Into<String>) -> Self {
+        Self { kind: Kind::OneCollection, what: what.into(), source: None }
     }
 
     /// The error of everything that was stopped.

@@ -65,6 +65,16 @@ pub enum Event<'a> {
     Counted(Noted<'a>, u64),
     /// The task waits for something that should heal by itself; `None`: it goes on.
     Waiting(Option<&'a str>),
+    /// A collection is out of step with its task since this source timestamp, for this reason;
+    /// `None`: it is replicated again, or has ended.
+    OutOfStep {
+        /// The collection on the source.
+        collection_id: CollectionId,
+        /// Its database and name on the source.
+        collection: &'a str,
+        /// Since when, and why.
+        why: Option<(Timestamp, &'a str)>,
+    },
     /// A source channel is read from now on.
     Joined(&'a str),
     /// A source channel is no longer read: no collection of the task lives on it.
@@ -108,13 +118,15 @@ pub enum Noted<'a> {
     OtherPartitionCount,
     /// The source dropped something of which the target has another one of the same name.
     NamesakeLeft,
+    /// A collection went out of step with its task.
+    OutOfStep,
     /// A request of this name can't be replicated.
     Missed(&'a str),
 }
 
 impl<'a> Noted<'a> {
     /// All but [`Noted::Missed`].
-    pub const NAMED: [Noted<'static>; 17] = [
+    pub const NAMED: [Noted<'static>; 18] = [
         Noted::Restamped,
         Noted::Late,
         Noted::Fenced,
@@ -132,6 +144,7 @@ impl<'a> Noted<'a> {
         Noted::CrossedShards,
         Noted::OtherPartitionCount,
         Noted::NamesakeLeft,
+        Noted::OutOfStep,
     ];
 
     /// The name under which it is counted: a label of the metrics, so it never changes.
@@ -154,6 +167,7 @@ impl<'a> Noted<'a> {
             Self::CrossedShards => "crossed_shards",
             Self::OtherPartitionCount => "other_partition_count",
             Self::NamesakeLeft => "namesake_left",
+            Self::OutOfStep => "out_of_step",
             Self::Missed(request) => return Cow::Owned(format!("missed_{request}")),
         })
     }

@@ -2,7 +2,7 @@
 //! what comes back is a returned value. `run` begins or resumes a task and then calls [`Path::go`].
 //! Never holds a client: it sees the outside through [`crate::ports`].
 
-use crate::collections::channel_change::ChannelChange;
+use crate::collections::channel_change::{ChannelChange, Stopped};
 use crate::collections::replicated::{Collections, Ending};
 use crate::context::Context;
 use crate::destination::delivery::Delivery;
@@ -19,6 +19,9 @@ use milvus_wire::timestamp::Timestamp;
 use tokio::sync::{broadcast, watch};
 use tokio::time::{Duration, Instant};
 
+/// How often it is looked again what keeps collections out of step.
+const TRY_EVERY: Duration = Duration::from_secs(10);
+
 /// How often positions are saved while there are no rows.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -33,6 +36,8 @@ pub(crate) struct Path {
     pub(crate) saved: Instant,
     /// Whether the positions have moved since they were saved.
     pub(crate) has_moved: bool,
+    /// When collections that are out of step were looked at last.
+    pub(crate) tried: Instant,
 }
 
 impl Path {
@@ -60,6 +65,10 @@ impl Path {
                     stop.until(self.save(Transaction::default())).await??;
                     continue;
                 }
+                () = tokio::time::sleep_until(self.tried + TRY_EVERY), if self.may_try() => {
+                    stop.until(self.join_again()).await??;
+                    continue;
+                }
                 // 1 read: until a tick covers all channels
                 upto = self.channels.round(self.collections.roster(), self.replay.end()) => upto?,
             };
@@ -76,10 +85,30 @@ impl Path {
             }
             self.end_round(upto).await?; // 8 delivery: ticks and lag
             if !is_new {
-                // What would have joined meanwhile.
+                // What would have joined meanwhile, and what nobody needs any more.
+                self.close_unneeded();
                 stop.until(self.look(CatalogEvent::Resync)).await??;
             }
         }
+    }
+
+    /// Nothing joins while a window is delivered again: that one has no rows of it.
+    fn may_try(&self) -> bool {
+        !self.replay.is_due() && self.collections.are_any_out_of_step()
+    }
+
+    /// Lets what was out of step join again.
+    async fn join_again(&mut self) -> Result<()> {
+        self.tried = Instant::now();
+        let (mut change, done) = (ChannelChange::default(), self.channels.done());
+        let unsure = self.collections.join_again(&self.channels, done, &mut change).await?;
+        if let Some(unsure) = unsure {
+            self.delivery.raise_fence(unsure);
+            let fence = self.context.records().fence(unsure).await?;
+            let fence = Transaction { puts: vec![fence], ..Transaction::default() };
+            self.context.records().commit(fence).await?;
+        }
+        self.carry(change).await
     }
 
     async fn join_announced(&mut self, upto: Timestamp) -> Result<bool> {
@@ -115,7 +144,17 @@ impl Path {
         let joining = Some(&self.channels).filter(|_| !self.replay.is_due());
         let change = self.collections.look(event, joining).await?;
         self.carry(change).await?;
-        self.collections.follow_names(self.channels.done()).await
+        self.follow_names().await
+    }
+
+    async fn follow_names(&mut self) -> Result<()> {
+        let (channels, done) = (self.channels.positions(), self.channels.done());
+        let stopped = Stopped { channels: &channels, done, unsure: self.replay.end() };
+        let change = self.collections.follow_names(&stopped).await?;
+        if change.is_empty() {
+            return Ok(());
+        }
+        self.save(self.collections.records_of(&change)).await
     }
 
     /// Carries out the DDL that ends a step, when the rows before it are acknowledged.
@@ -136,11 +175,19 @@ impl Path {
         for (channel, position) in change.opened() {
             self.channels.open(channel, position).await?;
         }
-        for channel in change.closed() {
-            self.channels.close(channel);
+        // A window that is delivered again ends where its channels say.
+        if !self.replay.is_due() {
+            change.closed().for_each(|channel| self.channels.close(channel));
         }
         self.save(self.collections.records_of(&change)).await?;
-        self.collections.follow_names(self.channels.done()).await
+        self.follow_names().await
+    }
+
+    fn close_unneeded(&mut self) {
+        let roster = self.collections.roster();
+        for channel in self.channels.names().iter().filter(|channel| !roster.needs(channel)) {
+            self.channels.close(channel);
+        }
     }
 
     async fn end_round(&mut self, upto: Timestamp) -> Result<()> {

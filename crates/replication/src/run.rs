@@ -4,7 +4,7 @@
 
 use crate::collections::replicated::{Collections, Ending};
 use crate::context::{Context, Ports};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::op_channel;
 use crate::path::Path;
 use crate::ports::CatalogEvent;
@@ -17,6 +17,7 @@ use crate::takeover;
 use crate::task::Task;
 use futures::FutureExt;
 use futures::future::{Either, select};
+use milvus_wire::timestamp::Timestamp;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -53,7 +54,10 @@ pub async fn run(task: Task, ports: Ports, stop: CancellationToken) -> Error {
         result = both => result,
     };
     context.ports.destination.leave(&context.task.id);
-    result.err().unwrap_or_else(Error::stopped)
+    let error = result.err().unwrap_or_else(Error::stopped);
+    // Where no collection could be left out, the whole task has to wait.
+    let is_of_one = error.kind == Kind::OneCollection;
+    if is_of_one { Error { kind: Kind::Permanent, ..error } } else { error }
 }
 
 async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progress>) -> Result<()> {
@@ -79,12 +83,12 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
     let channels = Channels::new(source, observer, limits.round_bytes, limits.held_bytes_max);
     let collections = Collections::new(context.clone(), loaded.collections);
     let (replay, saved) = (Replay::until(left_open), Instant::now());
-    let has_moved = false;
+    let (has_moved, tried) = (false, saved);
     let mut path =
-        Path { context, collections, channels, delivery, replay, stop, saved, has_moved };
+        Path { context, collections, channels, delivery, replay, stop, saved, has_moved, tried };
     match loaded.checkpoint {
         None => begin(&mut path).await?,
-        Some(checkpoint) => resume(&mut path, checkpoint).await?,
+        Some(checkpoint) => resume(&mut path, checkpoint, left_open).await?,
     }
     path.go(changes, progress).await
 }
@@ -96,28 +100,33 @@ async fn begin(path: &mut Path) -> Result<()> {
         let change = path.collections.begin().await?;
         // Also if there is nothing yet: with this record the task has begun.
         path.store(change).await?;
-        let created = path.collections.create_existing().await?;
+        let created = path.collections.create_existing(path.channels.done()).await?;
         path.carry(created).await
     };
     stop.until(begun).await?
 }
 
 /// Takes up what an earlier run left.
-async fn resume(path: &mut Path, checkpoint: Checkpoint) -> Result<()> {
+async fn resume(
+    path: &mut Path,
+    checkpoint: Checkpoint,
+    left_open: Option<Timestamp>,
+) -> Result<()> {
     let stop = path.stop.clone();
     let resumed = async {
-        path.collections.resume(&checkpoint).await?;
+        let out_of_step = path.collections.resume(&checkpoint, left_open).await?;
         path.channels.resume_behind(checkpoint.done);
         for (channel, position) in &checkpoint.channels {
             path.channels.open(channel, position.clone()).await?;
         }
-        Ok(())
+        Ok(out_of_step)
     };
-    stop.until::<Result<()>>(resumed).await??;
+    let out_of_step = stop.until::<Result<_>>(resumed).await??;
     // Before anything else is stored, which would clear it.
     stop.bounded(path.carry_out(checkpoint.pending.map(Ending::Drop))).await??;
     let looked = async {
-        let created = path.collections.create_existing().await?;
+        path.carry(out_of_step).await?;
+        let created = path.collections.create_existing(path.channels.done()).await?;
         path.carry(created).await?;
         path.look(CatalogEvent::Resync).await
     };

@@ -1,5 +1,5 @@
-//! One librdkafka client that many channels share. Never reads a message: each channel has a queue
-//! of its own inside the client.
+//! The librdkafka clients of a queue: one that many channels share, and more for second readers.
+//! Never reads a message: each channel has a queue of its own inside the client.
 //!
 //! One client for all channels is one broker connection and three threads instead of seventeen
 //! times that. Closing a channel and opening it elsewhere in the same client is safe: messages of
@@ -30,6 +30,45 @@ const EVENTS_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the broker of a channel is looked for; after that librdkafka looks by itself.
 const FOUND_WITHIN: Duration = Duration::from_secs(1);
+
+/// The most readers of one channel at a time: each of them needs a client of its own.
+const CLIENTS_MAX: usize = 64;
+
+/// The clients that read channels, for all readers of a queue.
+pub(super) struct Clients {
+    options: KafkaOptions,
+    /// A topic can be open once per client, so a second reader of a channel gets a second client.
+    made: Mutex<Vec<Arc<Client>>>,
+}
+
+impl Clients {
+    /// Makes the first client; connects in the background.
+    pub(super) fn new(options: KafkaOptions) -> Result<Self> {
+        let made = Mutex::new(vec![Client::new(&options)?]);
+        Ok(Self { options, made })
+    }
+
+    /// Those that were made.
+    pub(super) fn made(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reserves a channel in the first client that does not read it yet.
+    pub(super) fn reserve(&self, channel: &str) -> Result<Reserved> {
+        let mut clients = self.made();
+        // Those who still read from one find out by themselves.
+        clients.retain(|client| !client.is_stranded());
+        if let Some(reserved) = clients.iter().find_map(|client| client.reserve(channel)) {
+            return Ok(reserved);
+        }
+        if clients.len() < CLIENTS_MAX {
+            clients.push(Client::new(&self.options)?);
+        }
+        clients.last().and_then(|client| client.reserve(channel)).ok_or_else(|| {
+            Error::permanent(format!("the channel {channel} has {CLIENTS_MAX} readers already"))
+        })
+    }
+}
 
 /// One client and the channels that are open in it.
 pub(super) struct Client {

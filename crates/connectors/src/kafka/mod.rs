@@ -15,19 +15,16 @@ pub use options::KafkaOptions;
 
 use crate::kafka_fault::aborted;
 use async_trait::async_trait;
-use client::{Client, Reserved};
+use client::Clients;
 use milvus_wire::position::MessageId;
 use offset::{id_of, offset_of, parse};
 use probe::Probe;
 use reader::Reader;
-use replication::error::{Error, Result};
+use replication::error::Result;
 use replication::ports::{ChannelReader, Record, Source};
 use std::cmp::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::task::spawn_blocking;
-
-/// The most readers of one channel at a time: each of them needs a client of its own.
-const CLIENTS_MAX: usize = 64;
 
 /// The queue of one source Milvus.
 pub struct Kafka {
@@ -35,19 +32,11 @@ pub struct Kafka {
     probe: Arc<Probe>,
 }
 
-/// The clients that read channels, for all readers of a queue.
-struct Clients {
-    options: KafkaOptions,
-    /// A topic can be open once per client, so a second reader of a channel gets a second client.
-    made: Mutex<Vec<Arc<Client>>>,
-}
-
 impl Kafka {
     /// Checks the options and makes the clients; connects in the background.
     pub fn new(options: KafkaOptions) -> Result<Self> {
-        let client = Client::new(&options)?;
         let probe = Arc::new(Probe::new(&options));
-        Ok(Self { clients: Arc::new(Clients { options, made: Mutex::new(vec![client]) }), probe })
+        Ok(Self { clients: Arc::new(Clients::new(options)?), probe })
     }
 }
 
@@ -80,27 +69,10 @@ impl Source for Kafka {
     }
 }
 
-impl Clients {
-    /// Reserves a channel in the first client that does not read it yet.
-    fn reserve(&self, channel: &str) -> Result<Reserved> {
-        let mut clients = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those who still read from one find out by themselves.
-        clients.retain(|client| !client.is_stranded());
-        if let Some(reserved) = clients.iter().find_map(|client| client.reserve(channel)) {
-            return Ok(reserved);
-        }
-        if clients.len() < CLIENTS_MAX {
-            clients.push(Client::new(&self.options)?);
-        }
-        clients.last().and_then(|client| client.reserve(channel)).ok_or_else(|| {
-            Error::permanent(format!("the channel {channel} has {CLIENTS_MAX} readers already"))
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use replication::error::Error;
 
     /// Nobody is at the address, so the client knows no broker. The test says whether Kafka answers
     /// others.
@@ -109,7 +81,7 @@ mod tests {
         let kafka = Kafka::new(KafkaOptions::new("127.0.0.1:1")).unwrap();
         let reserved = kafka.clients.reserve("c").unwrap();
         assert!(!reserved.stranded(|| Err(Error::transient("Kafka is away"))));
-        let client = || Arc::downgrade(&kafka.clients.made.lock().unwrap()[0]);
+        let client = || Arc::downgrade(&kafka.clients.made()[0]);
         let first = client();
         drop(kafka.clients.reserve("d").unwrap());
         assert!(first.ptr_eq(&client()), "it may find the brokers yet");

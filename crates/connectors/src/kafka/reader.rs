@@ -1,8 +1,7 @@
 //! Reads one channel from its queue inside the shared client. Never blocks a thread, and never
 //! copies a large message: its bytes stay in the client's memory until the last user drops them.
 
-use super::Clients;
-use super::client::{Context, Reserved};
+use super::client::{Clients, Context, Reserved};
 use super::offset::id_of;
 use super::probe::Probe;
 use crate::kafka_fault::{aborted, refused_login};

@@ -9,7 +9,7 @@ use milvus_wire::proto::common::KeyValuePair;
 use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
-use replication::error::{Error, Result};
+use replication::error::{Error, Kind, Result};
 
 /// Creates a collection as the source has it, under a name of the target.
 pub(super) async fn create(
@@ -40,7 +40,12 @@ pub(super) async fn create(
     match client.ask(database, request, async |mut c, r| c.create_collection(r).await).await {
         Ok(_) => Ok(()),
         Err(_) if describe::collection(client, named).await?.is_some() => Ok(()),
-        Err(fault) => Err(client.not_changed(&format!("create collection {named}"), fault)),
+        Err(fault) => {
+            let is_of_it = fault.is_of_the_request();
+            let error = client.not_changed(&format!("create collection {named}"), fault);
+            let is_of_it = is_of_it && error.kind == Kind::Permanent;
+            Err(if is_of_it { Error { kind: Kind::OneCollection, ..error } } else { error })
+        }
     }
 }
 

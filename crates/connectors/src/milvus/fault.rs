@@ -169,6 +169,12 @@ impl Fault {
         }
     }
 
+    /// Whether the target answered, and refused what was asked and not who asks.
+    pub(super) fn is_of_the_request(&self) -> bool {
+        let Self::Status { code, .. } = self else { return false };
+        *code != code::NOT_A_REPLICA && !code::OF_A_RIGHT.contains(code)
+    }
+
     /// Whether the connection ended before the request was sent, or before the target looked at it:
     /// a new connection may take it at once.
     pub(super) fn is_of_an_ended_connection(&self) -> bool {

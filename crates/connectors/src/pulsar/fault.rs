@@ -106,7 +106,7 @@ impl From<ConnectionError> for Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         match error.kind {
-            Kind::Permanent => Self::Unreadable(error.what),
+            Kind::Permanent | Kind::OneCollection => Self::Unreadable(error.what),
             Kind::Transient | Kind::Stopped => Self::Away(error.what),
         }
     }

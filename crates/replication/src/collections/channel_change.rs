@@ -23,6 +23,18 @@ pub(crate) struct ChannelChange {
     gone: BTreeSet<CollectionId>,
 }
 
+/// Where a collection stops: the positions of its channels, and up to where its rows may be on the
+/// target already.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopped<'a> {
+    /// How far each channel is.
+    pub(crate) channels: &'a BTreeMap<String, Position>,
+    /// How far the task is.
+    pub(crate) done: Timestamp,
+    /// The end of a window that an earlier run has left open.
+    pub(crate) unsure: Option<Timestamp>,
+}
+
 impl ChannelChange {
     /// Whether there is nothing to do.
     pub(crate) fn is_empty(&self) -> bool {
@@ -83,6 +95,7 @@ impl ChannelChange {
         source: &dyn Source,
     ) {
         for (channel, start) in &joined.start {
+            self.close.remove(channel);
             let asked = self.open.get(channel);
             let (done, has_passed) = match asked {
                 Some(id) => {
@@ -117,7 +130,17 @@ impl ChannelChange {
     /// A collection has left the roster. Its channels close unless another collection needs them.
     pub(super) fn leave(&mut self, gone: &ReplicatedCollection, roster: &Roster) {
         self.gone.insert(gone.id);
-        let unneeded = gone.start.keys().filter(|channel| !roster.needs(channel));
+        self.close_unneeded(gone, roster);
+    }
+
+    /// A collection of the roster is out of step from now on. The same becomes of its channels.
+    pub(super) fn stop(&mut self, stopped: &ReplicatedCollection, roster: &Roster) {
+        self.changed.insert(stopped.id);
+        self.close_unneeded(stopped, roster);
+    }
+
+    fn close_unneeded(&mut self, of: &ReplicatedCollection, roster: &Roster) {
+        let unneeded = of.start.keys().filter(|channel| !roster.needs(channel));
         self.close.extend(unneeded.cloned());
     }
 }

@@ -48,9 +48,9 @@ impl Requests<'_> {
         };
         let is_awaited = known.stage == Stage::Awaited;
         if there.as_ref().is_some_and(|there| is_awaited && !is_its(there)) {
-            return Err(Error::permanent(format!(
+            return Err(Error::of_one_collection(format!(
                 "the source created the collection {name}, and the target has one of that name \
-                 that is not from this task; drop or rename it there, then resume"
+                 that is not from this task; drop or rename it there"
             )));
         }
         match &there {
@@ -156,7 +156,7 @@ fn check_fields(name: &CollectionName, here: &Collection, there: &TargetCollecti
     let Some(there) = there.fields.as_ref().filter(|there| **there != here) else {
         return Ok(());
     };
-    Err(Error::permanent(format!(
+    Err(Error::of_one_collection(format!(
         "the target has a collection {name} with other fields than the source's (only on the \
          source: {}; only on the target: {}); drop it on the target, or map it to another name",
         only(&here, there),

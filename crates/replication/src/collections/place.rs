@@ -1,7 +1,8 @@
-//! Finds where a collection of the task lives on the target. Never creates one.
+//! Finds where a collection of the task lives on the target, and notes it. Never creates one.
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::records::checkpoint::Stage;
 use crate::rows::roster::Roster;
 use crate::rows::route::Router;
 use milvus_wire::ids::CollectionId;
@@ -23,4 +24,14 @@ pub(super) async fn find_place(
         destination.add_lanes(&place.lanes);
     }
     Ok(true)
+}
+
+/// Notes that the target has a collection, and which one it is. It has to be stored then.
+pub(super) fn mark_live(context: &Context, roster: &mut Roster, router: &Router, id: CollectionId) {
+    let there = router.place(id).map(|place| place.id.0);
+    if let Some(collection) = roster.get_mut(id) {
+        collection.stage = Stage::Live;
+        collection.there = there;
+        context.ports.destination.address().clone_into(&mut collection.target);
+    }
 }

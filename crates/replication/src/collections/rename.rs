@@ -11,7 +11,7 @@
 
 use crate::collections::place::find_place;
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::metadata::follow_aliases::given_by;
 use crate::ports::{Ddl, TargetCollection, Transaction};
 use crate::records::checkpoint::{NextName, ReplicatedCollection};
@@ -46,12 +46,19 @@ impl Names<'_> {
         }
     }
 
-    /// Lets the target follow, as far as names are free. `done`: the rows are there.
-    pub(super) async fn follow(&mut self, done: Timestamp) -> Result<()> {
+    /// Lets the target follow, as far as names are free. `done`: the rows are there. Returns a
+    /// collection whose name the target has for something else, and that error.
+    pub(super) async fn follow(
+        &mut self,
+        done: Timestamp,
+    ) -> Result<Option<(CollectionId, Error)>> {
         while let Some((id, next)) = self.next() {
-            self.rename(id, next, done).await?;
+            match self.rename(id, next, done).await {
+                Err(error) if error.kind == Kind::OneCollection => return Ok(Some((id, error))),
+                renamed => renamed?,
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn next(&self) -> Option<(CollectionId, NextName)> {
@@ -77,7 +84,8 @@ impl Names<'_> {
     fn in_the_way(&self, id: CollectionId, next: &NextName) -> Option<&ReplicatedCollection> {
         let names = self.router.names();
         let name = self.roster.get(id)?.renamed(next).on_target(names);
-        self.roster.all().find(|c| c.id != id && c.on_target(names) == name)
+        let others = self.roster.all().filter(|c| c.id != id && c.is_in_step());
+        others.into_iter().find(|c| c.on_target(names) == name)
     }
 
     /// Whether the collections that stand in the way of each other lead back to this one.
@@ -106,13 +114,14 @@ impl Names<'_> {
         if let Some(old) = self.context.ports.catalog.collection(old).await? {
             let both = [&old, new].map(|c| self.router.names().collection(&c.database, c.name()));
             if old.state == State::Created && both[0] == both[1] {
-                return Err(Error::permanent(format!(
-                    "two collections of the source have the name {wanted} on the target; change \
-                     the task's name mapping"
+                return Err(Error::of_one_collection(format!(
+                    "two collections of the source have the name {wanted} on the target; rename \
+                     one of them, or change the task's name mapping"
                 )));
             }
             self.note(&old);
-            self.follow(done).await?;
+            // If it can't go, the new one is parked; whoever follows names next hears of it.
+            let _ = self.follow(done).await?;
         }
         if self.holder_of(new.id, &wanted).is_none() {
             return Ok(());
@@ -202,6 +211,18 @@ impl Names<'_> {
         self.context.records().commit(stored).await
     }
 
+    /// Fails if the target has the name that the source gives a collection now for something else.
+    pub(super) async fn check_next(&self, here: &Collection, done: Timestamp) -> Result<()> {
+        let Some(known) = self.roster.get(here.id) else { return Ok(()) };
+        let (names, next) = (self.router.names(), NextName::of(here));
+        let to = known.renamed(&next).on_target(names);
+        let is_ours = self.roster.all().any(|c| c.id != here.id && c.on_target(names) == to);
+        if is_ours || known.on_target(names) == to {
+            return Ok(());
+        }
+        self.check_that_it_is_free(here.id, &to, done).await
+    }
+
     /// A name that the target has for something else is nothing that could be settled here.
     async fn check_that_it_is_free(
         &self,
@@ -212,9 +233,9 @@ impl Names<'_> {
         let there = self.context.ports.destination.holder_of(to).await?;
         let is_other = |other| self.router.place(id).is_none_or(|place| place.id != other);
         if there.is_some_and(is_other) {
-            return Err(Error::permanent(format!(
+            return Err(Error::of_one_collection(format!(
                 "the source renamed a collection to {to}, and the target has one of that name that \
-                 is not from this task; drop or rename it there, then resume"
+                 is not from this task; drop or rename it there"
             )));
         }
         take_back_alias(self.context, to, done).await
@@ -232,9 +253,9 @@ pub(super) async fn take_back_alias(
         return Ok(());
     }
     if given_by(context, name).await?.is_empty() {
-        return Err(Error::permanent(format!(
+        return Err(Error::of_one_collection(format!(
             "the source has a collection {name}, and the target has an alias of that name that is \
-             not from this task; drop it there, then resume"
+             not from this task; drop it there"
         )));
     }
     let (database, alias) = (name.database.clone(), name.name.clone());

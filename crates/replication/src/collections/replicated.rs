@@ -2,11 +2,12 @@
 //! begins, then those that the catalog or the log announces.
 //! Never touches rows or channels. What a row depends on is stored before the row is delivered.
 
-use crate::collections::channel_change::ChannelChange;
+use crate::collections::channel_change::{ChannelChange, Stopped};
 use crate::collections::create_drop::{Requests, pending_drop};
 use crate::collections::given_positions;
+use crate::collections::out_of_step::Apart;
 use crate::collections::partitions::Partitions;
-use crate::collections::place::find_place;
+use crate::collections::place::{find_place, mark_live};
 use crate::collections::rename::Names;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -92,6 +93,27 @@ impl Collections {
         Names { context, roster, router, renamed }
     }
 
+    fn apart(&mut self) -> Apart<'_> {
+        let Self { context, roster, router, renamed } = self;
+        Apart { context, roster, router, renamed }
+    }
+
+    /// Whether a collection is out of step.
+    pub(crate) fn are_any_out_of_step(&self) -> bool {
+        self.roster.all().any(|collection| !collection.is_in_step())
+    }
+
+    /// Looks at each collection that is out of step, and lets it join again if nothing is in the
+    /// way. `done`: what else is done. Returns up to where its rows may be on the target already.
+    pub(crate) async fn join_again(
+        &mut self,
+        channels: &Channels,
+        done: Timestamp,
+        change: &mut ChannelChange,
+    ) -> Result<Option<Timestamp>> {
+        self.apart().join_again(channels, done, change).await
+    }
+
     /// Begins a task: everything that exists is replicated from now on, or from where its selector
     /// says. The result has to be stored before [`Collections::create_existing`] touches the
     /// target: what is created there must be known as the task's.
@@ -130,27 +152,27 @@ impl Collections {
         Ok(ChannelChange::begin(&self.roster, &*self.context.ports.source))
     }
 
-    /// Takes up what a stored task was doing.
-    pub(crate) async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+    /// Takes up what a stored task was doing. `left_open`: the end of a window that it left open.
+    /// Returns which collections are out of step from now on.
+    pub(crate) async fn resume(
+        &mut self,
+        checkpoint: &Checkpoint,
+        left_open: Option<Timestamp>,
+    ) -> Result<ChannelChange> {
         if checkpoint.taken_over {
             // What created them may lie before the place where the op channel goes on.
             let snapshot = self.context.ports.catalog.snapshot().await?;
             self.requests().create_databases(&snapshot).await?;
         }
+        self.apart().tell_all();
+        let mut change = ChannelChange::default();
+        let ticks = checkpoint.channels.values().map(|position| position.tick);
+        let done = ticks.max().unwrap_or(Timestamp::ZERO).max(checkpoint.done);
+        let stopped = Stopped { channels: &checkpoint.channels, done, unsure: left_open };
         for id in self.live() {
-            self.names().finish(id).await?;
             let ended = checkpoint.pending.as_ref().is_some_and(|p| p.collection == id);
-            if !ended {
-                self.refuse_another(id).await?;
-            }
-            let is_there = find_place(&self.context, &self.roster, &mut self.router, id).await?;
-            self.learn_id(id).await?;
-            if !is_there && !ended && !self.names().follow_the_target(id).await? {
-                let name = self.roster.get(id).map_or("", |c| &c.name).to_owned();
-                return Err(Error::permanent(format!(
-                    "the collection {name} was on the target and is gone there; delete the task \
-                     and create it again to begin anew"
-                )));
+            if let Err(error) = self.take_up(id, ended).await {
+                self.apart().stop_one(id, error, &stopped, &mut change)?;
             }
         }
         if checkpoint.taken_over {
@@ -158,22 +180,25 @@ impl Collections {
                 self.partitions().claim_taken_over(id).await?;
             }
         }
-        Ok(())
+        Ok(change)
     }
 
-    /// The target may have another collection under the name of this one.
-    async fn refuse_another(&self, id: CollectionId) -> Result<()> {
-        let Some(collection) = self.roster.get(id) else { return Ok(()) };
-        let name = collection.on_target(self.router.names());
-        let there = self.context.ports.destination.describe(collection, &name).await?;
-        match there.filter(|there| !collection.may_be(there.id)) {
-            None => Ok(()),
-            Some(_) => Err(Error::permanent(format!(
-                "the target has another collection {name} than the one that this task has written \
-                 to, which was dropped there and made again, or restored; drop it on the target, \
-                 delete the task, and create it again to begin anew"
-            ))),
+    /// Takes up a collection that the target has. `ended`: all that is left is to drop it.
+    async fn take_up(&mut self, id: CollectionId, ended: bool) -> Result<()> {
+        self.names().finish(id).await?;
+        if !ended {
+            self.apart().refuse_another(id).await?;
         }
+        let is_there = find_place(&self.context, &self.roster, &mut self.router, id).await?;
+        self.learn_id(id).await?;
+        if is_there || ended || self.names().follow_the_target(id).await? {
+            return Ok(());
+        }
+        let name = self.roster.get(id).map_or("", |c| &c.name);
+        Err(Error::of_one_collection(format!(
+            "the collection {name} was on the target and is gone there; it is replicated anew from \
+             its first message if the queue still has that"
+        )))
     }
 
     /// Notes which collection of the target it is, in a record that does not have that.
@@ -188,13 +213,16 @@ impl Collections {
         }
     }
 
-    /// Creates on the target what existed when the task began.
-    pub(crate) async fn create_existing(&mut self) -> Result<ChannelChange> {
+    /// Creates on the target what existed when the task began. `done`: the rows are there.
+    pub(crate) async fn create_existing(&mut self, done: Timestamp) -> Result<ChannelChange> {
         let mut change = ChannelChange::default();
         for id in self.in_stage(Stage::Existing) {
             match self.context.ports.catalog.collection(id).await? {
                 Some(collection) if collection.state == State::Created => {
-                    self.requests().create(&collection).await?;
+                    if let Err(error) = self.requests().create(&collection).await {
+                        self.apart().leave_out(id, error, done, None, &mut change)?;
+                        continue;
+                    }
                     self.mark_live(id);
                     self.store(id).await?;
                     self.names().note(&collection);
@@ -388,7 +416,7 @@ impl Collections {
         done: Timestamp,
     ) -> Result<ChannelChange> {
         let mut change = ChannelChange::default();
-        if self.roster.get(id).is_some_and(ReplicatedCollection::is_live) {
+        if self.roster.get(id).is_some_and(|c| c.is_live() || !c.is_in_step()) {
             return Ok(change);
         }
         let collection = self.context.ports.catalog.collection(id).await?;
@@ -399,26 +427,32 @@ impl Collections {
         if self.roster.get(id).is_none() {
             return Ok(change);
         }
-        self.names().make_room(&collection, done).await?;
-        self.requests().create(&collection).await?;
+        let created = async {
+            self.names().make_room(&collection, done).await?;
+            self.requests().create(&collection).await
+        };
+        if let Err(error) = created.await {
+            self.apart().leave_out(id, error, done, None, &mut change)?;
+            return Ok(change);
+        }
         self.mark_live(id);
         change.change(id);
         self.names().note(&collection);
         Ok(change)
     }
 
-    /// Lets the target follow renames, as far as names are free. `done`: the rows are there.
-    pub(crate) async fn follow_names(&mut self, done: Timestamp) -> Result<()> {
-        self.names().follow(done).await
+    /// Lets the target follow renames, as far as names are free. Where the target has something
+    /// else under a name, the collection is out of step from now on.
+    pub(crate) async fn follow_names(&mut self, stopped: &Stopped<'_>) -> Result<ChannelChange> {
+        let mut change = ChannelChange::default();
+        while let Some((id, error)) = self.names().follow(stopped.done).await? {
+            self.apart().stop_one(id, error, stopped, &mut change)?;
+        }
+        Ok(change)
     }
 
     fn mark_live(&mut self, id: CollectionId) {
-        let there = self.router.place(id).map(|place| place.id.0);
-        if let Some(collection) = self.roster.get_mut(id) {
-            collection.stage = Stage::Live;
-            collection.there = there;
-            self.context.ports.destination.address().clone_into(&mut collection.target);
-        }
+        mark_live(&self.context, &mut self.roster, &self.router, id);
     }
 
     async fn store(&self, id: CollectionId) -> Result<()> {
@@ -469,7 +503,8 @@ impl Collections {
     }
 
     fn in_stage(&self, stage: Stage) -> Vec<CollectionId> {
-        self.roster.all().filter(|c| c.stage == stage).map(|c| c.id).collect()
+        let is_in = |c: &&ReplicatedCollection| c.stage == stage && c.is_in_step();
+        self.roster.all().filter(is_in).map(|c| c.id).collect()
     }
 
     fn selector(&self, collection: &Collection) -> Option<Selector> {

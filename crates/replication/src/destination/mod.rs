@@ -104,10 +104,18 @@ impl Destination {
             Self::Log(log) => log,
         };
         let (id, created) = (collection.id, collection.created);
+        // A dry run takes the place of a Milvus, which gave it another id.
+        let there = collection.there.map_or(id, CollectionId);
         let has = collection.is_live() || log.has_creation(id, created);
         let vchannels = collection.vchannels.clone();
         let properties = BTreeMap::new();
-        Ok(has.then_some(TargetCollection { id, created, vchannels, fields: None, properties }))
+        Ok(has.then_some(TargetCollection {
+            id: there,
+            created,
+            vchannels,
+            fields: None,
+            properties,
+        }))
     }
 
     /// The partitions of a collection there; `None`: a log, which has those that it was told of.

@@ -235,7 +235,8 @@ impl OpChannel {
         };
         let mut held = link.target.collections(there).await?;
         let mut ours = None;
-        for collection in self.context.records().load_all().await?.collections {
+        let all = self.context.records().load_all().await?.collections;
+        for collection in all.iter().filter(|collection| collection.is_in_step()) {
             let name = collection.on_target(names);
             ours = held.take(&name).or(ours);
         }
@@ -272,7 +273,11 @@ impl OpChannel {
             let (id, name) = (collection.id, collection.name());
             let is_selected =
                 self.context.task.selection.find(&collection.database, name).is_some();
+            let stored = self.context.records().collection(id).await?;
+            // What the target has under the name of one that is out of step is not it.
+            let is_in_step = stored.is_none_or(|(collection, _)| collection.is_in_step());
             if is_selected
+                && is_in_step
                 && !self.context.ports.destination.is_anothers(&self.context.task.id, id).await?
             {
                 living.insert(name, id);

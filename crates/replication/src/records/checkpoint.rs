@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::ports::{Store, Transaction};
-use crate::records::codec::{self, decode, encode, load_one};
+use crate::records::codec::{self, decode, encode, encode_as, load_one};
 use crate::records::keys::{checkpoint_key, collection_key, collection_prefix, fence_key, op_key};
 use crate::records::position::Position;
 use crate::selection::Names;
@@ -104,6 +104,22 @@ pub struct ReplicatedCollection {
     /// Its id there, since the target has it: another collection of its name is not it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub there: Option<i64>,
+    /// Why it is not replicated for now. It starts again at `start` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_step: Option<OutOfStep>,
+}
+
+/// Why a collection is not replicated while its task goes on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutOfStep {
+    /// What somebody has to do, in a sentence.
+    pub reason: String,
+    /// How far the task was on the source then; zero: it had just begun.
+    #[serde(with = "codec::timestamp")]
+    pub since: Timestamp,
+    /// Rows up to here may be on the target already.
+    #[serde(default, with = "codec::timestamp", skip_serializing_if = "is_zero")]
+    pub unsure: Timestamp,
 }
 
 /// How far the target follows a collection's name, which the source may change (`rename`).
@@ -181,6 +197,7 @@ impl ReplicatedCollection {
             by_name: false,
             target: String::new(),
             there: None,
+            out_of_step: None,
         })
     }
 
@@ -207,9 +224,14 @@ impl ReplicatedCollection {
         renamed
     }
 
-    /// Whether the target has it.
+    /// Whether the target has it, and its rows go there.
     pub fn is_live(&self) -> bool {
-        self.stage == Stage::Live
+        self.stage == Stage::Live && self.is_in_step()
+    }
+
+    /// Whether it goes with its task.
+    pub fn is_in_step(&self) -> bool {
+        self.out_of_step.is_none()
     }
 
     /// Whether a collection of the target, of its name, may be it.
@@ -285,7 +307,9 @@ impl Checkpoint {
 impl ReplicatedCollection {
     /// Adds this record to a transaction.
     pub fn put(&self, task: &str, transaction: &mut Transaction) {
-        transaction.puts.push((collection_key(task, self.id), encode(self)));
+        // An earlier version would pass over its rows and move on.
+        let form = if self.is_in_step() { 1 } else { 2 };
+        transaction.puts.push((collection_key(task, self.id), encode_as(form, self)));
     }
 }
 

@@ -45,6 +45,10 @@ pub(crate) struct Channels {
 /// writes to the store, however small it is.
 const LINGER: Duration = Duration::from_millis(20);
 
+/// After what silence a channel that went back may be at its end: it has no more ticks if the
+/// source has dropped its last collection meanwhile.
+const ENDED_AFTER: Duration = Duration::from_secs(1);
+
 /// How long it waits at a time for one channel while the others may have something.
 const BRIEFLY: Duration = Duration::from_millis(2);
 
@@ -147,8 +151,8 @@ impl Channels {
 
     /// Reads until all channels are covered by a tick above all that is done, and returns it. If
     /// more is at hand the round grows to its limit in bytes. A channel that went back is read in
-    /// rounds of that size until it is where the others are. With `end` the round ends there and
-    /// nowhere else. Without channels it waits for ever. Safe to cancel.
+    /// rounds of that size until it is where the others are, or ends. With `end` the round ends
+    /// there and nowhere else. Without channels it waits for ever. Safe to cancel.
     pub(crate) async fn round(
         &mut self,
         roster: &Roster,
@@ -175,7 +179,11 @@ impl Channels {
             if end.is_none() && covered > self.done && !lingers {
                 return Ok(covered);
             }
-            self.wait(roster, lingers).await?;
+            let may_be_all = end.is_none() && covered > self.last && covered <= self.done;
+            if may_be_all && waits.get_or_insert_with(Instant::now).elapsed() >= ENDED_AFTER {
+                return Ok(covered);
+            }
+            self.wait(roster, lingers || may_be_all).await?;
         }
     }
 

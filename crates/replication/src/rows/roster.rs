@@ -54,17 +54,18 @@ impl Roster {
         self.collections.values()
     }
 
-    /// All collections on a channel, to change them.
+    /// All collections on a channel that go with the task, to change them.
     pub(crate) fn on_mut<'a>(
         &'a mut self,
         channel: &'a str,
     ) -> impl Iterator<Item = &'a mut ReplicatedCollection> {
-        self.collections.values_mut().filter(move |c| c.start.contains_key(channel))
+        let on_it = move |c: &&mut ReplicatedCollection| c.start.contains_key(channel);
+        self.collections.values_mut().filter(on_it).filter(|c| c.is_in_step())
     }
 
-    /// Whether a collection of the task lives on a channel.
+    /// Whether a collection that goes with the task lives on a channel.
     pub(crate) fn needs(&self, channel: &str) -> bool {
-        self.collections.values().any(|c| c.start.contains_key(channel))
+        self.collections.values().any(|c| c.is_in_step() && c.start.contains_key(channel))
     }
 
     /// Whether the target has the partition that a drop concerns, and not a namesake.
@@ -90,7 +91,7 @@ impl Roster {
             | Message::CreatePartition(ddl)
             | Message::DropPartition(ddl) => (ddl.collection_id, &ddl.database, &ddl.collection),
             Message::Import { collection_id, .. } => {
-                return self.collections.contains_key(collection_id);
+                return self.get(*collection_id).is_some_and(ReplicatedCollection::is_in_step);
             }
             // It may concern anything.
             Message::Other(..) => return true,
@@ -98,6 +99,7 @@ impl Roster {
         };
         match self.collections.get(&collection) {
             None => self.selection.find(named(database), name).is_some(),
+            Some(known) if !known.is_in_step() => false,
             Some(known) => known.start.get(channel).is_some_and(|start| {
                 order > start.after && source.compare(id, &start.id) != Ordering::Less
             }),

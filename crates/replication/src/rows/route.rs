@@ -53,7 +53,7 @@ impl Router {
         };
         let name = collection.on_target(&self.names);
         if there.vchannels.len() != collection.vchannels.len() {
-            return Err(Error::permanent(format!(
+            return Err(Error::of_one_collection(format!(
                 "the collection {name} has {} shards on the target and {} on the source; \
                  drop it on the target, or map it to another name",
                 there.vchannels.len(),

@@ -4,6 +4,7 @@
 use crate::cluster::{Cluster, Collection, Lane, Row, apply};
 use crate::faults::{Fault, Faults, Verdict};
 use crate::script::Script;
+use crate::stranger::MADE_AT;
 use async_trait::async_trait;
 use bytes::Bytes;
 use milvus_wire::ids::{CollectionId, CollectionName, split_vchannel};
@@ -115,6 +116,11 @@ impl Milvus {
             }
             _ => false,
         })
+    }
+
+    /// What somebody does to it by hand.
+    pub(crate) fn by_hand<T>(&self, act: impl FnOnce(&mut Cluster) -> T) -> T {
+        act(&mut self.cluster.lock().unwrap())
     }
 
     /// Changes its condition.
@@ -436,6 +442,9 @@ impl Milvus {
             Ddl::DropCollection(name) => {
                 // Everything before the drop must have arrived before it.
                 let gone = cluster.drop_collection(name);
+                if gone.as_ref().is_some_and(|gone| gone.info.created == MADE_AT) {
+                    self.verdict.violated(format!("{name} is a stranger's, and was dropped"));
+                }
                 if let Some(difference) = gone.and_then(|gone| gone.compare(&self.script.world())) {
                     self.verdict.violated(format!("I2: dropped too early: {difference}"));
                 }

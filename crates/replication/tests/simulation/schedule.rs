@@ -6,6 +6,7 @@ use crate::faults::{Faults, Verdict};
 use crate::milvus::Milvus;
 use crate::script::Script;
 use crate::store::Memory;
+use crate::stranger::{self, Meddling, Stranger};
 use crate::topic::Topic;
 use milvus_wire::ids::{CollectionName, DEFAULT_DATABASE};
 use replication::context::Ports;
@@ -15,9 +16,11 @@ use replication::destination::milvus::link::Link;
 use replication::error::Kind;
 use replication::observer::{Event, Noted, Observer};
 use replication::ports::{CatalogEvent, Store};
+use replication::records::checkpoint::{self, ReplicatedCollection, Stage};
 use replication::run;
 use replication::selection::{Names, Selection, Selector};
 use replication::task::{Limits, Policies, Task};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -50,6 +53,8 @@ pub(crate) struct Options {
     /// The only task selects some names, and collections get such a name that had another one.
     pub(crate) enters: bool,
     pub(crate) keeps_timestamps: bool,
+    /// A stranger changes the target by hand.
+    pub(crate) meddles: bool,
     pub(crate) acts: u64,
 }
 
@@ -65,22 +70,40 @@ impl Default for Options {
             refuses_at: None,
             enters: false,
             keeps_timestamps: false,
+            meddles: false,
             acts: 150,
         }
     }
 }
 
 /// What a schedule saw.
+#[derive(Debug, Default)]
 pub(crate) struct Outcome {
+    /// Windows that were sent again.
     pub(crate) replayed: u64,
     /// How often late rows were listed.
     pub(crate) late: u64,
+    /// How often a collection went out of step.
+    pub(crate) out_of_step: u64,
     pub(crate) crashes: u64,
+}
+
+impl Outcome {
+    /// What both saw.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self {
+            replayed: self.replayed + other.replayed,
+            late: self.late + other.late,
+            out_of_step: self.out_of_step + other.out_of_step,
+            crashes: self.crashes + other.crashes,
+        }
+    }
 }
 
 struct Counter {
     replayed: AtomicU64,
     late: AtomicU64,
+    out_of_step: AtomicU64,
     goal: Goal,
     verdict: Verdict,
 }
@@ -93,6 +116,9 @@ impl Observer for Counter {
             }
             Event::Counted(Noted::Missed("LateInsert" | "LateDelete"), n) => {
                 self.late.fetch_add(n, Ordering::Relaxed);
+            }
+            Event::Counted(Noted::OutOfStep, n) => {
+                self.out_of_step.fetch_add(n, Ordering::Relaxed);
             }
             // A log has no databases.
             Event::Called(name @ "CreateDatabase") if matches!(self.goal, Goal::Log { .. }) => {
@@ -122,6 +148,8 @@ struct Schedule {
     milvus: Milvus,
     topic: Topic,
     store: Arc<dyn Store>,
+    /// What it contains, for a reader without faults.
+    records: Memory,
     verdict: Verdict,
     observer: Arc<Counter>,
     rng: fastrand::Rng,
@@ -129,6 +157,7 @@ struct Schedule {
     absent: usize,
     /// When the first task does not come back for a while.
     absences: Vec<u64>,
+    stranger: Stranger,
 }
 
 /// A process: its tasks, until it dies or is stopped.
@@ -159,16 +188,19 @@ impl Schedule {
         }
         Self {
             options: options.clone(),
+            records: store.shared("a reader", Faults::new(seed, false)),
             store: Arc::new(store),
             observer: Arc::new(Counter {
                 replayed: AtomicU64::new(0),
                 late: AtomicU64::new(0),
+                out_of_step: AtomicU64::new(0),
                 goal: options.goal,
                 verdict: verdict.clone(),
             }),
             rng,
             absent: 0,
             absences,
+            stranger: Stranger::default(),
             faults,
             script,
             milvus,
@@ -200,6 +232,7 @@ impl Schedule {
             }
         }
         self.faults.heal();
+        self.undo_meddling();
         self.settle(process).await
     }
 
@@ -230,6 +263,14 @@ impl Schedule {
         if self.options.refuses_at == Some(act) {
             process = self.refuse(process).await;
         }
+        if self.options.meddles && self.has_begun().await {
+            match self.rng.u32(0..20) {
+                0 => process = self.meddle(process).await,
+                1 => self.make_a_namesake(),
+                2 if self.rng.bool() => self.undo_meddling(),
+                _ => {}
+            }
+        }
         if self.absences.contains(&act) {
             // The whole process dies, the first task does not come back for a while.
             drop(process);
@@ -243,6 +284,55 @@ impl Schedule {
             process = self.begin(process, 0);
         }
         process
+    }
+
+    /// Whether the task has taken up all that it has found: until then a collection of the target
+    /// with such a name and such fields is the task's, whoever made it.
+    async fn has_begun(&self) -> bool {
+        let stored = checkpoint::load(&self.records, "task0").await.unwrap();
+        let is_found = |c: &ReplicatedCollection| c.stage == Stage::Existing;
+        stored.checkpoint.is_some() && !stored.collections.iter().any(is_found)
+    }
+
+    /// A stranger does something to a replicated collection while nobody looks.
+    async fn meddle(&mut self, process: Process) -> Process {
+        drop(process);
+        let like = self.script.world().collections().next().cloned();
+        let stored = checkpoint::load(&self.records, "task0").await.unwrap();
+        let live = stored.collections.iter().filter(|collection| collection.is_live());
+        let names: Vec<_> = live.map(|live| live.on_target(&Names::default()).name).collect();
+        if let (Some(like), false) = (like, names.is_empty()) {
+            let name = &names[self.rng.usize(0..names.len())];
+            let what = match self.rng.u32(0..3) {
+                0 => Meddling::Drop,
+                1 => Meddling::Replace,
+                _ => Meddling::Move,
+            };
+            let name = CollectionName::new(DEFAULT_DATABASE, name.clone());
+            let stranger = &mut self.stranger;
+            self.milvus.by_hand(|cluster| stranger.meddle(&what, &name, &like, cluster));
+        }
+        self.start(self.absent)
+    }
+
+    /// A stranger makes a collection whose name the source uses next.
+    fn make_a_namesake(&mut self) {
+        let Some(like) = self.script.world().collections().next().cloned() else { return };
+        let (name, now) = (self.stranger.new_name(), self.script.now());
+        self.milvus.by_hand(|cluster| stranger::make(&name, &like, cluster));
+        self.script.change(|world| world.create_as(now, &name, LANES.len()));
+        let id = self.script.world().id_of(&name).unwrap();
+        self.script.announce(CatalogEvent::Collection(id));
+    }
+
+    fn undo_meddling(&mut self) {
+        let stranger = &mut self.stranger;
+        let live: BTreeSet<_> = self.script.world().live().into_iter().map(|(_, id)| id).collect();
+        let lives =
+            |created| self.script.world().created_at(created).is_some_and(|id| live.contains(&id));
+        if let Some(what) = self.milvus.by_hand(|cluster| stranger.undo(cluster, lives)) {
+            self.verdict.violated(what);
+        }
     }
 
     /// The target refuses the first task's rows, so that it can't close its windows. The other task
@@ -414,6 +504,7 @@ impl Schedule {
         Ok(Outcome {
             replayed: self.observer.replayed.load(Ordering::Relaxed),
             late: self.observer.late.load(Ordering::Relaxed),
+            out_of_step: self.observer.out_of_step.load(Ordering::Relaxed),
             crashes: self.faults.crashes(),
         })
     }

@@ -16,6 +16,8 @@ pub enum Outcome {
     Unreachable = 3,
     /// `watch` ran out of time.
     TooLate = 4,
+    /// Everything has arrived but what belongs to collections that are out of step.
+    OutOfStep = 5,
 }
 
 impl From<Outcome> for ExitCode {

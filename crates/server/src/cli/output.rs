@@ -87,6 +87,11 @@ pub(super) fn task(task: &Value) -> String {
         shown.push('\n');
         shown.push_str(&self::channels(channels));
     }
+    let out = items(&status["out_of_step"]);
+    if !out.is_empty() {
+        shown.push('\n');
+        shown.push_str(&out_of_step(out));
+    }
     shown
 }
 
@@ -106,6 +111,13 @@ pub(super) fn channels(channels: &[Value]) -> String {
     };
     let rows: Vec<Vec<String>> = channels.iter().map(row).collect();
     table(&["CHANNEL", "ACKNOWLEDGED_MS", "LAG"], &rows)
+}
+
+/// One line per collection that is out of step.
+fn out_of_step(out: &[Value]) -> String {
+    let row = |c: &Value| ["collection", "since_ms", "reason"].map(|key| text(&c[key])).to_vec();
+    let rows: Vec<Vec<String>> = out.iter().map(row).collect();
+    table(&["OUT OF STEP", "SINCE_MS", "REASON"], &rows)
 }
 
 /// One line per event.
@@ -135,10 +147,13 @@ pub(super) fn collections(collections: &[Value]) -> String {
             pair(c, "target_database", "target_collection"),
             text(&c["state"]),
             text(&c["source_state"]),
+            text(&c["reason"]),
         ]
     };
     let rows: Vec<Vec<String>> = collections.iter().map(row).collect();
-    table(&["ID", "COLLECTION", "ON THE TARGET", "STATE", "SOURCE"], &rows)
+    let all = ["ID", "COLLECTION", "ON THE TARGET", "STATE", "SOURCE", "REASON"];
+    let is_any_told = collections.iter().any(|c| c["reason"].is_string());
+    table(&all[..if is_any_told { 6 } else { 5 }], &rows)
 }
 
 /// One line per position.
@@ -164,12 +179,17 @@ pub(super) fn lag(value: &Value) -> String {
     value.as_f64().map(|s| format!("{s:.1}s")).unwrap_or_default()
 }
 
-/// Why a task is not running well: the stored reason, else what it waits for.
+/// Why a task is not running well: the stored reason, else what it waits for, else how many of its
+/// collections are out of step.
 pub(super) fn why(task: &Value) -> String {
-    match text(&task["reason"]) {
-        reason if reason.is_empty() => text(&task["status"]["waiting"]),
-        reason => reason,
-    }
+    let out = items(&task["status"]["out_of_step"]).len();
+    let reasons = [text(&task["reason"]), text(&task["status"]["waiting"])];
+    let reason = reasons.into_iter().find(|reason| !reason.is_empty());
+    reason.unwrap_or_else(|| match out {
+        0 => String::new(),
+        1 => "1 collection is out of step".to_owned(),
+        out => format!("{out} collections are out of step"),
+    })
 }
 
 fn selection(task: &Value) -> String {

@@ -24,7 +24,7 @@ pub(super) struct Watch {
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
     interval: f64,
     /// End with 0 once everything that was in the source's queue when the watch began is on the
-    /// target.
+    /// target; with 5 if collections are out of step then.
     #[arg(long)]
     until_caught_up: bool,
     /// End with 4 after this many seconds.
@@ -56,7 +56,7 @@ impl Watch {
                     return Err(Failure::new(Outcome::Refused, what));
                 }
                 if goal.reached(&task["status"], began.elapsed()) {
-                    return Ok(());
+                    return all_in_step(&task["status"]);
                 }
             }
             let pause = Duration::from_secs_f64(self.interval);
@@ -89,6 +89,7 @@ impl Watch {
                 "rows_written_per_second": speed.written,
                 "reason": why,
                 "channels": status["channels"],
+                "out_of_step": status["out_of_step"],
             });
             println!("{line}");
             return;
@@ -107,6 +108,19 @@ impl Watch {
             rows.written,
         );
     }
+}
+
+fn all_in_step(status: &Value) -> Result<(), Failure> {
+    let out = output::items(&status["out_of_step"]);
+    if out.is_empty() {
+        return Ok(());
+    }
+    let told = |it: &Value| {
+        format!("{}: {}", output::text(&it["collection"]), output::text(&it["reason"]))
+    };
+    let told: Vec<_> = out.iter().map(told).collect();
+    let what = format!("collections are out of step; {}", told.join("; "));
+    Err(Failure::new(Outcome::OutOfStep, what))
 }
 
 fn speed(before: Rows, now: Rows, time: Duration) -> Rows {
@@ -174,6 +188,15 @@ mod tests {
         assert!(!goal.reached(&status(2000, 1900, 1800, 1700), second));
         assert!(!goal.reached(&status(3000, 2900, 2800, 1799), second));
         assert!(goal.reached(&status(4000, 3900, 3800, 1800), second), "the goal does not move");
+    }
+
+    #[test]
+    fn what_is_out_of_step_has_an_exit_code_of_its_own() {
+        assert!(all_in_step(&json!({"out_of_step": []})).is_ok());
+        let status = json!({"out_of_step": [{"collection": "d.c", "reason": "drop it there"}]});
+        let failure = all_in_step(&status).unwrap_err();
+        assert_eq!(failure.outcome, Outcome::OutOfStep);
+        assert!(failure.what.contains("d.c: drop it there"), "{}", failure.what);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::refusal::Refusal;
 use super::state::ApiState;
-use crate::monitoring::live::RunStage;
+use crate::monitoring::live::{self, RunStage};
 use crate::secret;
 use crate::tasks::{CollectionInfo, DialConfig, TaskRecord};
 use milvus_wire::timestamp::Timestamp;
@@ -165,6 +165,25 @@ pub(super) struct Status {
     pub at_ms: u64,
     /// The source's channels that it reads.
     pub channels: Vec<Channel>,
+    /// The collections that can't be replicated for now, while the task goes on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub out_of_step: Vec<OutOfStep>,
+}
+
+/// A collection that is out of step with its task.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct OutOfStep {
+    /// Its id on the source.
+    #[schema(example = 446_000_000_000_000_001_i64)]
+    pub collection_id: i64,
+    /// Its database and name on the source.
+    #[schema(example = "sales.orders")]
+    pub collection: String,
+    /// What somebody has to do.
+    pub reason: String,
+    /// How far the task was on the source then, unix milliseconds; null: it had just begun.
+    pub since_ms: Option<u64>,
 }
 
 /// One channel of the source. Times are the source's, unix milliseconds, except `looked_ms`.
@@ -272,6 +291,16 @@ pub(super) fn status(api: &ApiState, id: &str) -> Status {
         lag_seconds: worst,
         at_ms,
         channels: channels.collect(),
+        out_of_step: facts.out_of_step.into_iter().map(out_of_step).collect(),
+    }
+}
+
+fn out_of_step((id, it): (i64, live::OutOfStep)) -> OutOfStep {
+    OutOfStep {
+        collection_id: id,
+        collection: it.collection,
+        reason: it.reason,
+        since_ms: known(it.since),
     }
 }
 

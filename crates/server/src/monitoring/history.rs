@@ -29,6 +29,10 @@ pub(crate) enum EventKind {
     Waiting,
     /// The task no longer waits.
     GoesOn,
+    /// A collection is out of step with the task; the reason names it.
+    OutOfStep,
+    /// A collection is in step again, or has ended; the reason names it.
+    InStep,
     /// The task has stopped.
     Stopped,
     /// The task did not stop in time and was cut off; its checkpoint is intact.

@@ -50,6 +50,17 @@ pub(crate) struct ChannelTicks {
     pub confirmed: bool,
 }
 
+/// A collection that is out of step with its task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OutOfStep {
+    /// Its database and name on the source.
+    pub collection: String,
+    /// How far the task was on the source then; zero: it had just begun.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
 /// What is known of one task.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Facts {
@@ -61,6 +72,8 @@ pub(crate) struct Facts {
     pub restarts: u64,
     /// By source channel.
     pub channels: BTreeMap<String, ChannelTicks>,
+    /// By the collection's id on the source.
+    pub out_of_step: BTreeMap<i64, OutOfStep>,
     /// Grows whenever the target acknowledges a later tick, or rows.
     pub progress: u64,
     /// When the current run began.
@@ -90,6 +103,8 @@ impl LiveTask {
         self.with(|facts| {
             facts.stage = RunStage::Running;
             facts.began = Some(Instant::now());
+            // The run tells of those that are out of step still.
+            facts.out_of_step.clear();
             facts.channels.values_mut().for_each(|c| c.confirmed = false);
         });
     }

@@ -51,6 +51,8 @@ pub(crate) struct Metrics {
     pub task_restarts_total: IntCounterVec,
     /// 1 while a task waits for something that should recover, by `task_id`.
     pub task_waiting: IntGaugeVec,
+    /// Collections that are out of step with their task, by `task_id`.
+    pub collections_out_of_step: IntGaugeVec,
     /// 1 if the newest entries of a source channel could be read, by `channel_name`.
     pub source_readable: IntGaugeVec,
     /// Records in the store that can't be read.
@@ -105,6 +107,11 @@ const REPLICATE_EVENTS_TOTAL: Spec =
 const TASK_RESTARTS_TOTAL: Spec = ("task_restarts_total", "restarts after a fault", &["task_id"]);
 const TASK_WAITING: Spec =
     ("task_waiting", "1 while a task waits for something that should recover", &["task_id"]);
+const COLLECTIONS_OUT_OF_STEP: Spec = (
+    "collections_out_of_step",
+    "collections that can't be replicated while their task goes on",
+    &["task_id"],
+);
 const SOURCE_READABLE: Spec =
     ("source_readable", "1 if the end of a source channel could be read", &["channel_name"]);
 const BROKEN_RECORDS: Spec =
@@ -149,6 +156,7 @@ impl Metrics {
             replicate_events_total: counter(REPLICATE_EVENTS_TOTAL),
             task_restarts_total: counter(TASK_RESTARTS_TOTAL),
             task_waiting: gauge(TASK_WAITING),
+            collections_out_of_step: gauge(COLLECTIONS_OUT_OF_STEP),
             source_readable: gauge(SOURCE_READABLE),
             broken_records: built(&registry, IntGauge::with_opts(opts(BROKEN_RECORDS))),
             joined_addresses: built(&registry, IntGauge::with_opts(opts(JOINED_ADDRESSES))),
@@ -195,7 +203,7 @@ impl Metrics {
 
     /// Removes every series of a task that was deleted.
     pub(crate) fn forget_task(&self, id: &str) {
-        let by_task: [&dyn Forget; 9] = [
+        let by_task: [&dyn Forget; 10] = [
             &self.task_state,
             &self.replicate_tt,
             &self.replicate_data_size,
@@ -205,6 +213,7 @@ impl Metrics {
             &self.replicate_events_total,
             &self.task_restarts_total,
             &self.task_waiting,
+            &self.collections_out_of_step,
         ];
         for metric in by_task {
             metric.forget("task_id", id);

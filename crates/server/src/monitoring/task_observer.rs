@@ -2,7 +2,7 @@
 //! Never waits and never decides: the path itself calls it.
 
 use crate::monitoring::history::EventKind;
-use crate::monitoring::live::LiveTask;
+use crate::monitoring::live::{LiveTask, OutOfStep};
 use crate::monitoring::metrics::Metrics;
 use milvus_wire::timestamp::Timestamp;
 use prometheus::{IntCounter, IntGauge};
@@ -121,6 +121,30 @@ impl TaskObserver {
         }
     }
 
+    fn out_of_step(&self, id: i64, collection: &str, why: Option<(Timestamp, &str)>) {
+        let now = why.map(|(since, reason)| OutOfStep {
+            collection: collection.to_owned(),
+            since,
+            reason: reason.to_owned(),
+        });
+        let (before, number) = self.live.with(|facts| {
+            let before = match now.clone() {
+                Some(now) => facts.out_of_step.insert(id, now),
+                None => facts.out_of_step.remove(&id),
+            };
+            (before, facts.out_of_step.len())
+        });
+        let gauge = self.metrics.collections_out_of_step.with_label_values(&[self.task.as_str()]);
+        gauge.set(number as i64);
+        match now {
+            Some(OutOfStep { reason, .. }) => {
+                self.live.record(EventKind::OutOfStep, &format!("{collection}: {reason}"));
+            }
+            None if before.is_some() => self.live.record(EventKind::InStep, collection),
+            None => {}
+        }
+    }
+
     fn left(&self, channel: &str) {
         self.live.with(|facts| facts.channels.remove(channel));
         self.with(|s| {
@@ -173,6 +197,9 @@ impl Observer for TaskObserver {
                 self.metrics.replicate_events_total.with_label_values(&labels).inc_by(number);
             }
             Event::Waiting(reason) => self.waiting(reason),
+            Event::OutOfStep { collection_id, collection, why } => {
+                self.out_of_step(collection_id.0, collection, why);
+            }
             Event::Joined(channel) => self.live.with(|facts| {
                 at(&mut facts.channels, channel).confirmed = true;
             }),

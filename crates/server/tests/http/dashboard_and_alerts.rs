@@ -105,6 +105,7 @@ async fn eventful() -> Harness {
         Event::Acknowledged { channel, tick },
         Event::Tick { pchannel: "t_0", tick },
         Event::Counted(Noted::Restamped, 2),
+        Event::OutOfStep { collection_id, collection, why: Some((tick, "for a while")) },
     ] {
         service.script.event("a", event);
     }

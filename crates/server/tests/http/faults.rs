@@ -2,6 +2,8 @@
 
 use crate::scripted::Act;
 use crate::support::{Harness, eventually};
+use milvus_wire::ids::CollectionId;
+use milvus_wire::timestamp::Timestamp;
 use replication::error::Error;
 use replication::observer::Event;
 use serde_json::json;
@@ -82,6 +84,35 @@ async fn a_task_that_waits_within_a_run_shows_it_too() {
     assert!(ready.contains("\"tasks_waiting\":{\"a\":\"the target is away\"}"), "{ready}");
     service.script.event("a", Event::Waiting(None));
     assert_eq!(service.task("a").await["status"]["waiting"], json!(null));
+}
+
+#[tokio::test]
+async fn a_collection_that_is_out_of_step_is_told_and_counted_until_it_is_in_step() {
+    let service = Harness::start().await;
+    service.create("a", "d.*").await;
+    let event = |why| Event::OutOfStep { collection_id: CollectionId(7), collection: "d.c", why };
+    let since = Timestamp::from_ms(1_700_000_000_000);
+    service.script.event("a", event(Some((since, "drop it there"))));
+    service.script.event("a", event(Some((since, "drop it there"))));
+    let task = service.task("a").await;
+    assert_eq!(
+        task["status"]["out_of_step"],
+        json!([{
+            "collection_id": 7, "collection": "d.c", "reason": "drop it there",
+            "since_ms": 1_700_000_000_000_u64,
+        }])
+    );
+    assert_eq!((&task["state"], &task["status"]["waiting"]), (&json!("Running"), &json!(null)));
+    let gauge = |number| format!("milvus_cdc_collections_out_of_step{{task_id=\"a\"}} {number}");
+    assert!(service.metrics().await.contains(&gauge(1)));
+    service.script.event("a", event(None));
+    assert_eq!(service.task("a").await["status"].get("out_of_step"), None);
+    assert!(service.metrics().await.contains(&gauge(0)));
+    let (_, events) = service.v1("GET", "/tasks/a/events", json!(null)).await;
+    let events = events["events"].as_array().unwrap();
+    let told: Vec<_> = events.iter().rev().take(2).map(|e| (&e["event"], &e["reason"])).collect();
+    let [out, again] = [json!("out_of_step"), json!("in_step")];
+    assert_eq!(told, [(&again, &json!("d.c")), (&out, &json!("d.c: drop it there"))]);
 }
 
 #[tokio::test]

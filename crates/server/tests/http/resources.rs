@@ -7,7 +7,7 @@ use milvus_wire::position::{MessageId, encode_position};
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Error;
 use replication::ports::{Store, Transaction};
-use replication::records::checkpoint::{ReplicatedCollection, Stage};
+use replication::records::checkpoint::{OutOfStep, ReplicatedCollection, Stage};
 use replication::unsupported::Missed;
 use serde_json::{Value, json};
 
@@ -264,16 +264,26 @@ async fn the_collections_of_a_task_are_those_it_replicates_and_those_it_selects(
         target: String::new(),
         telling: Default::default(),
         there: None,
+        out_of_step: None,
     };
     let mut stored = Transaction::default();
     covered(1, "taken", Stage::Live).put("a", &mut stored);
     covered(9, "gone", Stage::Awaited).put("a", &mut stored);
+    let reason = "the target has one of that name".to_owned();
+    let out_of_step = OutOfStep { reason, since: Timestamp::from_ms(1), unsure: Timestamp::ZERO };
+    let out_of_step = Some(out_of_step);
+    ReplicatedCollection { out_of_step, ..covered(10, "stays", Stage::Awaited) }
+        .put("a", &mut stored);
     service.store.commit(stored).await.unwrap();
     let (_, shown) = service.v1("GET", "/tasks/a/collections", Value::Null).await;
-    assert_eq!(names(&shown), ["gone awaited", "new selected", "taken replicated"]);
-    assert_eq!(shown["collections"][0]["source_state"], "dropped");
     assert_eq!(
-        shown["collections"][2],
+        names(&shown),
+        ["gone awaited", "new selected", "stays out_of_step", "taken replicated"]
+    );
+    assert_eq!(shown["collections"][0]["source_state"], "dropped");
+    assert_eq!(shown["collections"][2]["reason"], "the target has one of that name");
+    assert_eq!(
+        shown["collections"][3],
         json!({
             "collection_id": 1, "database": "d", "collection": "taken", "target_database": "e",
             "target_collection": "renamed", "state": "replicated", "source_state": "created",

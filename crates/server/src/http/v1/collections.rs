@@ -49,6 +49,9 @@ struct CoveredCollection {
     state: CoverState,
     /// Its state in the source's metadata; null if they can't be read.
     source_state: Option<SourceState>,
+    /// Why it is out of step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// What a task has done about a collection.
@@ -61,6 +64,8 @@ enum CoverState {
     Awaited,
     /// The target has the collection.
     Replicated,
+    /// It can't be replicated for now, while the task goes on.
+    OutOfStep,
 }
 
 /// A collection's state on the source.
@@ -123,10 +128,13 @@ fn merged(
         .iter()
         .map(|c| {
             let state = match c.stage {
+                _ if !c.is_in_step() => CoverState::OutOfStep,
                 Stage::Existing | Stage::Awaited => CoverState::Awaited,
                 Stage::Live => CoverState::Replicated,
             };
-            shown(c.id, (&c.database, &c.name), c.on_target(&task.names), state, known(c.id))
+            let (name, to) = ((&*c.database, &*c.name), c.on_target(&task.names));
+            let reason = c.out_of_step.as_ref().map(|out| out.reason.clone());
+            CoveredCollection { reason, ..shown(c.id, name, to, state, known(c.id)) }
         })
         .collect();
     for c in catalog.into_iter().flatten() {
@@ -162,5 +170,6 @@ fn shown(
             State::Dropping => SourceState::Dropping,
             State::Dropped => SourceState::Dropped,
         }),
+        reason: None,
     }
 }

@@ -42,7 +42,7 @@ fn with_newer(text: &Text, prefix: &str) -> (Text, String) {
     let mut text = text.clone();
     let record = text.records.iter_mut().find(|record| record.key.starts_with(prefix));
     let record = record.unwrap_or_else(|| panic!("nothing is stored under {prefix}"));
-    record.value = r#"{"form":2,"Version":2,"renamed":true}"#.to_owned();
+    record.value = r#"{"form":3,"Version":2,"renamed":true}"#.to_owned();
     let key = record.key.clone();
     (text, key)
 }
