@@ -78,6 +78,10 @@ async fn of_the_service(world: &impl TargetUnderTest, cases: &mut Cases) {
     cases.case(sentence, service::a_role_is_read_as_it_was_made(world)).await;
     let sentence = "A request of the op channel, names already rewritten.";
     cases.case(sentence, service::requests_of_the_op_channel_are_carried_out(world)).await;
+    let sentence = "Asks for a flush of a collection: of all that it has got until now. Whether \
+                    all that a flush was asked for is stored. It ends only while somebody ticks \
+                    the channels of the collection.";
+    cases.case(sentence, service::a_flush_ends(world)).await;
     let sentence = "The target's own clock (`AllocTimestamp`), which never goes back.";
     cases.case(sentence, service::the_clock_goes_on(world)).await;
     let sentence = "The proxies that calls of this client reach, by their ids.";

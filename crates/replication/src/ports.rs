@@ -149,6 +149,17 @@ pub struct TargetCollection {
     pub properties: BTreeMap<String, String>,
 }
 
+/// A flush that was asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Flush {
+    /// Of this collection.
+    pub collection: CollectionName,
+    /// The segments that are to be stored.
+    pub segments: Vec<i64>,
+    /// Everything up to here is to be stored.
+    pub at: Timestamp,
+}
+
 /// Why a replicate call did not succeed.
 #[derive(Debug)]
 pub enum CallError {
@@ -308,6 +319,13 @@ pub trait Target: Send + Sync {
     /// One ReplicateMessage call: success means that all of it is in the target's log, in order.
     /// There is no deadline on an answer while the connection lives.
     async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError>;
+
+    /// Asks for a flush of a collection: of all that it has got until now.
+    async fn flush(&self, name: &CollectionName) -> Result<Flush>;
+
+    /// Whether all that a flush was asked for is stored. It ends only while somebody ticks the
+    /// channels of the collection.
+    async fn is_flushed(&self, flush: &Flush) -> Result<bool>;
 
     /// The target's own clock (`AllocTimestamp`), which never goes back.
     async fn clock(&self) -> Result<Timestamp>;

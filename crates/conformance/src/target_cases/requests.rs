@@ -39,11 +39,16 @@ pub(super) async fn make(target: &dyn Target, name: &CollectionName, shards: usi
     for _ in 0..2 {
         done(soon("a request", target.apply(&request, at)).await);
     }
+    tick_all(target).await;
+    at
+}
+
+/// Ticks every channel that has a collection.
+pub(super) async fn tick_all(target: &dyn Target) {
     let now = now(target).await;
     for pchannel in done(soon("the channels", target.pchannels()).await) {
         done(soon("an answer", target.replicate(&ticks(&pchannel, now))).await);
     }
-    at
 }
 
 pub(super) async fn now(target: &dyn Target) -> Timestamp {

@@ -3,6 +3,7 @@
 
 use super::requests::{
     DATABASE, INDEX, access, apply, create_index, drop_collection, drop_database, make, now, op,
+    tick_all,
 };
 use super::world::TargetUnderTest;
 use crate::cases::{done, soon};
@@ -16,6 +17,10 @@ use milvus_wire::version::Version;
 use replication::error::Kind;
 use replication::ports::Ddl;
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// As a source does.
+const TICK_EVERY: Duration = Duration::from_millis(200);
 
 pub(crate) async fn databases_come_and_go(world: &impl TargetUnderTest) {
     let target = world.target();
@@ -139,6 +144,32 @@ pub(crate) async fn requests_of_the_op_channel_are_carried_out(world: &impl Targ
     apply(&*target, &drop_database(database)).await;
     let databases = done(soon("the databases", target.databases()).await);
     assert!(!databases.contains(&database.to_owned()));
+}
+
+/// A data node may not know the channel yet.
+pub(crate) async fn a_flush_ends(world: &impl TargetUnderTest) {
+    let target = world.target();
+    let name = CollectionName::new(DATABASE, "suite_flushed");
+    let made = make(&*target, &name, 2).await;
+    let ended = async {
+        loop {
+            if let Ok(flush) = target.flush(&name).await {
+                assert!(flush.at >= made && flush.collection == name, "{flush:?}");
+                break flush;
+            }
+            tick_all(&*target).await;
+            tokio::time::sleep(TICK_EVERY).await;
+        }
+    };
+    let flush = soon("a flush", ended).await;
+    let ended = async {
+        while !done(target.is_flushed(&flush).await) {
+            tick_all(&*target).await;
+            tokio::time::sleep(TICK_EVERY).await;
+        }
+    };
+    soon("the end of a flush", ended).await;
+    apply(&*target, &drop_collection(&name)).await;
 }
 
 pub(crate) async fn a_proxy_answers(world: &impl TargetUnderTest) {

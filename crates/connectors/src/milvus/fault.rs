@@ -359,6 +359,7 @@ answers!(
     AllocTimestampResponse,
     DescribeCollectionResponse,
     FlushResponse,
+    GetFlushStateResponse,
     GetMetricsResponse,
     GetVersionResponse,
     ListCredUsersResponse,

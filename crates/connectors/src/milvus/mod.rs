@@ -2,8 +2,9 @@
 //! that is safe.
 //!
 //! `options` say how to reach it, `client` has the connections, and `fault` says what an answer
-//! means. `describe` and `roles` read metadata. `ddl` changes it, through `database`, `collection`,
-//! `partition`, `alias`, `op` and `rbac`. `replicate_call` appends to the target's log.
+//! means. `describe` and `roles` read metadata, `flush` stores rows. `ddl` changes metadata through
+//! `database`, `collection`, `partition`, `alias`, `op` and `rbac`. `replicate_call` appends to the
+//! target's log.
 
 mod alias;
 mod client;
@@ -12,6 +13,7 @@ mod database;
 mod ddl;
 mod describe;
 mod fault;
+mod flush;
 mod limits;
 mod op;
 mod options;
@@ -31,7 +33,7 @@ use milvus_wire::replicate::ReplicateCall;
 use milvus_wire::roles::Role;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Result;
-use replication::ports::{CallError, Ddl, Target, TargetCollection, TargetPartition};
+use replication::ports::{CallError, Ddl, Flush, Target, TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A target.
@@ -88,6 +90,14 @@ impl Target for Milvus {
 
     async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError> {
         replicate_call::send(&self.client, call).await
+    }
+
+    async fn flush(&self, name: &CollectionName) -> Result<Flush> {
+        flush::begin(&self.client, name).await
+    }
+
+    async fn is_flushed(&self, flush: &Flush) -> Result<bool> {
+        flush::has_ended(&self.client, flush).await
     }
 
     async fn clock(&self) -> Result<Timestamp> {

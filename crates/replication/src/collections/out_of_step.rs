@@ -159,7 +159,7 @@ impl Apart<'_> {
             self.begin_anew(here).await?;
         } else {
             self.check_queue(id).await?;
-            self.take_name(here);
+            self.take_name(here).await?;
         }
         self.names().make_room(here, done).await?;
         self.requests().create(here).await
@@ -235,11 +235,17 @@ impl Apart<'_> {
         self.context.records().commit(stored).await
     }
 
-    /// What the target does not have takes up the name that the source gives it now.
-    fn take_name(&mut self, here: &Collection) {
-        if let Some(collection) = self.roster.get_mut(here.id) {
-            *collection = collection.renamed(&NextName::of(here));
+    /// Takes up the name that the source gives a collection now, if something else has the old one.
+    /// Otherwise it keeps that: an earlier run may have created it so.
+    async fn take_name(&mut self, here: &Collection) -> Result<()> {
+        let Some(collection) = self.roster.get(here.id) else { return Ok(()) };
+        let name = collection.on_target(self.router.names());
+        let there = self.context.ports.destination.describe(collection, &name).await?;
+        if there.is_some_and(|there| there.created != here.created) {
+            let renamed = collection.renamed(&NextName::of(here));
+            self.roster.add(renamed);
         }
+        Ok(())
     }
 
     async fn check_queue(&self, id: CollectionId) -> Result<()> {

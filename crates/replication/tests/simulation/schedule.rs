@@ -294,12 +294,14 @@ impl Schedule {
         stored.checkpoint.is_some() && !stored.collections.iter().any(is_found)
     }
 
-    /// A stranger does something to a replicated collection while nobody looks.
+    /// A stranger does something to a replicated collection while nobody looks. Not while it may
+    /// have either of two names: what comes back under the wrong one is not found again.
     async fn meddle(&mut self, process: Process) -> Process {
         drop(process);
         let like = self.script.world().collections().next().cloned();
         let stored = checkpoint::load(&self.records, "task0").await.unwrap();
-        let live = stored.collections.iter().filter(|collection| collection.is_live());
+        let is_named = |c: &&ReplicatedCollection| c.is_live() && c.naming.next.is_none();
+        let live = stored.collections.iter().filter(is_named);
         let names: Vec<_> = live.map(|live| live.on_target(&Names::default()).name).collect();
         if let (Some(like), false) = (like, names.is_empty()) {
             let name = &names[self.rng.usize(0..names.len())];

@@ -72,8 +72,11 @@ impl Stranger {
         }
         for (from, to) in std::mem::take(&mut self.moved) {
             let may_return = cluster.named(&from).is_none();
-            let is_wanted = cluster.named(&to).is_some_and(|moved| lives(moved.info.created));
-            if may_return && is_wanted {
+            let made = cluster.named(&to).map(|moved| moved.info.created);
+            // It may have been made anew meanwhile, under another name.
+            let all = cluster.collections.values();
+            let is_only = all.filter(|c| Some(c.info.created) == made).count() == 1;
+            if may_return && is_only && made.is_some_and(&lives) {
                 cluster.rename(&to, &from);
             } else {
                 cluster.drop_collection(&to);

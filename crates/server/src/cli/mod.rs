@@ -4,6 +4,7 @@
 
 mod client;
 mod create;
+mod drain;
 mod failure;
 mod health;
 mod import;

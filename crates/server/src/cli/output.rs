@@ -156,6 +156,16 @@ pub(super) fn collections(collections: &[Value]) -> String {
     table(&all[..if is_any_told { 6 } else { 5 }], &rows)
 }
 
+/// One line per collection that is flushed.
+pub(super) fn flushed(collections: &[Value]) -> String {
+    let row = |c: &Value| {
+        let name = format!("{}.{}", text(&c["target_database"]), text(&c["target_collection"]));
+        vec![name, text(&c["flushed"]), text(&c["upto_ms"]), text(&c["reason"])]
+    };
+    let rows: Vec<Vec<String>> = collections.iter().map(row).collect();
+    table(&["ON THE TARGET", "FLUSHED", "UPTO_MS", "REASON"], &rows)
+}
+
 /// One line per position.
 pub(super) fn positions(data: &Value) -> String {
     let mut rows = Vec::new();

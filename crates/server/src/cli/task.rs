@@ -3,6 +3,7 @@
 
 use super::client::{Client, ServerArgs, TASKS, path_of};
 use super::create::Create;
+use super::drain::Drain;
 use super::failure::Failure;
 use super::outcome::Outcome;
 use super::output::{self, OutputFormat};
@@ -56,6 +57,9 @@ enum Verb {
     Missed(OneTask),
     /// Show which collections a task covers.
     Collections(OneTask),
+    /// Wait until a task has caught up and its target has stored everything: the first step before
+    /// the target is restarted or promoted.
+    Drain(Drain),
     /// Follow a task: state, lag, rows per second.
     Watch(Watch),
 }
@@ -91,7 +95,12 @@ impl TaskCommand {
     async fn carry_out(self) -> Result<(), Failure> {
         let client = Client::new(&self.server)?;
         let answer = match &self.verb {
-            Verb::Watch(watch) => return watch.run(&client, self.output).await,
+            Verb::Watch(watch) => return watch.run(&client, Some(self.output)).await,
+            Verb::Drain(drain) => {
+                let (answer, in_step) = drain.run(&client).await?;
+                self.show(&answer);
+                return in_step;
+            }
             Verb::Create(create) => client.post(TASKS, Some(&create.request()?)).await?,
             Verb::Check(create) => {
                 client.post(&format!("{TASKS}/check"), Some(&create.request()?)).await?
@@ -143,6 +152,9 @@ impl TaskCommand {
             Verb::Pause(id) => eprintln!("task {} is paused", id.task_id),
             Verb::Resume(id) => eprintln!("task {} is set to run", id.task_id),
             Verb::Delete { task, .. } => eprintln!("task {} is deleted", task.task_id),
+            Verb::Drain(_) => {
+                print!("{}", output::flushed(output::items(&answer["collections"])))
+            }
             Verb::Watch(_) => {}
         }
     }

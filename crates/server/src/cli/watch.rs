@@ -33,14 +33,24 @@ pub(super) struct Watch {
 }
 
 /// A number of seconds in the range of a timer.
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let number = text.trim_end_matches('s').parse::<f64>();
     let fits = number.ok().filter(|n| (0.1..=1e6).contains(n));
     fits.ok_or_else(|| "write a number of seconds from 0.1 to 1000000".into())
 }
 
 impl Watch {
-    pub(super) async fn run(&self, client: &Client, form: OutputFormat) -> Result<(), Failure> {
+    /// Waits until a task has caught up.
+    pub(super) fn until_caught_up(task_id: &str, timeout: Option<f64>) -> Self {
+        Self { task_id: task_id.to_owned(), interval: 1.0, until_caught_up: true, timeout }
+    }
+
+    /// Follows the task. `form`: how each look is printed, if it is.
+    pub(super) async fn run(
+        &self,
+        client: &Client,
+        form: Option<OutputFormat>,
+    ) -> Result<(), Failure> {
         let began = Instant::now();
         let mut goal = Goal::default();
         let mut last: Option<(Instant, Rows)> = None;
@@ -49,7 +59,9 @@ impl Watch {
             let rows = rows::of_task(&client.metrics().await?, &self.task_id);
             let speed = last.map(|(at, before)| speed(before, rows, at.elapsed()));
             last = Some((Instant::now(), rows));
-            self.show(form, task, rows, speed.unwrap_or_default());
+            if let Some(form) = form {
+                self.show(form, task, rows, speed.unwrap_or_default());
+            }
             if self.until_caught_up {
                 if task["state"] == "Paused" {
                     let what = format!("the task is paused: {}", output::why(task));

@@ -1,6 +1,6 @@
 //! `/api/v1`: tasks as resources, the requests on each, and problems that say what to do.
 
-use crate::scripted::{Act, collection};
+use crate::scripted::{Act, Clock, collection};
 use crate::support::{Harness, eventually, request};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::position::{MessageId, encode_position};
@@ -63,6 +63,7 @@ async fn a_task_is_created_shown_paused_resumed_and_deleted() {
         ("GET", "/tasks/a/missed"),
         ("GET", "/tasks/a/collections"),
         ("GET", "/tasks/a/target"),
+        ("POST", "/tasks/a/flush"),
         ("GET", "/tasks/%2e%2e%2fa"),
         ("GET", "/tasks/%ff"),
         ("GET", "/nothing"),
@@ -248,24 +249,6 @@ async fn the_collections_of_a_task_are_those_it_replicates_and_those_it_selects(
     assert_eq!(service.v1("GET", "/tasks/a", Value::Null).await.0, 404, "it was only checked");
 
     assert_eq!(service.v1("POST", "/tasks", task).await.0, 201);
-    let covered = |id: i64, name: &str, stage| ReplicatedCollection {
-        id: CollectionId(id),
-        database: "d".into(),
-        name: name.into(),
-        created: Timestamp::from_ms(1),
-        vchannels: vec![format!("src-rootcoord-dml_0_{id}v0")],
-        start: Default::default(),
-        partitions: Default::default(),
-        primary_key: 100,
-        key_name: "id".to_owned(),
-        stage,
-        naming: Default::default(),
-        by_name: false,
-        target: String::new(),
-        telling: Default::default(),
-        there: None,
-        out_of_step: None,
-    };
     let mut stored = Transaction::default();
     covered(1, "taken", Stage::Live).put("a", &mut stored);
     covered(9, "gone", Stage::Awaited).put("a", &mut stored);
@@ -289,6 +272,51 @@ async fn the_collections_of_a_task_are_those_it_replicates_and_those_it_selects(
             "target_collection": "renamed", "state": "replicated", "source_state": "created",
         })
     );
+}
+
+/// A collection of a task, as it is stored.
+fn covered(id: i64, name: &str, stage: Stage) -> ReplicatedCollection {
+    ReplicatedCollection {
+        id: CollectionId(id),
+        database: "d".into(),
+        name: name.into(),
+        created: Timestamp::from_ms(1),
+        vchannels: vec![format!("src-rootcoord-dml_0_{id}v0")],
+        start: Default::default(),
+        partitions: Default::default(),
+        primary_key: 100,
+        key_name: "id".to_owned(),
+        stage,
+        naming: Default::default(),
+        by_name: false,
+        target: String::new(),
+        telling: Default::default(),
+        there: None,
+        out_of_step: None,
+    }
+}
+
+#[tokio::test]
+async fn what_a_task_replicates_is_flushed_and_told_one_by_one() {
+    let service = Harness::start().await;
+    service.targets.clocks.set("ready", &Clock::default());
+    let mut task = json!({"milvus_connect_param": {"uri": "http://ready:19530", "token": "a:b"}});
+    task["task_id"] = json!("a");
+    task["db_collections"] = json!({"d": [{"name": "*"}]});
+    assert_eq!(service.v1("POST", "/tasks", task).await.0, 201);
+    let mut stored = Transaction::default();
+    covered(1, "quick", Stage::Live).put("a", &mut stored);
+    covered(2, "slow", Stage::Live).put("a", &mut stored);
+    covered(3, "not_there_yet", Stage::Awaited).put("a", &mut stored);
+    service.store.commit(stored).await.unwrap();
+    let (status, answer) = service.v1("POST", "/tasks/a/flush", Value::Null).await;
+    assert_eq!((status, &answer["flushed"]), (200, &json!(false)));
+    let told: Vec<_> = answer["collections"].as_array().unwrap().iter().collect();
+    let name = |it: &Value| format!("{} {}", it["target_collection"], it["flushed"]);
+    let names: Vec<_> = told.iter().map(|it| name(it).replace('"', "")).collect();
+    assert_eq!(names, ["quick true", "slow false"]);
+    assert_eq!(told[1]["reason"], "it has not ended yet");
+    assert!(told.iter().all(|it| it["upto_ms"].is_u64()), "{answer}");
 }
 
 #[tokio::test]

@@ -17,8 +17,8 @@ use replication::context::Ports;
 use replication::error::{Error, Result};
 use replication::observer::{Event, Observer};
 use replication::ports::{
-    CallError, Catalog, CatalogEvent, ChannelReader, Committed, Ddl, Record, Snapshot, Source,
-    Store, Stored, Target, TargetCollection, TargetPartition, Transaction,
+    CallError, Catalog, CatalogEvent, ChannelReader, Committed, Ddl, Flush, Record, Snapshot,
+    Source, Store, Stored, Target, TargetCollection, TargetPartition, Transaction,
 };
 use replication::task::Task;
 use server::tasks::TaskRecord;
@@ -272,6 +272,15 @@ impl Target for Away {
     }
     async fn replicate(&self, _: &ReplicateCall) -> std::result::Result<(), CallError> {
         Err(CallError::Refused(Error::transient("the target is away")))
+    }
+    async fn flush(&self, name: &CollectionName) -> Result<Flush> {
+        let at = self.clock().await?;
+        Ok(Flush { collection: name.clone(), segments: Vec::new(), at })
+    }
+    async fn is_flushed(&self, flush: &Flush) -> Result<bool> {
+        let now = self.clock().await?;
+        // One of them takes its time.
+        Ok(flush.collection.name != "slow" || now.ms() > flush.at.ms() + 100_000)
     }
     async fn clock(&self) -> Result<Timestamp> {
         let clock = self.clocks.0.lock().unwrap().get(&self.host).cloned();

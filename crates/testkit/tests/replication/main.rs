@@ -12,6 +12,7 @@ mod capture;
 mod channels;
 mod churn;
 mod collections;
+mod drained;
 mod examples;
 mod faults;
 mod go_store;

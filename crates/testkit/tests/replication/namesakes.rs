@@ -4,7 +4,6 @@
 //! that channel can't be flushed. Never lets a task decide by a name alone.
 
 use lab::PairOptions;
-use serde_json::json;
 use testkit::milvus::{CollectionSpec, FieldKind};
 use testkit::wait;
 

@@ -7,6 +7,7 @@
 mod collections;
 mod document;
 mod explorer;
+mod flush;
 mod input;
 mod new_task;
 mod places;
@@ -42,6 +43,7 @@ pub(super) fn routes(api: &Arc<ApiState>) -> Router<Arc<ApiState>> {
         .routes(routes!(tasks::task_missed))
         .routes(routes!(tasks::task_collections))
         .routes(routes!(tasks::task_target))
+        .routes(routes!(tasks::flush_task))
         .routes(routes!(places::get_source))
         .routes(routes!(places::get_version))
         .split_for_parts();

@@ -1,6 +1,7 @@
 //! Tasks as resources. Never does the work itself: `/cdc` uses the same functions.
 
 use super::collections::{self, Collections};
+use super::flush::{self, Flushed};
 use super::input::{Body, TaskId};
 use super::new_task::NewTask;
 use super::places::{self, TargetInfo};
@@ -273,6 +274,19 @@ pub(super) async fn task_collections(State(api): Api, TaskId(id): TaskId) -> Ans
 pub(super) async fn task_target(State(api): Api, TaskId(id): TaskId) -> Answer<TargetInfo> {
     let record = stored(&api, &id).await?;
     Ok(Json(places::target(&api, &record).await))
+}
+
+/// Flush the target
+///
+/// Flushes every collection that the task replicates on its target, and waits for some seconds. If
+/// not all are flushed then, ask again. A flush ends only while the service runs: it ticks the
+/// target.
+#[utoipa::path(post, path = "/api/v1/tasks/{task_id}/flush", tag = "places",
+    params(("task_id", description = "The task.", example = "orders")),
+    responses((status = 200, description = "What is stored on the target.", body = Flushed)))]
+pub(super) async fn flush_task(State(api): Api, TaskId(id): TaskId) -> Answer<Flushed> {
+    let record = stored(&api, &id).await?;
+    Ok(Json(flush::of(&api, &record).await?))
 }
 
 async fn stored(api: &ApiState, id: &str) -> Result<TaskRecord, Refusal> {
