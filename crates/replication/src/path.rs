@@ -99,10 +99,12 @@ impl Path {
 
     /// Lets what was out of step join again.
     async fn join_again(&mut self) -> Result<()> {
-        self.tried = Instant::now();
         let (mut change, done) = (ChannelChange::default(), self.channels.done());
-        let unsure = self.collections.join_again(&self.channels, done, &mut change).await?;
-        if let Some(unsure) = unsure {
+        let unsure = self.collections.join_again(&self.channels, done, &mut change).await;
+        // However long that took.
+        self.tried = Instant::now();
+        if let Some(unsure) = unsure? {
+            self.collections.raise_unsure(unsure);
             self.delivery.raise_fence(unsure);
             let fence = self.context.records().fence(unsure).await?;
             let fence = Transaction { puts: vec![fence], ..Transaction::default() };
@@ -149,7 +151,7 @@ impl Path {
 
     async fn follow_names(&mut self) -> Result<()> {
         let (channels, done) = (self.channels.positions(), self.channels.done());
-        let stopped = Stopped { channels: &channels, done, unsure: self.replay.end() };
+        let stopped = Stopped { channels: &channels, done };
         let change = self.collections.follow_names(&stopped).await?;
         if change.is_empty() {
             return Ok(());
@@ -196,6 +198,7 @@ impl Path {
         let keeps_up = self.stop.until(ended).await??;
         self.channels.set_behind(!keeps_up);
         self.channels.acknowledge(upto);
+        self.collections.tell_returned(upto);
         self.has_moved = true;
         if self.saved.elapsed() < SAVE_EVERY {
             return Ok(());

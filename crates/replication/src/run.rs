@@ -17,7 +17,6 @@ use crate::takeover;
 use crate::task::Task;
 use futures::FutureExt;
 use futures::future::{Either, select};
-use milvus_wire::timestamp::Timestamp;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -81,14 +80,15 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
     let limits = &context.task.limits;
     let (source, observer) = (ports.source, ports.observer);
     let channels = Channels::new(source, observer, limits.round_bytes, limits.held_bytes_max);
-    let collections = Collections::new(context.clone(), loaded.collections);
+    let mut collections = Collections::new(context.clone(), loaded.collections);
+    fence.max(left_open).iter().for_each(|upto| collections.raise_unsure(*upto));
     let (replay, saved) = (Replay::until(left_open), Instant::now());
     let (has_moved, tried) = (false, saved);
     let mut path =
         Path { context, collections, channels, delivery, replay, stop, saved, has_moved, tried };
     match loaded.checkpoint {
         None => begin(&mut path).await?,
-        Some(checkpoint) => resume(&mut path, checkpoint, left_open).await?,
+        Some(checkpoint) => resume(&mut path, checkpoint).await?,
     }
     path.go(changes, progress).await
 }
@@ -107,14 +107,10 @@ async fn begin(path: &mut Path) -> Result<()> {
 }
 
 /// Takes up what an earlier run left.
-async fn resume(
-    path: &mut Path,
-    checkpoint: Checkpoint,
-    left_open: Option<Timestamp>,
-) -> Result<()> {
+async fn resume(path: &mut Path, checkpoint: Checkpoint) -> Result<()> {
     let stop = path.stop.clone();
     let resumed = async {
-        let out_of_step = path.collections.resume(&checkpoint, left_open).await?;
+        let out_of_step = path.collections.resume(&checkpoint).await?;
         path.channels.resume_behind(checkpoint.done);
         for (channel, position) in &checkpoint.channels {
             path.channels.open(channel, position.clone()).await?;

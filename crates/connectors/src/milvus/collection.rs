@@ -2,6 +2,7 @@
 //! it looks first, and looks again when the target refuses.
 
 use super::client::{Client, replicated};
+use super::fault::Fault;
 use super::{alias, describe};
 use milvus_wire::catalog::Collection;
 use milvus_wire::ids::CollectionName;
@@ -41,12 +42,20 @@ pub(super) async fn create(
         Ok(_) => Ok(()),
         Err(_) if describe::collection(client, named).await?.is_some() => Ok(()),
         Err(fault) => {
-            let is_of_it = fault.is_of_the_request();
-            let error = client.not_changed(&format!("create collection {named}"), fault);
-            let is_of_it = is_of_it && error.kind == Kind::Permanent;
-            Err(if is_of_it { Error { kind: Kind::OneCollection, ..error } } else { error })
+            let is_limit = fault.is_a_limit();
+            let error = of_one(client, &format!("create collection {named}"), fault);
+            // One beyond a limit must not hold up the drop of another.
+            Err(if is_limit { Error { kind: Kind::OneCollection, ..error } } else { error })
         }
     }
+}
+
+/// A refusal that concerns one collection, unless it goes away by itself or is about who asks.
+fn of_one(client: &Client, tried: &str, fault: Fault) -> Error {
+    let is_of_it = fault.is_of_the_request();
+    let error = client.not_changed(tried, fault);
+    let is_of_it = is_of_it && error.kind == Kind::Permanent;
+    if is_of_it { Error { kind: Kind::OneCollection, ..error } } else { error }
 }
 
 /// Drops a collection; success if there is none.
@@ -97,8 +106,10 @@ pub(super) async fn rename(
     }
     match done {
         // A target that does not know of a second database renames in the first one.
-        Ok(_) => Err(Error::permanent(format!("can't {tried}: the target did something else"))),
-        Err(fault) => Err(client.not_changed(&tried, fault)),
+        Ok(_) => {
+            Err(Error::of_one_collection(format!("can't {tried}: the target did something else")))
+        }
+        Err(fault) => Err(of_one(client, &tried, fault)),
     }
 }
 

@@ -175,6 +175,12 @@ impl Fault {
         *code != code::NOT_A_REPLICA && !code::OF_A_RIGHT.contains(code)
     }
 
+    /// Whether a limit was met that the target's operator can raise.
+    pub(super) fn is_a_limit(&self) -> bool {
+        let Self::Status { code, reason, .. } = self else { return false };
+        limits::setting(*code, reason).is_some()
+    }
+
     /// Whether the connection ended before the request was sent, or before the target looked at it:
     /// a new connection may take it at once.
     pub(super) fn is_of_an_ended_connection(&self) -> bool {

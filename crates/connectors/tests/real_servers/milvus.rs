@@ -263,7 +263,9 @@ async fn a_limit_of_the_target_is_named_and_raised() {
     ];
     for (ddl, setting) in &beyond {
         let error = soon(target.apply(ddl, at)).await.expect_err(setting);
-        assert_eq!(error.kind, Kind::Transient, "{error:?}");
+        let is_collection = matches!(ddl, Ddl::CreateCollection { .. });
+        let kind = if is_collection { Kind::OneCollection } else { Kind::Transient };
+        assert_eq!(error.kind, kind, "{error:?}");
         assert!(error.what.contains(setting), "{error}");
     }
     server.options.settings = limits(9);

@@ -23,16 +23,13 @@ pub(crate) struct ChannelChange {
     gone: BTreeSet<CollectionId>,
 }
 
-/// Where a collection stops: the positions of its channels, and up to where its rows may be on the
-/// target already.
+/// Where a collection stops.
 #[derive(Clone, Copy)]
 pub(crate) struct Stopped<'a> {
     /// How far each channel is.
     pub(crate) channels: &'a BTreeMap<String, Position>,
     /// How far the task is.
     pub(crate) done: Timestamp,
-    /// The end of a window that an earlier run has left open.
-    pub(crate) unsure: Option<Timestamp>,
 }
 
 impl ChannelChange {

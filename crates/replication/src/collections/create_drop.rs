@@ -3,7 +3,7 @@
 //! `replicated`.
 
 use crate::collections::partitions::Partitions;
-use crate::collections::place::find_place;
+use crate::collections::place::{find_place, refuse_own};
 use crate::collections::rename::take_back_alias;
 use crate::context::Context;
 use crate::error::{Error, Result};
@@ -38,24 +38,9 @@ impl Requests<'_> {
     /// Creates a collection of the roster on the target, with its partitions.
     pub(super) async fn create(&mut self, collection: &Collection) -> Result<()> {
         let Some(known) = self.roster.get(collection.id) else { return Ok(()) };
-        // Under the name that it joined with: a later name is followed next.
         let name = known.on_target(self.router.names());
-        let there = self.context.ports.destination.describe(known, &name).await?;
-        let is_its = |there: &TargetCollection| {
-            // A Go tool creates it with a later time; an earlier time is that of an older namesake.
-            let by_go = known.by_name && there.created > collection.created;
-            by_go || there.created == collection.created
-        };
-        let is_awaited = known.stage == Stage::Awaited;
-        if there.as_ref().is_some_and(|there| is_awaited && !is_its(there)) {
-            return Err(Error::of_one_collection(format!(
-                "the source created the collection {name}, and the target has one of that name \
-                 that is not from this task; drop or rename it there"
-            )));
-        }
-        match &there {
-            Some(there) => check_fields(&name, collection, there)?,
-            None => self.create_absent(name, collection).await?,
+        if !self.is_there(collection).await? {
+            self.create_absent(name, collection).await?;
         }
         if !find_place(self.context, self.roster, self.router, collection.id).await? {
             return Err(Error::transient(format!(
@@ -65,6 +50,30 @@ impl Requests<'_> {
         }
         let Self { context, roster, router } = self;
         Partitions { context, roster, router }.learn(collection.id).await
+    }
+
+    /// Whether the target has a collection of the roster. Fails if something else has its name
+    /// there.
+    pub(super) async fn is_there(&self, collection: &Collection) -> Result<bool> {
+        let Some(known) = self.roster.get(collection.id) else { return Ok(false) };
+        // Under the name that it joined with: a later name is followed next.
+        let name = known.on_target(self.router.names());
+        let there = self.context.ports.destination.describe(known, &name).await?;
+        let is_its = |there: &TargetCollection| {
+            // A Go tool creates it with a later time; an earlier time is that of an older namesake.
+            let by_go = known.by_name && there.created > collection.created;
+            by_go || there.created == collection.created
+        };
+        let is_awaited = known.stage == Stage::Awaited;
+        if let Some(other) = there.as_ref().filter(|there| is_awaited && !is_its(there)) {
+            refuse_own(self.roster, &name, other.id)?;
+            return Err(Error::of_one_collection(format!(
+                "the source created the collection {name}, and the target has one of that name \
+                 that is not from this task; drop or rename it there"
+            )));
+        }
+        there.as_ref().map_or(Ok(()), |there| check_fields(&name, collection, there))?;
+        Ok(there.is_some())
     }
 
     async fn create_absent(&mut self, name: CollectionName, collection: &Collection) -> Result<()> {

@@ -4,6 +4,7 @@
 pub(crate) mod channel_change;
 mod create_drop;
 pub mod given_positions;
+mod late_drop;
 mod out_of_step;
 mod partitions;
 mod place;

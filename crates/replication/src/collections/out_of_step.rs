@@ -13,7 +13,7 @@ use crate::collections::rename::Names;
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::observer::{Event, Noted};
-use crate::ports::Transaction;
+use crate::ports::{Ddl, TargetCollection, Transaction};
 use crate::records::checkpoint::{Naming, NextName, OutOfStep, ReplicatedCollection, Stage, Start};
 use crate::records::keys::serving_key;
 use crate::rows::read::Channels;
@@ -27,6 +27,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// What is told until a collection has caught up with the others.
+const RETURNS: &str = "nothing is in its way any more: it is read from where it stopped";
+
 /// How long the queue has for the first message from which a collection is to be read again. There
 /// is one at once, unless nothing was written since.
 const FIRST_WITHIN: Duration = Duration::from_secs(2);
@@ -38,6 +41,8 @@ pub(super) struct Apart<'a> {
     pub(super) router: &'a mut Router,
     /// What the source calls those that still have another name on the target.
     pub(super) renamed: &'a mut BTreeMap<CollectionId, NextName>,
+    /// Rows up to here may be on the target already.
+    pub(super) unsure: Timestamp,
 }
 
 impl Apart<'_> {
@@ -52,7 +57,7 @@ impl Apart<'_> {
     }
 
     fn names(&mut self) -> Names<'_> {
-        let Self { context, roster, router, renamed } = self;
+        let Self { context, roster, router, renamed, .. } = self;
         Names { context, roster, router, renamed }
     }
 
@@ -79,7 +84,7 @@ impl Apart<'_> {
                 }
             }
         }
-        self.leave_out(id, error, stopped.done, stopped.unsure, change)
+        self.leave_out(id, error, stopped.done, change)
     }
 
     /// Puts a collection out of step if the error concerns it alone.
@@ -88,7 +93,6 @@ impl Apart<'_> {
         id: CollectionId,
         error: Error,
         done: Timestamp,
-        unsure: Option<Timestamp>,
         change: &mut ChannelChange,
     ) -> Result<()> {
         if error.kind != Kind::OneCollection {
@@ -101,7 +105,7 @@ impl Apart<'_> {
             task = %self.context.task.id, collection = collection.name, %id, error = ?error,
             "a collection is out of step; its task goes on"
         );
-        let unsure = unsure.unwrap_or(Timestamp::ZERO);
+        let unsure = self.unsure;
         collection.out_of_step = Some(OutOfStep { reason: error.what, since: done, unsure });
         self.context.count(Noted::OutOfStep);
         if let Some(collection) = self.roster.get(id) {
@@ -127,7 +131,7 @@ impl Apart<'_> {
             let here = here.filter(|here| here.state == State::Created);
             let found = match &here {
                 Some(here) => self.find_again(here, done).await,
-                None => self.find_dropped(id).await,
+                None => self.find_dropped(id, done).await,
             };
             match (found, here) {
                 (Ok(()), here) => {
@@ -158,25 +162,38 @@ impl Apart<'_> {
         if has_been_there {
             self.begin_anew(here).await?;
         } else {
-            self.check_queue(id).await?;
             self.take_name(here).await?;
         }
         self.names().make_room(here, done).await?;
+        self.requests().is_there(here).await?;
+        self.check_queue(id).await?;
         self.requests().create(here).await
     }
 
-    /// Finds a collection that the source has dropped: its log has the drop, too.
-    async fn find_dropped(&mut self, id: CollectionId) -> Result<()> {
+    /// Finds a collection that the source has dropped, if the queue still has the drop. Otherwise
+    /// the target is asked for it, if it has that collection and no other.
+    async fn find_dropped(&mut self, id: CollectionId, done: Timestamp) -> Result<()> {
         let has_been_there = self.roster.get(id).is_some_and(|c| c.stage == Stage::Live);
-        if has_been_there && self.is_there_again(id).await? {
-            return self.check_queue(id).await;
+        if has_been_there && self.is_there_again(id).await? && self.check_queue(id).await.is_ok() {
+            return Ok(());
         }
-        Err(Error::of_one_collection("the source has dropped it, and the target does not have it"))
+        let Some(collection) = self.roster.get(id).cloned() else { return Ok(()) };
+        let name = collection.on_target(self.router.names());
+        let there = self.context.ports.destination.describe(&collection, &name).await?;
+        let is_it = |there: &TargetCollection| match collection.there {
+            Some(known) => there.id.0 == known,
+            None => there.created == collection.created,
+        };
+        if there.as_ref().is_some_and(is_it) {
+            self.context.ask(&Ddl::DropCollection(name), done).await?;
+        }
+        Err(Error::of_one_collection("the source has dropped it"))
     }
 
     /// Whether the target has the collection that it had before. Fails if another one is in its
     /// place.
     async fn is_there_again(&mut self, id: CollectionId) -> Result<bool> {
+        self.names().finish(id).await?;
         let is_there = if self.has_given_its_name_away(id) {
             false
         } else {
@@ -287,12 +304,12 @@ impl Apart<'_> {
     ) -> Timestamp {
         mark_live(self.context, self.roster, self.router, id);
         let Some(mut collection) = self.roster.remove(id) else { return Timestamp::ZERO };
-        let unsure = collection.out_of_step.take().map(|out| out.unsure);
+        let Some(out) = collection.out_of_step.take() else { return Timestamp::ZERO };
         tracing::info!(task = %self.context.task.id, collection = collection.name, %id,
             "a collection is in step again, and is read from where it stopped");
-        self.tell(&collection);
+        self.tell_why(&collection, Some((out.since, RETURNS)));
         change.join(collection, self.roster, channels, &*self.context.ports.source);
-        unsure.unwrap_or(Timestamp::ZERO)
+        out.unsure
     }
 
     fn keep_out(&mut self, id: CollectionId, reason: String, change: &mut ChannelChange) {
@@ -318,8 +335,19 @@ impl Apart<'_> {
         change.leave(&gone, self.roster);
     }
 
+    /// Tells the observer that a collection has all that the others of the task have.
+    pub(super) fn tell_returned(&self, id: CollectionId) {
+        if let Some(collection) = self.roster.get(id).filter(|c| c.is_in_step()) {
+            self.tell(collection);
+        }
+    }
+
     fn tell(&self, collection: &ReplicatedCollection) {
         let why = collection.out_of_step.as_ref().map(|out| (out.since, &*out.reason));
+        self.tell_why(collection, why);
+    }
+
+    fn tell_why(&self, collection: &ReplicatedCollection, why: Option<(Timestamp, &str)>) {
         let name = format!("{}.{}", collection.database, collection.name);
         let collection_id = collection.id;
         self.context.ports.observer.event(Event::OutOfStep {

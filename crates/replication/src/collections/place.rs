@@ -1,11 +1,11 @@
 //! Finds where a collection of the task lives on the target, and notes it. Never creates one.
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::records::checkpoint::Stage;
 use crate::rows::roster::Roster;
 use crate::rows::route::Router;
-use milvus_wire::ids::CollectionId;
+use milvus_wire::ids::{CollectionId, CollectionName};
 
 /// Looks a collection of the roster up on the target, and lets the router know it. Returns whether
 /// the target has it.
@@ -24,6 +24,23 @@ pub(super) async fn find_place(
         destination.add_lanes(&place.lanes);
     }
     Ok(true)
+}
+
+/// Fails if a name of the target is another collection of the task's, which is out of step and so
+/// can't give it away: nobody must drop that one because of this.
+pub(super) fn refuse_own(
+    roster: &Roster,
+    name: &CollectionName,
+    there: CollectionId,
+) -> Result<()> {
+    match roster.all().find(|collection| collection.there == Some(there.0)) {
+        None => Ok(()),
+        Some(own) => Err(Error::of_one_collection(format!(
+            "the target still calls another collection of this task {name}: {}.{}, which is out of \
+             step itself; see its reason",
+            own.database, own.name
+        ))),
+    }
 }
 
 /// Notes that the target has a collection, and which one it is. It has to be stored then.

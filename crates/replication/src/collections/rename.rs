@@ -9,7 +9,7 @@
 //! parked: the target calls them `milvus_cdc_<id>` for a while. Never drops a collection, and never
 //! gives one name to two.
 
-use crate::collections::place::find_place;
+use crate::collections::place::{find_place, refuse_own};
 use crate::context::Context;
 use crate::error::{Error, Kind, Result};
 use crate::metadata::follow_aliases::given_by;
@@ -232,7 +232,8 @@ impl Names<'_> {
     ) -> Result<()> {
         let there = self.context.ports.destination.holder_of(to).await?;
         let is_other = |other| self.router.place(id).is_none_or(|place| place.id != other);
-        if there.is_some_and(is_other) {
+        if let Some(other) = there.filter(|there| is_other(*there)) {
+            refuse_own(self.roster, to, other)?;
             return Err(Error::of_one_collection(format!(
                 "the source renamed a collection to {to}, and the target has one of that name that \
                  is not from this task; drop or rename it there"
@@ -249,10 +250,8 @@ pub(super) async fn take_back_alias(
     name: &CollectionName,
     at: Timestamp,
 ) -> Result<()> {
-    if !context.ports.destination.has_alias(name).await? {
-        return Ok(());
-    }
-    if given_by(context, name).await?.is_empty() {
+    let Some(holder) = context.ports.destination.alias(name).await? else { return Ok(()) };
+    if given_by(context, name, holder).await?.is_empty() {
         return Err(Error::of_one_collection(format!(
             "the source has a collection {name}, and the target has an alias of that name that is \
              not from this task; drop it there"

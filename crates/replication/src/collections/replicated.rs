@@ -5,6 +5,7 @@
 use crate::collections::channel_change::{ChannelChange, Stopped};
 use crate::collections::create_drop::{Requests, pending_drop};
 use crate::collections::given_positions;
+use crate::collections::late_drop;
 use crate::collections::out_of_step::Apart;
 use crate::collections::partitions::Partitions;
 use crate::collections::place::{find_place, mark_live};
@@ -40,6 +41,10 @@ pub(crate) struct Collections {
     router: Router,
     /// What the source calls those that still have another name on the target.
     renamed: BTreeMap<CollectionId, NextName>,
+    /// Rows up to here may be on the target already.
+    unsure: Timestamp,
+    /// Those that are in step again, and how far the others were then.
+    returning: Vec<(CollectionId, Timestamp)>,
 }
 
 /// The DDL that ends a step.
@@ -70,7 +75,14 @@ impl Collections {
     pub(crate) fn new(context: Context, stored: Vec<ReplicatedCollection>) -> Self {
         let router = Router::new(context.ports.observer.clone(), context.task.names.clone());
         let roster = Roster::new(context.task.selection.clone(), stored);
-        Self { context, roster, router, renamed: BTreeMap::new() }
+        let (renamed, unsure, returning) = (BTreeMap::new(), Timestamp::ZERO, Vec::new());
+        Self { context, roster, router, renamed, unsure, returning }
+    }
+
+    /// Rows up to here may be on the target already, because of a window that an earlier run has
+    /// left open, or of a fence.
+    pub(crate) fn raise_unsure(&mut self, unsure: Timestamp) {
+        self.unsure = self.unsure.max(unsure);
     }
 
     /// As they are on the source.
@@ -89,13 +101,13 @@ impl Collections {
     }
 
     fn names(&mut self) -> Names<'_> {
-        let Self { context, roster, router, renamed } = self;
+        let Self { context, roster, router, renamed, .. } = self;
         Names { context, roster, router, renamed }
     }
 
     fn apart(&mut self) -> Apart<'_> {
-        let Self { context, roster, router, renamed } = self;
-        Apart { context, roster, router, renamed }
+        let Self { context, roster, router, renamed, unsure, .. } = self;
+        Apart { context, roster, router, renamed, unsure: *unsure }
     }
 
     /// Whether a collection is out of step.
@@ -111,7 +123,19 @@ impl Collections {
         done: Timestamp,
         change: &mut ChannelChange,
     ) -> Result<Option<Timestamp>> {
-        self.apart().join_again(channels, done, change).await
+        let is_out = |c: &&ReplicatedCollection| !c.is_in_step();
+        let out: Vec<_> = self.roster.all().filter(is_out).map(|c| c.id).collect();
+        let unsure = self.apart().join_again(channels, done, change).await?;
+        let is_in = |id: &CollectionId| self.roster.get(*id).is_some_and(|c| c.is_in_step());
+        self.returning.extend(out.into_iter().filter(is_in).map(|id| (id, done)));
+        Ok(unsure)
+    }
+
+    /// Tells of the collections that have caught up with the others. `upto`: this is done.
+    pub(crate) fn tell_returned(&mut self, upto: Timestamp) {
+        let returned = self.returning.extract_if(.., |(_, done)| upto >= *done);
+        let returned: Vec<_> = returned.map(|(id, _)| id).collect();
+        returned.into_iter().for_each(|id| self.apart().tell_returned(id));
     }
 
     /// Begins a task: everything that exists is replicated from now on, or from where its selector
@@ -152,13 +176,8 @@ impl Collections {
         Ok(ChannelChange::begin(&self.roster, &*self.context.ports.source))
     }
 
-    /// Takes up what a stored task was doing. `left_open`: the end of a window that it left open.
-    /// Returns which collections are out of step from now on.
-    pub(crate) async fn resume(
-        &mut self,
-        checkpoint: &Checkpoint,
-        left_open: Option<Timestamp>,
-    ) -> Result<ChannelChange> {
+    /// Takes up what a stored task was doing. Returns which collections go out of step.
+    pub(crate) async fn resume(&mut self, checkpoint: &Checkpoint) -> Result<ChannelChange> {
         if checkpoint.taken_over {
             // What created them may lie before the place where the op channel goes on.
             let snapshot = self.context.ports.catalog.snapshot().await?;
@@ -168,9 +187,10 @@ impl Collections {
         let mut change = ChannelChange::default();
         let ticks = checkpoint.channels.values().map(|position| position.tick);
         let done = ticks.max().unwrap_or(Timestamp::ZERO).max(checkpoint.done);
-        let stopped = Stopped { channels: &checkpoint.channels, done, unsure: left_open };
+        let stopped = Stopped { channels: &checkpoint.channels, done };
         for id in self.live() {
-            let ended = checkpoint.pending.as_ref().is_some_and(|p| p.collection == id);
+            let is_drop = |p: &PendingDrop| p.collection == id && p.partition.is_none();
+            let ended = checkpoint.pending.as_ref().is_some_and(is_drop);
             if let Err(error) = self.take_up(id, ended).await {
                 self.apart().stop_one(id, error, &stopped, &mut change)?;
             }
@@ -220,7 +240,7 @@ impl Collections {
             match self.context.ports.catalog.collection(id).await? {
                 Some(collection) if collection.state == State::Created => {
                     if let Err(error) = self.requests().create(&collection).await {
-                        self.apart().leave_out(id, error, done, None, &mut change)?;
+                        self.apart().leave_out(id, error, done, &mut change)?;
                         continue;
                     }
                     self.mark_live(id);
@@ -346,6 +366,8 @@ impl Collections {
         let drops = displaced.iter().flat_map(|displaced| displaced.drop(&self.roster, &round));
         let drops: Vec<_> = drops.collect();
         round.extend(drops);
+        let untold = late_drop::missing(&round, &self.roster);
+        round.extend(untold);
         Ok(round)
     }
 
@@ -393,7 +415,7 @@ impl Collections {
     async fn drop(&mut self, pending: &PendingDrop) -> Result<ChannelChange> {
         let mut change = ChannelChange::default();
         let id = pending.collection;
-        if self.roster.get(id).is_none() {
+        if self.roster.get(id).is_none_or(|collection| !collection.is_in_step()) {
             return Ok(change);
         }
         self.requests().drop(pending).await?;
@@ -432,7 +454,7 @@ impl Collections {
             self.requests().create(&collection).await
         };
         if let Err(error) = created.await {
-            self.apart().leave_out(id, error, done, None, &mut change)?;
+            self.apart().leave_out(id, error, done, &mut change)?;
             return Ok(change);
         }
         self.mark_live(id);

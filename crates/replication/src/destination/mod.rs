@@ -137,13 +137,11 @@ impl Destination {
         }
     }
 
-    /// Whether a Milvus has an alias of this name.
-    pub(crate) async fn has_alias(&self, name: &CollectionName) -> Result<bool> {
+    /// The collection that has an alias of this name in a Milvus.
+    pub(crate) async fn alias(&self, name: &CollectionName) -> Result<Option<CollectionId>> {
         match self {
-            Self::Milvus(link) => {
-                Ok(link.target.alias(&name.database, &name.name).await?.is_some())
-            }
-            Self::Log(_) => Ok(false),
+            Self::Milvus(link) => link.target.alias(&name.database, &name.name).await,
+            Self::Log(_) => Ok(None),
         }
     }
 

@@ -79,8 +79,8 @@ async fn give(
     if holder == Some(here) {
         return Ok(Giving::Yes);
     }
-    if holder.is_some() {
-        let by = given_by(context, &alias_name).await?;
+    if let Some(holder) = holder {
+        let by = given_by(context, &alias_name, holder).await?;
         if !by.into_iter().any(|given| given != collection.id) {
             let why = "another collection has it, not from this task";
             asking.refused("AlterAlias", alias, &why);
@@ -141,17 +141,20 @@ async fn is_name_of_a_collection(context: &Context, name: &CollectionName) -> Re
     Ok(collections.iter().any(|c| c.on_target(&context.task.names) == *name))
 }
 
-/// The collections to which the task may have given an alias on the target.
+/// The collections to which the task may have given an alias that `holder` has on the target. It
+/// may have it from somebody else.
 pub(crate) async fn given_by(
     context: &Context,
     alias: &CollectionName,
+    holder: CollectionId,
 ) -> Result<Vec<CollectionId>> {
     let mut given = Vec::new();
     for collection in context.records().collections().await? {
         let key = serving_key(&context.task.id, collection.id);
         let state: Option<ServingState> = context.records().load(&key).await?;
         let has = state.is_some_and(|state| state.aliases.may_have(&alias.name));
-        if has && collection.on_target(&context.task.names).database == alias.database {
+        let is_there = collection.on_target(&context.task.names).database == alias.database;
+        if has && is_there && collection.may_be(holder) {
             given.push(collection.id);
         }
     }

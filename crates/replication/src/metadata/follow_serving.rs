@@ -13,6 +13,7 @@ use crate::records::checkpoint::ReplicatedCollection;
 use crate::records::keys::{collection_key, serving_key};
 use milvus_wire::catalog::State;
 use milvus_wire::ids::{CollectionId, PartitionId};
+use std::collections::BTreeMap;
 
 /// How a look ended.
 pub(super) enum Looked {
@@ -60,12 +61,17 @@ pub(super) async fn follow(
     if !collection.is_live() || collection.naming.next.is_some() {
         return Ok(Looked::Awaits);
     }
+    let name = collection.on_target(&context.task.names);
+    let there = asking.target().describe(&name).await?;
+    if !there.as_ref().is_some_and(|there| collection.may_be(there.id)) {
+        return Ok(Looked::Awaits);
+    }
     let (mut now, mut is_all) = as_far_as_there(asking, now, &collection).await?;
     let before: Option<ServingState> =
         context.records().load(&serving_key(&context.task.id, id)).await?;
     let had = match &before {
         Some(before) => before.clone(),
-        None => as_created(asking, &collection, &now).await?,
+        None => as_created(there.map(|there| there.properties), &now),
     };
     let changes = changes(Some(&had), &now);
     if changes.iter().any(ServingChange::is_of_load) && seen != Some(&now) {
@@ -84,7 +90,6 @@ pub(super) async fn follow(
     if before.as_ref() == Some(&now) {
         return Ok(done);
     }
-    let name = collection.on_target(&context.task.names);
     for change in changes {
         asking.ask(change.request(&name)).await?;
     }
@@ -96,16 +101,10 @@ pub(super) async fn follow(
 
 /// What is known of a collection of which nothing has been carried over: its properties came with
 /// its creation, and what only the target has stays.
-async fn as_created(
-    asking: &Asking,
-    collection: &ReplicatedCollection,
-    now: &ServingState,
-) -> Result<ServingState> {
-    let name = collection.on_target(&asking.context.task.names);
-    let there = asking.target().describe(&name).await?;
-    let mut properties = there.map(|there| there.properties).unwrap_or_default();
+fn as_created(there: Option<BTreeMap<String, String>>, now: &ServingState) -> ServingState {
+    let mut properties = there.unwrap_or_default();
     properties.retain(|key, _| now.properties.contains_key(key));
-    Ok(ServingState { properties, ..ServingState::default() })
+    ServingState { properties, ..ServingState::default() }
 }
 
 async fn store(

@@ -13,10 +13,12 @@ use crate::metadata::schedule::{Look, Schedule};
 use crate::observer::Noted;
 use crate::ports::{CatalogEvent, next_event};
 use crate::progress::Progress;
+use crate::records::checkpoint::ReplicatedCollection;
 use milvus_wire::catalog::State;
-use milvus_wire::ids::{CollectionId, CollectionName};
+use milvus_wire::ids::CollectionId;
 use milvus_wire::op::OpRequest;
 use milvus_wire::rbac::RbacRequest;
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,24 +100,24 @@ impl Follower {
         }
     }
 
-    /// A transient error unless the target has the collections that a request concerns. They live
-    /// on the source, so they come to the target with the rows: a request may be read before the
-    /// first channel of the task is.
-    pub(super) async fn check_collections(
-        &self,
-        request: &OpRequest,
-        database: &str,
-    ) -> Result<()> {
-        for name in request.collections() {
-            let name = CollectionName::new(database, name);
-            if self.asking.target().describe(&name).await?.is_none() {
-                let request = request.name();
-                return Err(Error::transient(format!(
-                    "{request} waits for the collection {name} on the target"
-                )));
-            }
+    /// Whether the target has a collection that a request concerns, and not another one of its
+    /// name. A transient error if it has none. The collection lives on the source, so it comes to
+    /// the target with the rows: a request may be read before the first channel of the task is.
+    pub(super) async fn has(&self, request: &OpRequest, id: CollectionId) -> Result<bool> {
+        let context = &self.asking.context;
+        let known = context.records().collection(id).await?.map(|(collection, _)| collection);
+        let waits = |name: &dyn fmt::Display| {
+            let request = request.name();
+            Err(Error::transient(format!(
+                "{request} waits for the collection {name} on the target"
+            )))
+        };
+        let Some(known) = known.filter(ReplicatedCollection::is_live) else { return waits(&id) };
+        let name = known.on_target(&context.task.names);
+        match self.asking.target().describe(&name).await? {
+            Some(there) => Ok(known.may_be(there.id)),
+            None => waits(&name),
         }
-        Ok(())
     }
 
     fn note(&mut self, id: CollectionId) {

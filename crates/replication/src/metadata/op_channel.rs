@@ -200,6 +200,11 @@ impl OpChannel {
                     return Ok(None);
                 }
                 for id in living {
+                    if let Some(follower) = &self.follower
+                        && !follower.has(&request, id).await?
+                    {
+                        return Ok(None);
+                    }
                     called.extend(self.called(id).await?);
                 }
             }
@@ -215,9 +220,6 @@ impl OpChannel {
         request.rename(&to, |name| on_target(name).name);
         if matches!(request, OpRequest::DropDatabase(_)) && self.stays(&database, &to).await? {
             return Ok(None);
-        }
-        if let Some(follower) = &self.follower {
-            follower.check_collections(&request, &to).await?;
         }
         Ok(Some(request))
     }

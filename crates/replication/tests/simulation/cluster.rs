@@ -7,7 +7,7 @@ use crate::world::World;
 use bytes::Bytes;
 use milvus_wire::catalog::{self, field_texts};
 use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel};
-use milvus_wire::message::{RowKind, RowMessage};
+use milvus_wire::message::{Message, RowKind, RowMessage, decode};
 use milvus_wire::proto::{msg, schema::i_ds};
 use milvus_wire::timestamp::Timestamp;
 use prost::Message as _;
@@ -219,6 +219,18 @@ impl Cluster {
         };
         self.collections.insert(id, made);
         Ok(())
+    }
+
+    /// A channel whose log does not say that a collection was dropped: the nodes that read it keep
+    /// what they have of that.
+    pub(crate) fn keeps(&self, dropped: &Collection) -> Option<String> {
+        let is_told = |raw: &Bytes| match decode(raw.clone()) {
+            Ok(Message::DropCollection(drop)) => drop.collection_id == dropped.info.id,
+            _ => false,
+        };
+        let lanes = dropped.info.vchannels.iter().map(|v| split_vchannel(v).unwrap().0);
+        let log = |lane: &str| self.lanes.get(lane).map(|lane| &lane.log[..]).unwrap_or_default();
+        { lanes }.find(|lane| !log(lane).iter().any(is_told)).map(str::to_owned)
     }
 
     /// What was dropped, if it was there.

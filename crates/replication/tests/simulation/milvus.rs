@@ -454,6 +454,13 @@ impl Milvus {
             Ddl::DropCollection(name) => {
                 // Everything before the drop must have arrived before it.
                 let gone = cluster.drop_collection(name);
+                let is_of_source = |gone: &&Collection| {
+                    self.script.world().created_at(gone.info.created).is_some()
+                };
+                let gone_here = gone.as_ref().filter(is_of_source);
+                if let Some(lane) = gone_here.and_then(|gone| cluster.keeps(gone)) {
+                    self.verdict.violated(format!("{lane} was not told that {name} is dropped"));
+                }
                 if gone.as_ref().is_some_and(|gone| gone.info.created == MADE_AT) {
                     self.verdict.violated(format!("{name} is a stranger's, and was dropped"));
                 }

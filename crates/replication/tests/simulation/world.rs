@@ -2,11 +2,13 @@
 //! Never fails: reading what it has written may, in `script`.
 
 use crate::log::{self, Log, PRIMARY_KEY, Stamp};
+use bytes::Bytes;
 use milvus_wire::catalog::{Collection, Partition, State};
 use milvus_wire::ids::{CollectionId, CollectionName, DEFAULT_DATABASE, DatabaseId, PartitionId};
 use milvus_wire::proto::schema::{CollectionSchema, FieldSchema};
 use milvus_wire::serving::{Alias, Serving};
 use milvus_wire::timestamp::Timestamp;
+use prost::Message;
 use replication::ports::CatalogEvent;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,6 +45,9 @@ pub(crate) struct World {
     late: BTreeSet<i64>,
     written: BTreeMap<i64, u64>,
     unwritten: Vec<Unwritten>,
+    /// Whether drops may come late, and those that a channel is to get behind the next tick.
+    late_drops: bool,
+    untold: Vec<(String, Bytes)>,
     names: u64,
     /// The tasks replicate only collections whose names begin like this, and now and then one gets
     /// such a name that had another one.
@@ -77,6 +82,8 @@ impl World {
             late: BTreeSet::new(),
             written: BTreeMap::new(),
             unwritten: Vec::new(),
+            late_drops: false,
+            untold: Vec::new(),
             names: 0,
             selected: None,
             databases: Vec::new(),
@@ -148,6 +155,7 @@ impl World {
 impl World {
     /// One random act, and what a watch of the catalog tells of it.
     pub(crate) fn act(&mut self, now: Timestamp, late: bool) -> Vec<CatalogEvent> {
+        self.late_drops = late;
         let mut live: Vec<i64> = self
             .collections
             .values()
@@ -260,6 +268,9 @@ impl World {
             for _ in 0..=u32::from(self.rng.u32(0..20) == 0) {
                 self.log.append(&channel, &log::tick(at));
             }
+        }
+        for (channel, drop) in std::mem::take(&mut self.untold) {
+            self.log.append_bytes(&channel, drop);
         }
         // What was being dropped is covered by this tick: the channel may go quiet.
         for live in self.collections.values_mut() {
@@ -392,7 +403,17 @@ impl World {
     fn write_drop(&mut self, now: Timestamp, cid: i64) {
         let at = self.allocate(now);
         let info = &self.collections[&cid].info;
-        self.log.append_to_all(&info.pchannels, &log::drop_collection(info, at));
+        let (channels, drop) = (info.pchannels.clone(), log::drop_collection(info, at));
+        self.write_to_shards(&channels, &drop);
+    }
+
+    /// Writes a drop to the channels of all shards, to one of them late perhaps.
+    fn write_to_shards(&mut self, channels: &[String], drop: &impl Message) {
+        let is_late = self.late_drops && channels.len() > 1 && self.rng.bool();
+        let (told, untold) = channels.split_at(channels.len() - usize::from(is_late));
+        self.log.append_to_all(told, drop);
+        let drop: Bytes = drop.encode_to_vec().into();
+        self.untold.extend(untold.iter().map(|channel| (channel.clone(), drop.clone())));
     }
 
     fn create_partition(&mut self, now: Timestamp, cid: i64) -> CatalogEvent {
@@ -431,7 +452,8 @@ impl World {
         let at = self.allocate(now);
         let Live { info, partitions, .. } = &self.collections[&cid];
         let dropped = partitions.iter().find(|p| p.id.0 == pid).unwrap();
-        self.log.append_to_all(&info.pchannels, &log::drop_partition(info, dropped, at));
+        let (channels, drop) = (info.pchannels.clone(), log::drop_partition(info, dropped, at));
+        self.write_to_shards(&channels, &drop);
     }
 
     /// An insert of a new key, a delete, or an upsert.

@@ -100,7 +100,7 @@ impl Delivery for IntoLanes {
     /// A window that is still open is sent again behind the fence: its ids are then others than
     /// those of its first rows, which the fence's deletes remove.
     fn raise_fence(&mut self, upto: Timestamp) {
-        self.fence = upto;
+        self.fence = self.fence.max(upto);
     }
 
     async fn deliver(
