@@ -54,9 +54,12 @@ async fn a_collection_with_other_fields_is_out_of_step_alone() {
         for words in [&*said, remedy].into_iter().chain(words) {
             assert!(reason.contains(words), "{words}: {reason}");
         }
+        // The source's has an index and is loaded.
+        assert!(bench.target.indexes(name).await.unwrap().is_empty());
         bench.source.insert(batch(&here, "", 0..100, 0)).await.unwrap();
         bench.target.drop_collection(name).await.unwrap();
         assert_eq!(bench.equal(name).await.target_rows, 100);
+        bench.same_metadata(name).await;
     }
     all_in_step(&bench, &task).await;
     bench.finish().await;
