@@ -138,13 +138,6 @@ fn what_is_done_may_be_lost_to_the_retention() {
     standby::after_the_retention(false).unwrap();
 }
 
-/// Some versions lose rows if none comes soon. A task that is paused ticks nothing.
-#[test]
-fn a_target_that_returns_is_ticked_at_once() {
-    let waited = standby::until_a_tick_after_a_return();
-    assert!(waited <= 300, "{waited} ms");
-}
-
 #[test]
 fn a_topic_that_was_made_anew_is_not_read_on() {
     let told = standby::after_the_retention(true).unwrap_err();

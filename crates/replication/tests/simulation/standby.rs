@@ -2,7 +2,7 @@
 //! and wake, and in the end one of them is gone for good. Never takes real time.
 
 use crate::faults::{Faults, Verdict};
-use crate::milvus::{Condition, Milvus};
+use crate::milvus::Milvus;
 use crate::schedule::{limits, task};
 use crate::script::Script;
 use crate::store::Memory;
@@ -65,43 +65,6 @@ pub(crate) fn records_of_an_empty_source() -> Vec<String> {
         pass(&mut [outside.service("one")], Duration::from_secs(10)).await;
         let stored = outside.store.list("").await.unwrap().into_iter().map(|(key, _)| key);
         stored.filter(|key| key.ends_with(TASK)).collect()
-    })
-}
-
-/// How long after its return a target of this service waits for a tick, in milliseconds. No task
-/// runs.
-pub(crate) fn until_a_tick_after_a_return() -> u64 {
-    block_on(0, async {
-        let outside = Outside::new(0, false);
-        let mut services = vec![outside.service("one")];
-        for _ in 0..20 {
-            outside.script.tick();
-            pass(&mut services, Duration::from_millis(200)).await;
-        }
-        drop(services);
-        // As while all tasks are paused.
-        let store = outside.store.clone();
-        let link = Link::new("target", Arc::new(outside.milvus.clone()), store, limits());
-        let keeps = Destination::Milvus(link);
-        let mut keeps = Box::pin(async move { keeps.keep(CancellationToken::new()).await });
-        let mut pass = async |time| _ = tokio::time::timeout(time, &mut keeps).await;
-        pass(Duration::from_secs(20)).await;
-        let mut until_ticked = async || {
-            let before = outside.milvus.ticked();
-            while outside.milvus.ticked() == before {
-                pass(Duration::from_millis(10)).await;
-            }
-        };
-        // The next tick would not be due for some seconds.
-        until_ticked().await;
-        outside.milvus.set_condition(Condition::IsDead);
-        let back = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            outside.milvus.set_condition(Condition::Serves);
-            outside.script.now()
-        };
-        let (returned, ()) = join(back, until_ticked()).await;
-        outside.script.now().ms() - returned.ms()
     })
 }
 

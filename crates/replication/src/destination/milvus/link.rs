@@ -20,7 +20,6 @@ use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
 use futures::FutureExt;
-use futures::future::join;
 use milvus_wire::version::Version;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,10 +29,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the channels of the target are listed again.
 const LIST_EVERY: Duration = Duration::from_secs(10);
-
-/// How often it is looked whether the target is there, and how long it has for an answer.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
-const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often it is looked again whether an address leads to another target by now.
 const TELL_APART_EVERY: Duration = Duration::from_secs(60);
@@ -201,32 +196,8 @@ impl Link {
     /// Runs beside the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         // A target that stands still must not keep the lease from being kept.
-        let at_once = Stop::at_once(stop.clone());
-        let keeping = join(self.keep_lanes(at_once.clone()), self.tick_at_returns(at_once));
-        self.records.keep_lease(stop, Box::pin(async { _ = keeping.await })).await;
-    }
-
-    /// Ticks every lane as soon as a target that was away answers again. One that has started reads
-    /// its log up to a tick, and some versions lose rows that they have read if none comes soon
-    /// (milvus-io/milvus#34255). A task that is paused notices nothing by itself.
-    async fn tick_at_returns(&self, stop: Stop) {
-        let mut was_there = true;
-        while stop.until(tokio::time::sleep(LOOK_EVERY)).await.is_ok() {
-            if self.limits.keep_alive_after.is_none() || !self.ready.initialized() {
-                continue;
-            }
-            let asked = tokio::time::timeout(LOOK_WITHIN, self.target.clock());
-            let Ok(asked) = stop.until(asked).await else { return };
-            let is_there = matches!(asked, Ok(Ok(_)));
-            if is_there && !was_there {
-                tracing::info!(target = self.lanes.address(), "the target answers again");
-                let ticked = stop.until(self.ticker.tick_silent(Duration::ZERO, &Silent)).await;
-                // It takes calls a little later.
-                was_there = matches!(ticked, Ok(Ok(())));
-            } else {
-                was_there = is_there;
-            }
-        }
+        let keeping = Box::pin(self.keep_lanes(Stop::at_once(stop.clone())));
+        self.records.keep_lease(stop, keeping).await;
     }
 
     async fn keep_lanes(&self, stop: Stop) {
