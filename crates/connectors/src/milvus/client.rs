@@ -2,7 +2,8 @@
 
 #![allow(deprecated)] // `replicate_info` is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
-use super::fault::{Answer, Asked, Fault};
+use super::answer::Answer;
+use super::fault::{Asked, Fault};
 use super::options::MilvusOptions;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -7,7 +7,6 @@ use crate::milvus::limits;
 use crate::tls;
 use crate::unsent::{is_unreachable, is_unsent};
 use milvus_wire::proto::common::{ErrorCode, Status};
-use milvus_wire::proto::milvus as pb;
 use replication::error::Error;
 use tonic::Code;
 
@@ -338,44 +337,6 @@ fn of_grpc(tried: &str, status: tonic::Status) -> Error {
     };
     error.because(status)
 }
-
-/// An answer that contains a status or is one.
-pub(super) trait Answer {
-    /// The status.
-    fn status(&self) -> Option<&Status>;
-}
-
-impl Answer for Status {
-    fn status(&self) -> Option<&Status> {
-        Some(self)
-    }
-}
-
-macro_rules! answers {
-    ($($name:ident),*) => {
-        $(impl Answer for pb::$name {
-            fn status(&self) -> Option<&Status> {
-                self.status.as_ref()
-            }
-        })*
-    };
-}
-
-answers!(
-    AllocTimestampResponse,
-    DescribeCollectionResponse,
-    FlushResponse,
-    GetFlushStateResponse,
-    GetMetricsResponse,
-    GetVersionResponse,
-    ListCredUsersResponse,
-    ListDatabasesResponse,
-    ReplicateMessageResponse,
-    SelectGrantResponse,
-    SelectRoleResponse,
-    ShowCollectionsResponse,
-    ShowPartitionsResponse
-);
 
 #[cfg(test)]
 mod tests {

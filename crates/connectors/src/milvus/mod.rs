@@ -7,6 +7,7 @@
 //! target's log.
 
 mod alias;
+mod answer;
 mod client;
 mod collection;
 mod database;

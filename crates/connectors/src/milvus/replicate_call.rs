@@ -4,8 +4,9 @@
 
 #![allow(deprecated)] // ReplicateMessage is deprecated since 3.0; 2.3 to 2.5 have nothing else.
 
+use super::answer::Answer as _;
 use super::client::Client;
-use super::fault::{Answer as _, Fault};
+use super::fault::Fault;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures::future::poll_fn;
 use futures::stream;

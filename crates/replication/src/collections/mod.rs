@@ -10,3 +10,4 @@ mod partitions;
 mod place;
 mod rename;
 pub(crate) mod replicated;
+mod starting;

@@ -373,6 +373,28 @@ mod tests {
         assert!(!read_and_written_again::<Fence>("fence").is_empty());
     }
 
+    /// An earlier version would take it for one that is replicated, and move on past its rows.
+    #[test]
+    fn only_a_collection_that_is_out_of_step_is_left_to_versions_that_know_that() {
+        let old = br#"{"id":7,"database":"d","name":"n","created":1,"vchannels":[],"from":{},
+            "primary_key":100,"stage":"live"}"#;
+        let mut collection: ReplicatedCollection = decode("k", old).unwrap();
+        let form = |collection: &ReplicatedCollection| {
+            let mut stored = Transaction::default();
+            collection.put("t", &mut stored);
+            let record: serde_json::Value = serde_json::from_slice(&stored.puts[0].1).unwrap();
+            record["form"].as_u64()
+        };
+        assert_eq!(form(&collection), Some(1));
+        let (reason, since) = ("gone".to_owned(), Timestamp(5));
+        collection.out_of_step = Some(OutOfStep { reason, since, unsure: Timestamp(6) });
+        assert_eq!(form(&collection), Some(2));
+        let mut stored = Transaction::default();
+        collection.put("t", &mut stored);
+        let (key, value) = &stored.puts[0];
+        assert_eq!(decode::<ReplicatedCollection>(key, value).unwrap(), collection);
+    }
+
     #[test]
     fn a_collection_of_before_names_were_followed_is_read_and_a_parked_one_has_a_name_of_its_own() {
         let old = br#"{"id":7,"database":"d","name":"n","created":1,"vchannels":[],"from":{},
