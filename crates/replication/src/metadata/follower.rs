@@ -60,6 +60,7 @@ impl Follower {
         let mut awaited = pin!(awaited);
         loop {
             tokio::select! {
+                biased;
                 done = &mut awaited => return Ok(done),
                 look = self.next() => self.look(look).await?,
             }
@@ -134,7 +135,7 @@ impl Follower {
     async fn next(&mut self) -> Look {
         loop {
             tokio::select! {
-                look = self.schedule.next() => return look,
+                biased;
                 event = next_event(&mut self.changes) => match event {
                     CatalogEvent::Resync => self.schedule.soon(Look::All),
                     CatalogEvent::Rbac => self.note_roles(),
@@ -142,6 +143,7 @@ impl Follower {
                     | CatalogEvent::Partition(id)
                     | CatalogEvent::Serving(id) => self.note(id),
                 },
+                look = self.schedule.next() => return look,
             }
         }
     }

@@ -170,8 +170,9 @@ impl Lease {
             }
         };
         tokio::select! {
-            () = beats => {}
+            biased;
             () = self.lost() => {}
+            () = beats => {}
             _ = beside => {}
         }
         let given = tokio::time::timeout(BEAT, self.give_back(store)).await;
