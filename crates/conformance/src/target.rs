@@ -11,6 +11,7 @@
 //! - "Names are the target's already." This binds the caller.
 //! - "One that was started again has another id." A target that is shared can't be restarted; the
 //!   end-to-end tests of faults do that.
+//! - "The answer may be [`NODES_KNOWN_FOR`] old." It may as well be new.
 //! - "It may appear now, later or never." Each of them is right, so nothing can be wrong.
 
 use crate::cases::Cases;
@@ -86,6 +87,8 @@ async fn of_the_service(world: &impl TargetUnderTest, cases: &mut Cases) {
     cases.case(sentence, service::the_clock_goes_on(world)).await;
     let sentence = "The proxies that calls of this client reach, by their ids.";
     cases.case(sentence, service::a_proxy_answers(world)).await;
+    let sentence = "The data nodes, which store what is flushed, by their ids.";
+    cases.case(sentence, service::the_data_nodes_are_listed(world)).await;
     let sentence = "The version of the target, as it names it. A build without a tag names none.";
     cases.case(sentence, service::the_version_is_named(world)).await;
 }

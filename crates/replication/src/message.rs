@@ -2,7 +2,7 @@
 //! routed ([`Routed`]). Never decides anything.
 
 use milvus_wire::ids::{CollectionId, CollectionName, PartitionId};
-use milvus_wire::message::Message;
+use milvus_wire::message::{Message, RowMessage};
 use milvus_wire::position::MessageId;
 use milvus_wire::splice::Patch;
 use milvus_wire::timestamp::Timestamp;
@@ -62,6 +62,14 @@ pub struct Routed {
 }
 
 impl Routed {
+    /// The row message that it is.
+    pub(crate) fn row(&self) -> Option<&RowMessage> {
+        match &self.read.entry.message {
+            Message::Row(row) => Some(row),
+            _ => None,
+        }
+    }
+
     /// The lane it goes to.
     pub fn lane(&self) -> &Arc<str> {
         &self.place.lanes[self.shard]

@@ -120,13 +120,19 @@ pub enum Noted<'a> {
     NamesakeLeft,
     /// A collection went out of step with its task.
     OutOfStep,
+    /// The target was restarted, and what it may have forgotten was read again.
+    ReadAgain,
+    /// What the target may have forgotten could not be read again.
+    Forgotten,
+    /// A target that forgets at its restarts did not flush.
+    NotFlushed,
     /// A request of this name can't be replicated.
     Missed(&'a str),
 }
 
 impl<'a> Noted<'a> {
     /// All but [`Noted::Missed`].
-    pub const NAMED: [Noted<'static>; 18] = [
+    pub const NAMED: [Noted<'static>; 21] = [
         Noted::Restamped,
         Noted::Late,
         Noted::Fenced,
@@ -145,6 +151,9 @@ impl<'a> Noted<'a> {
         Noted::OtherPartitionCount,
         Noted::NamesakeLeft,
         Noted::OutOfStep,
+        Noted::ReadAgain,
+        Noted::Forgotten,
+        Noted::NotFlushed,
     ];
 
     /// The name under which it is counted: a label of the metrics, so it never changes.
@@ -168,6 +177,9 @@ impl<'a> Noted<'a> {
             Self::OtherPartitionCount => "other_partition_count",
             Self::NamesakeLeft => "namesake_left",
             Self::OutOfStep => "out_of_step",
+            Self::ReadAgain => "read_again",
+            Self::Forgotten => "forgotten",
+            Self::NotFlushed => "not_flushed",
             Self::Missed(request) => return Cow::Owned(format!("missed_{request}")),
         })
     }

@@ -3,6 +3,7 @@
 //! Never holds a client: it sees the outside through [`crate::ports`].
 
 use crate::collections::channel_change::{ChannelChange, Stopped};
+use crate::collections::flushes::Flushes;
 use crate::collections::replicated::{Collections, Ending};
 use crate::context::Context;
 use crate::destination::delivery::Delivery;
@@ -38,6 +39,8 @@ pub(crate) struct Path {
     pub(crate) has_moved: bool,
     /// When collections that are out of step were looked at last.
     pub(crate) tried: Instant,
+    /// For a target that forgets what it has not flushed.
+    pub(crate) flushes: Flushes,
 }
 
 impl Path {
@@ -58,6 +61,10 @@ impl Path {
                 }
                 event = next_event(&mut changes) => {
                     stop.until(self.look(event)).await??;
+                    continue;
+                }
+                () = self.flushes.wake() => {
+                    stop.until(self.keep_flushed()).await??;
                     continue;
                 }
                 // A source may stand still for longer than its queue keeps what is done.
@@ -87,6 +94,7 @@ impl Path {
             if !is_new {
                 // What would have joined meanwhile, and what nobody needs any more.
                 self.close_unneeded();
+                self.flushes.look();
                 stop.until(self.look(CatalogEvent::Resync)).await??;
             }
         }
@@ -103,7 +111,27 @@ impl Path {
         let unsure = self.collections.join_again(&self.channels, done, &mut change).await;
         // However long that took.
         self.tried = Instant::now();
-        if let Some(unsure) = unsure? {
+        self.carry_fenced(unsure?, change).await
+    }
+
+    /// Has the target store what it has got, or sends again what it may have forgotten.
+    async fn keep_flushed(&mut self) -> Result<()> {
+        if self.replay.is_due() {
+            let change = self.collections.begin_to_keep(&mut self.flushes, &self.channels);
+            return self.carry(change).await;
+        }
+        let kept = self.collections.keep_flushed(&mut self.flushes, &self.channels).await?;
+        self.carry_fenced(kept.0, kept.1).await
+    }
+
+    /// Carries out a change of channels that go back. Rows `unsure` and before may be on the target
+    /// already: the fence is stored before any of them is sent again.
+    async fn carry_fenced(
+        &mut self,
+        unsure: Option<Timestamp>,
+        change: ChannelChange,
+    ) -> Result<()> {
+        if let Some(unsure) = unsure {
             self.collections.raise_unsure(unsure);
             self.delivery.raise_fence(unsure);
             let fence = self.context.records().fence(unsure).await?;
@@ -182,6 +210,7 @@ impl Path {
             change.closed().for_each(|channel| self.channels.close(channel));
         }
         self.save(self.collections.records_of(&change)).await?;
+        self.flushes.look();
         self.follow_names().await
     }
 

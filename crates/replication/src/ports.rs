@@ -17,6 +17,7 @@ use milvus_wire::timestamp::Timestamp;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -283,6 +284,11 @@ pub struct TargetPartition {
     pub created: Timestamp,
 }
 
+/// For how long a target may go on naming data nodes that it has lost: its proxy and its data
+/// coordinator keep such an answer for five seconds each. Source: `DefaultMetricsRetention` in
+/// `internal/util/metricsinfo/cache.go`.
+pub const NODES_KNOWN_FOR: Duration = Duration::from_secs(10);
+
 /// A Milvus that takes replicate messages (2.3.2 to 2.5, `common.ttMsgEnabled: false`).
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -333,6 +339,10 @@ pub trait Target: Send + Sync {
     /// The proxies that calls of this client reach, by their ids. One that was started again has
     /// another id.
     async fn proxies(&self) -> Result<BTreeSet<i64>>;
+
+    /// The data nodes, which store what is flushed, by their ids. One that was started again has
+    /// another id. The answer may be [`NODES_KNOWN_FOR`] old.
+    async fn data_nodes(&self) -> Result<BTreeSet<i64>>;
 
     /// The version of the target, as it names it. A build without a tag names none.
     async fn version(&self) -> Result<String>;

@@ -2,6 +2,7 @@
 //! stopped or meets a fault. Its rows and its op channel run side by side. Never touches a row:
 //! `path` does.
 
+use crate::collections::flushes::Flushes;
 use crate::collections::replicated::{Collections, Ending};
 use crate::context::{Context, Ports};
 use crate::error::{Error, Kind, Result};
@@ -83,9 +84,19 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
     let mut collections = Collections::new(context.clone(), loaded.collections);
     fence.max(left_open).iter().for_each(|upto| collections.raise_unsure(*upto));
     let (replay, saved) = (Replay::until(left_open), Instant::now());
-    let (has_moved, tried) = (false, saved);
-    let mut path =
-        Path { context, collections, channels, delivery, replay, stop, saved, has_moved, tried };
+    let (has_moved, tried, flushes) = (false, saved, Flushes::new(&context));
+    let mut path = Path {
+        context,
+        collections,
+        channels,
+        delivery,
+        replay,
+        stop,
+        saved,
+        has_moved,
+        tried,
+        flushes,
+    };
     match loaded.checkpoint {
         None => begin(&mut path).await?,
         Some(checkpoint) => resume(&mut path, checkpoint).await?,

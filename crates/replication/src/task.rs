@@ -82,6 +82,9 @@ pub struct Limits {
     pub keep_alive_after: Option<Duration>,
     /// The longest pause between two tries of something that failed.
     pub backoff_max: Duration,
+    /// How often a target that forgets at its restarts what it has not flushed is to flush. `None`
+    /// turns that off.
+    pub flush_every: Option<Duration>,
     /// How long pause and stop wait for an open window to be finished.
     pub finish_max: Duration,
 }
@@ -97,6 +100,7 @@ impl Default for Limits {
             idle_tick: Duration::from_millis(500),
             keep_alive_after: Some(Duration::from_secs(10)),
             backoff_max: Duration::from_secs(10),
+            flush_every: Some(Duration::from_secs(300)),
             finish_max: Duration::from_secs(10),
         }
     }

@@ -179,6 +179,13 @@ pub(crate) async fn a_proxy_answers(world: &impl TargetUnderTest) {
     assert_eq!(done(target.proxies().await), proxies, "the ids stay while nobody restarts");
 }
 
+pub(crate) async fn the_data_nodes_are_listed(world: &impl TargetUnderTest) {
+    let target = world.target();
+    let nodes = done(target.data_nodes().await);
+    assert!(!nodes.is_empty());
+    assert_eq!(done(target.data_nodes().await), nodes, "the ids stay while nobody restarts");
+}
+
 pub(crate) async fn the_version_is_named(world: &impl TargetUnderTest) {
     let version = done(world.target().version().await);
     let is_read = version.is_empty() || Version::parse(&version).is_some();

@@ -7,6 +7,7 @@ use milvus_wire::proto::milvus as pb;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::{TargetCollection, TargetPartition};
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -94,10 +95,7 @@ pub(super) async fn partitions(
 pub(super) async fn proxies(client: &Client) -> Result<BTreeSet<i64>> {
     let mut proxies = BTreeSet::new();
     for connection in client.connections() {
-        let request = r#"{"metric_type": "system_info"}"#.to_owned();
-        let request = pb::GetMetricsRequest { request, ..Default::default() };
-        let call = async |mut c: Stub, r| c.get_metrics(r).await;
-        let asked = client.ask_over(connection, "", request, call).await;
+        let asked = client.ask_over(connection, "", system_info(), get_metrics).await;
         let name = asked.map_err(|fault| client.error("ask who answers", fault))?.component_name;
         let id = name.strip_prefix("proxy").and_then(|id| id.parse().ok());
         proxies.insert(id.ok_or_else(|| {
@@ -105,6 +103,48 @@ pub(super) async fn proxies(client: &Client) -> Result<BTreeSet<i64>> {
         })?);
     }
     Ok(proxies)
+}
+
+/// The ids of the data nodes, which are in the same answer.
+pub(super) async fn data_nodes(client: &Client) -> Result<BTreeSet<i64>> {
+    let asked = client.ask("", system_info(), get_metrics).await;
+    let answer = asked.map_err(|fault| client.error("list the data nodes", fault))?.response;
+    let topology: Topology = serde_json::from_str(&answer).map_err(|e| {
+        Error::transient("the target's answer does not tell its data nodes").because(e)
+    })?;
+    let infos = topology.nodes_info.into_iter().map(|node| node.infos);
+    Ok(infos.filter(|infos| infos.kind == "datanode").map(|infos| infos.id).collect())
+}
+
+fn system_info() -> pb::GetMetricsRequest {
+    let request = r#"{"metric_type": "system_info"}"#.to_owned();
+    pb::GetMetricsRequest { request, ..Default::default() }
+}
+
+async fn get_metrics(
+    mut stub: Stub,
+    request: tonic::Request<pb::GetMetricsRequest>,
+) -> std::result::Result<tonic::Response<pb::GetMetricsResponse>, tonic::Status> {
+    stub.get_metrics(request).await
+}
+
+/// What an answer to GetMetrics tells of the components. Source: `SystemTopology` in
+/// `internal/util/metricsinfo/topology.go`.
+#[derive(Deserialize)]
+struct Topology {
+    nodes_info: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    infos: Infos,
+}
+
+#[derive(Deserialize)]
+struct Infos {
+    #[serde(rename = "type")]
+    kind: String,
+    id: i64,
 }
 
 /// The version.

@@ -112,6 +112,10 @@ impl Target for Milvus {
         describe::proxies(&self.client).await
     }
 
+    async fn data_nodes(&self) -> Result<BTreeSet<i64>> {
+        describe::data_nodes(&self.client).await
+    }
+
     async fn version(&self) -> Result<String> {
         describe::version(&self.client).await
     }

@@ -3,6 +3,8 @@
 
 pub(crate) mod channel_change;
 mod create_drop;
+mod flushed;
+pub(crate) mod flushes;
 pub mod given_positions;
 mod late_drop;
 mod out_of_step;

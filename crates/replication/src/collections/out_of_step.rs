@@ -22,7 +22,6 @@ use crate::rows::route::Router;
 use milvus_wire::catalog::{Collection, State};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -74,15 +73,9 @@ impl Apart<'_> {
         stopped: &Stopped<'_>,
         change: &mut ChannelChange,
     ) -> Result<()> {
-        let source = self.context.ports.source.clone();
         if let Some(collection) = self.roster.get_mut(id) {
-            for (channel, start) in &mut collection.start {
-                let Some(position) = stopped.channels.get(channel) else { continue };
-                start.after = start.after.max(position.tick);
-                if source.compare(&start.id, &position.id) == Ordering::Less {
-                    start.id = position.id.clone();
-                }
-            }
+            let source = &*self.context.ports.source;
+            collection.start = collection.reached(stopped.channels, source);
         }
         self.leave_out(id, error, stopped.done, change)
     }
@@ -273,7 +266,7 @@ impl Apart<'_> {
     }
 
     /// Fails if the queue no longer has what a collection needs.
-    async fn check_starts(&self, starts: &BTreeMap<String, Start>) -> Result<()> {
+    pub(super) async fn check_starts(&self, starts: &BTreeMap<String, Start>) -> Result<()> {
         for (channel, start) in starts {
             let first = async {
                 let source = &self.context.ports.source;

@@ -41,6 +41,8 @@ pub(crate) struct Collections {
     unsure: Timestamp,
     /// Those that are in step again, and how far the others were then.
     returning: Vec<(CollectionId, Timestamp)>,
+    /// Those that may have got rows since they were flushed last.
+    pub(super) written: BTreeSet<CollectionId>,
 }
 
 /// The DDL that ends a step.
@@ -72,7 +74,9 @@ impl Collections {
         let router = Router::new(context.ports.observer.clone(), context.task.names.clone());
         let roster = Roster::new(context.task.selection.clone(), stored);
         let (renamed, unsure, returning) = (BTreeMap::new(), Timestamp::ZERO, Vec::new());
-        Self { context, roster, router, renamed, unsure, returning }
+        let live = roster.all().filter(|collection| collection.stage == Stage::Live);
+        let written = live.map(|collection| collection.id).collect();
+        Self { context, roster, router, renamed, unsure, returning, written }
     }
 
     /// Rows up to here may be on the target already, because of a window that an earlier run has
@@ -254,9 +258,14 @@ impl Collections {
 
     /// Gives each message its place on the target, behind what was routed before and is delivered
     /// with it.
-    pub(crate) fn route(&self, before: Vec<Routed>, messages: Vec<Read>) -> Result<Vec<Routed>> {
+    pub(crate) fn route(
+        &mut self,
+        before: Vec<Routed>,
+        messages: Vec<Read>,
+    ) -> Result<Vec<Routed>> {
         let mut batch = self.router.again(before);
         batch.extend(self.router.route(messages, &self.roster)?);
+        self.written.extend(batch.iter().filter_map(Routed::row).map(|row| row.collection_id));
         Ok(batch)
     }
 

@@ -3,7 +3,7 @@
 //! Never contains rows.
 
 use crate::error::{Error, Result};
-use crate::ports::{Store, Transaction};
+use crate::ports::{Source, Store, Transaction};
 use crate::records::codec::{self, decode, encode, encode_as, load_one};
 use crate::records::keys::{checkpoint_key, collection_key, collection_prefix, fence_key, op_key};
 use crate::records::position::Position;
@@ -13,7 +13,8 @@ use milvus_wire::ids::{CollectionId, CollectionName, PartitionId, split_vchannel
 use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How far a task is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -107,6 +108,18 @@ pub struct ReplicatedCollection {
     /// Why it is not replicated for now. It starts again at `start` then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_step: Option<OutOfStep>,
+    /// What the target has surely stored of it, if it may forget the rest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flushed: Option<Flushed>,
+}
+
+/// What a target has surely stored of a collection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flushed {
+    /// All that lies before these places, by physical channel.
+    pub from: BTreeMap<String, Start>,
+    /// And all behind them, as long as the target has these data nodes and no others.
+    pub nodes: BTreeSet<i64>,
 }
 
 /// Why a collection is not replicated while its task goes on.
@@ -198,6 +211,7 @@ impl ReplicatedCollection {
             target: String::new(),
             there: None,
             out_of_step: None,
+            flushed: None,
         })
     }
 
@@ -206,6 +220,23 @@ impl ReplicatedCollection {
         let start = |id: &MessageId| Start { id: id.clone(), after: Timestamp::ZERO };
         let positions = collection.start_positions.iter();
         positions.map(|(channel, id)| (channel.clone(), start(id))).collect()
+    }
+
+    /// Where it starts again if it stops here; if it is out of step, where it has stopped.
+    pub(crate) fn reached(
+        &self,
+        channels: &BTreeMap<String, Position>,
+        source: &dyn Source,
+    ) -> BTreeMap<String, Start> {
+        let mut reached = self.start.clone();
+        for (channel, start) in reached.iter_mut().filter(|_| self.is_in_step()) {
+            let Some(position) = channels.get(channel) else { continue };
+            start.after = start.after.max(position.tick);
+            if source.compare(&start.id, &position.id) == Ordering::Less {
+                start.id = position.id.clone();
+            }
+        }
+        reached
     }
 
     /// The name that the target has followed so far.

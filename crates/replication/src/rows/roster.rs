@@ -54,6 +54,11 @@ impl Roster {
         self.collections.values()
     }
 
+    /// All collections, to change them.
+    pub(crate) fn all_mut(&mut self) -> impl Iterator<Item = &mut ReplicatedCollection> {
+        self.collections.values_mut()
+    }
+
     /// All collections on a channel that go with the task, to change them.
     pub(crate) fn on_mut<'a>(
         &'a mut self,

@@ -33,6 +33,12 @@ pub(crate) struct Collection {
     pub(crate) rows: Vec<Row>,
     pub(crate) last: BTreeMap<String, (u64, Timestamp)>,
     pub(crate) met: BTreeSet<i64>,
+    /// What made its rows, in order.
+    pub(crate) applied: Vec<RowMessage>,
+    /// All up to here is flushed.
+    pub(crate) stored: Timestamp,
+    /// It has lost rows since.
+    pub(crate) has_forgotten: bool,
 }
 
 impl Row {
@@ -69,6 +75,22 @@ impl Collection {
         self.compare_rows(&self.rows, world)
     }
 
+    /// Loses what it has got on some shards since it was flushed.
+    pub(crate) fn forget(&mut self, mut is_forgotten: impl FnMut(&str) -> bool) {
+        let shards: BTreeSet<_> =
+            self.info.vchannels.iter().filter(|shard| is_forgotten(shard)).cloned().collect();
+        let (before, stored) = (self.applied.len(), self.stored);
+        self.applied.retain(|row| row.timestamp <= stored || !shards.contains(&row.vchannel));
+        let lost = before - self.applied.len();
+        self.has_forgotten |= lost > 0;
+        tracing::debug!(name = %self.name, %stored, lost, ?shards, "forgets");
+        let exists = |row: &Row| self.partitions.values().any(|p| p.id.0 == row.partition);
+        let mut rows = Vec::new();
+        self.applied.iter().for_each(|message| apply(&mut rows, message));
+        rows.retain(exists);
+        self.rows = rows;
+    }
+
     fn compare_rows(&self, rows: &[Row], world: &World) -> Option<String> {
         let truth = world.truth(world.created_at(self.info.created)?)?;
         let mut expected: Vec<_> =
@@ -76,8 +98,10 @@ impl Collection {
         let mut found: Vec<_> = rows.iter().map(|row| (row.key, row.version)).collect();
         expected.sort_unstable();
         found.sort_unstable();
-        (expected != found)
-            .then(|| format!("{}: expected {expected:?}, found {found:?}", self.name))
+        (expected != found).then(|| {
+            let id = world.created_at(self.info.created).unwrap_or_default();
+            format!("{} ({id}): expected {expected:?}, found {found:?}", self.name)
+        })
     }
 }
 
@@ -216,6 +240,9 @@ impl Cluster {
             rows: Vec::new(),
             last: BTreeMap::new(),
             met: BTreeSet::new(),
+            applied: Vec::new(),
+            stored: Timestamp::ZERO,
+            has_forgotten: false,
         };
         self.collections.insert(id, made);
         Ok(())

@@ -49,6 +49,21 @@ fn all(default: u64, options: impl Fn(u64) -> Options) -> Outcome {
     together
 }
 
+/// Otherwise a seed that fails could not be looked at.
+#[test]
+fn a_seed_is_a_schedule() {
+    for options in [
+        Options::default(),
+        Options { tasks: 2, long_absences: true, ..Options::default() },
+        Options { meddles: true, forgets: true, ..Options::default() },
+        Options { goal: Goal::Log { exact: true }, ..Options::default() },
+    ] {
+        for seed in seeds(15) {
+            assert_eq!(run(seed, &options), run(seed, &options), "SIM_SEED={seed}");
+        }
+    }
+}
+
 #[test]
 fn a_quiet_world_keeps_every_timestamp() {
     all(50, |_| Options { faults: false, keeps_timestamps: true, ..Options::default() });
@@ -95,6 +110,28 @@ fn a_stranger_who_meddles_with_the_target_holds_up_single_collections() {
     let is_one = std::env::var("SIM_SEED").is_ok();
     assert!(is_one || outcome.out_of_step > 50, "{outcome:?}");
     all(30, |_| Options { meddles: true, faults: false, ..Options::default() });
+}
+
+/// What it had not flushed is made good, and nothing of what it has kept is there twice.
+#[test]
+fn a_target_that_forgets_at_its_restarts_gets_again_what_it_has_lost() {
+    let options = Options { forgets: true, acts: 1000, ..Options::default() };
+    let outcome = all(40, |seed| Options {
+        late: seed % 4 == 3,
+        tasks: 1 + usize::from(seed % 3 == 0),
+        // A service that dies every second never sees the end of a flush.
+        faults: seed % 2 == 0,
+        ..options.clone()
+    });
+    let is_one = std::env::var("SIM_SEED").is_ok();
+    assert!(is_one || outcome.forgot > 50 && outcome.flushed > 50, "{outcome:?}");
+}
+
+/// Also if it was not replicated for a while.
+#[test]
+fn what_a_target_forgets_of_a_collection_out_of_step_is_made_good() {
+    let options = Options { forgets: true, meddles: true, acts: 1000, ..Options::default() };
+    all(16, |seed| Options { faults: seed % 2 == 0, ..options.clone() });
 }
 
 #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Milvus {
     proxies: Arc<Vec<Mutex<BTreeMap<String, Turn>>>>,
     /// Calls that have been received and not appended.
     under_way: Arc<AtomicUsize>,
+    /// How often its data node was started; `None`: its version does not forget then.
+    starts: Arc<Mutex<Option<i64>>>,
     /// Rows of collections whose name begins like this are refused.
     refused: Arc<Mutex<Option<&'static str>>>,
     faults: Faults,
@@ -64,6 +66,7 @@ impl Milvus {
         Self {
             proxies: Arc::new((0..proxies).map(|_| Mutex::default()).collect()),
             under_way: Arc::default(),
+            starts: Arc::default(),
             refused: Arc::default(),
             cluster: Arc::default(),
             condition: Arc::new(watch::Sender::default()),
@@ -99,6 +102,21 @@ impl Milvus {
             cluster.lanes.get_mut(&pchannel).unwrap().log.push(tick.clone());
             self.read(&mut cluster, &pchannel, &tick);
         }
+    }
+
+    /// Is of a version that forgets what it has not flushed at its restarts.
+    pub(crate) fn forgets(self) -> Self {
+        *self.starts.lock().unwrap() = Some(1);
+        self
+    }
+
+    /// Its data node is started again. Each shard may lose what was not flushed, as by
+    /// milvus-io/milvus#34255. Returns whether any row was lost.
+    pub(crate) fn restart(&self, rng: &mut fastrand::Rng) -> bool {
+        *self.starts.lock().unwrap().as_mut().unwrap() += 1;
+        let mut cluster = self.cluster.lock().unwrap();
+        cluster.collections.values_mut().for_each(|c| c.forget(|_| rng.bool()));
+        cluster.collections.values().any(|c| c.has_forgotten)
     }
 
     /// Refuses the rows of collections whose name begins like this, from now on.
@@ -238,6 +256,7 @@ impl Milvus {
             *last = (place.max(last.0), row.timestamp);
         }
         apply(&mut c.rows, row);
+        c.applied.push(row.clone());
         if row.kind == RowKind::Insert {
             let Row { key, version, at, .. } = Row::of(row);
             cluster.kept.1 += 1;
@@ -419,11 +438,31 @@ impl Target for Milvus {
     }
 
     async fn flush(&self, name: &CollectionName) -> Result<Flush> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        if self.cluster.lock().unwrap().named(name).is_none() {
+            return Err(Error::transient("collection not found"));
+        }
         let (collection, segments) = (name.clone(), Vec::new());
         Ok(Flush { collection, segments, at: self.script.now() })
     }
 
-    async fn is_flushed(&self, _: &Flush) -> Result<bool> {
+    /// The checkpoints of its channels have to be there (`datacoord.Server.GetFlushState`).
+    async fn is_flushed(&self, flush: &Flush) -> Result<bool> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        let mut cluster = self.cluster.lock().unwrap();
+        let Some(c) = cluster.named(&flush.collection) else { return Ok(true) };
+        let lanes: Vec<_> = c.info.vchannels.iter().map(|v| split_vchannel(v).unwrap().0).collect();
+        let lanes: Vec<_> = lanes.into_iter().map(str::to_owned).collect();
+        let passed_on = |lane: &String| {
+            cluster.lanes.get(lane).map_or(Timestamp::ZERO, |l| l.consumer.passed_on())
+        };
+        if lanes.iter().any(|lane| passed_on(lane) < flush.at) {
+            return Ok(false);
+        }
+        let c = cluster.named(&flush.collection).unwrap();
+        c.stored = c.stored.max(flush.at);
         Ok(true)
     }
 
@@ -439,8 +478,15 @@ impl Target for Milvus {
         Ok((1..).take(self.proxies.len()).collect())
     }
 
+    async fn data_nodes(&self) -> Result<BTreeSet<i64>> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        Ok([100 + self.starts.lock().unwrap().unwrap_or_default()].into())
+    }
+
     async fn version(&self) -> Result<String> {
-        Ok("2.3.19".to_owned())
+        let forgets = self.starts.lock().unwrap().is_some();
+        Ok(if forgets { "v2.3.5" } else { "2.3.19" }.to_owned())
     }
 }
 
@@ -461,6 +507,7 @@ impl Milvus {
                 if gone.as_ref().is_some_and(|gone| gone.info.created == MADE_AT) {
                     self.verdict.violated(format!("{name} is a stranger's, and was dropped"));
                 }
+                let gone = gone.filter(|gone| !gone.has_forgotten);
                 if let Some(difference) = gone.and_then(|gone| gone.compare(&self.script.world())) {
                     self.verdict.violated(format!("I2: dropped too early: {difference}"));
                 }

@@ -55,6 +55,8 @@ pub(crate) struct Options {
     pub(crate) keeps_timestamps: bool,
     /// A stranger changes the target by hand.
     pub(crate) meddles: bool,
+    /// The target is restarted, and forgets then what it has not flushed.
+    pub(crate) forgets: bool,
     pub(crate) acts: u64,
 }
 
@@ -71,13 +73,14 @@ impl Default for Options {
             enters: false,
             keeps_timestamps: false,
             meddles: false,
+            forgets: false,
             acts: 150,
         }
     }
 }
 
 /// What a schedule saw.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Outcome {
     /// Windows that were sent again.
     pub(crate) replayed: u64,
@@ -85,6 +88,12 @@ pub(crate) struct Outcome {
     pub(crate) late: u64,
     /// How often a collection went out of step.
     pub(crate) out_of_step: u64,
+    /// How often the target has forgotten rows.
+    pub(crate) forgot: u64,
+    /// How often what it may have forgotten was read again.
+    pub(crate) read_again: u64,
+    /// Of how many collections something is known to be flushed at the end.
+    pub(crate) flushed: u64,
     pub(crate) crashes: u64,
 }
 
@@ -95,6 +104,9 @@ impl Outcome {
             replayed: self.replayed + other.replayed,
             late: self.late + other.late,
             out_of_step: self.out_of_step + other.out_of_step,
+            forgot: self.forgot + other.forgot,
+            read_again: self.read_again + other.read_again,
+            flushed: self.flushed + other.flushed,
             crashes: self.crashes + other.crashes,
         }
     }
@@ -104,6 +116,7 @@ struct Counter {
     replayed: AtomicU64,
     late: AtomicU64,
     out_of_step: AtomicU64,
+    read_again: AtomicU64,
     goal: Goal,
     verdict: Verdict,
 }
@@ -119,6 +132,9 @@ impl Observer for Counter {
             }
             Event::Counted(Noted::OutOfStep, n) => {
                 self.out_of_step.fetch_add(n, Ordering::Relaxed);
+            }
+            Event::Counted(Noted::ReadAgain, n) => {
+                self.read_again.fetch_add(n, Ordering::Relaxed);
             }
             // A log has no databases.
             Event::Called(name @ "CreateDatabase") if matches!(self.goal, Goal::Log { .. }) => {
@@ -158,6 +174,8 @@ struct Schedule {
     /// When the first task does not come back for a while.
     absences: Vec<u64>,
     stranger: Stranger,
+    /// How often the target has forgotten rows.
+    forgot: u64,
 }
 
 /// A process: its tasks, until it dies or is stopped.
@@ -177,6 +195,7 @@ impl Schedule {
         script.world().selected = options.enters.then_some("a");
         let proxies = 1 + usize::from(seed % 2 == 1);
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone(), proxies);
+        let milvus = if options.forgets { milvus.forgets() } else { milvus };
         let exact = options.goal == Goal::Log { exact: true };
         let store = Memory::new(faults.clone());
         (0..options.tasks).for_each(|n| store.add_task(&format!("task{n}")));
@@ -194,6 +213,7 @@ impl Schedule {
                 replayed: AtomicU64::new(0),
                 late: AtomicU64::new(0),
                 out_of_step: AtomicU64::new(0),
+                read_again: AtomicU64::new(0),
                 goal: options.goal,
                 verdict: verdict.clone(),
             }),
@@ -201,6 +221,7 @@ impl Schedule {
             absent: 0,
             absences,
             stranger: Stranger::default(),
+            forgot: 0,
             faults,
             script,
             milvus,
@@ -262,6 +283,9 @@ impl Schedule {
         }
         if self.options.refuses_at == Some(act) {
             process = self.refuse(process).await;
+        }
+        if self.options.forgets && self.rng.u32(0..400) == 0 {
+            self.forgot += u64::from(self.milvus.restart(&mut self.rng));
         }
         if self.options.meddles && self.has_begun().await {
             match self.rng.u32(0..20) {
@@ -491,14 +515,19 @@ impl Schedule {
             let is_idle = self.script.world().live().is_empty();
             let is_ticked = is_idle || ticked.plus_ms(2000) > self.script.world().last_tick();
             if difference.is_none() && is_ticked {
-                return self.outcome();
+                return self.outcome().await;
             }
             difference = difference.or_else(|| Some(format!("the ticks stay at {ticked}")));
         }
         Err(difference.unwrap_or_default())
     }
 
-    fn outcome(&self) -> Result<Outcome, String> {
+    async fn outcome(&self) -> Result<Outcome, String> {
+        let stored = checkpoint::load(&self.records, "task0").await.unwrap();
+        let is_flushed = |c: &&ReplicatedCollection| {
+            c.flushed.as_ref().is_some_and(|f| f.from.values().any(|from| from.after.0 > 0))
+        };
+        let flushed = stored.collections.iter().filter(is_flushed).count() as u64;
         let (kept, rows) = self.milvus.kept();
         if self.options.keeps_timestamps && kept != rows {
             return Err(format!("I5: {kept} of {rows} rows kept their timestamp"));
@@ -507,6 +536,9 @@ impl Schedule {
             replayed: self.observer.replayed.load(Ordering::Relaxed),
             late: self.observer.late.load(Ordering::Relaxed),
             out_of_step: self.observer.out_of_step.load(Ordering::Relaxed),
+            forgot: self.forgot,
+            flushed,
+            read_again: self.observer.read_again.load(Ordering::Relaxed),
             crashes: self.faults.crashes(),
         })
     }
@@ -536,6 +568,7 @@ pub(crate) fn limits() -> Limits {
         backoff_max: Duration::from_secs(1),
         finish_max: Duration::from_secs(2),
         call_bytes: 200,
+        flush_every: Some(Duration::from_secs(3)),
         ..Limits::default()
     }
 }

@@ -40,8 +40,9 @@ impl Config {
         put("packer.memoryLimit", number(self.limits.held_bytes_max >> 10));
         put("target.settleTime", text(&time::write(self.limits.settle)));
         put("target.laneWaitMax", text(&time::write(self.limits.lane_wait_max)));
-        let keep_alive = self.limits.keep_alive_after.map_or("off".into(), time::write);
-        put("target.keepAlive", text(&keep_alive));
+        let or_off = |time: Option<_>| text(&time.map_or("off".into(), time::write));
+        put("target.keepAlive", or_off(self.limits.keep_alive_after));
+        put("target.flushEvery", or_off(self.limits.flush_every));
         put("dryRun", Value::Bool(self.dry_run));
         let goes_on = self.policies.unsupported == Unsupported::Continue;
         put("unsupportedRequests", text(if goes_on { "continue" } else { "stop" }));

@@ -155,6 +155,7 @@ pub const KEYS: &[Key] = &[
     used("target.settleTime", Form::Time),
     used("target.laneWaitMax", Form::Time),
     used("target.keepAlive", Form::Text),
+    used("target.flushEvery", Form::Text),
     used("unsupportedRequests", Form::Text),
     used("lateMessages", Form::Text),
     used("limits.roundSize", Form::Number),

@@ -8,6 +8,7 @@ use super::reader::Reader;
 use super::resolved::{Config, Log};
 use super::{api, source, store};
 use replication::task::{LateMessages, Limits, Policies, Unsupported};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -93,11 +94,8 @@ fn held_kib(reader: &mut Reader<'_>, default: usize) -> usize {
 
 fn limits(reader: &mut Reader<'_>) -> Limits {
     let d = Limits::default();
-    let keep_alive = match reader.text("target.keepAlive").to_ascii_lowercase().as_str() {
-        "off" | "false" => None,
-        "" => d.keep_alive_after,
-        _ => Some(reader.time("target.keepAlive", 1..=3600, Duration::from_secs(10))),
-    };
+    let keep_alive = time_or_off(reader, "target.keepAlive", 1..=3600, d.keep_alive_after);
+    let flush_every = time_or_off(reader, "target.flushEvery", 10..=86_400, d.flush_every);
     let kib = |bytes: usize| bytes >> 10;
     let idle = d.idle_tick.as_millis() as usize;
     let backoff = d.backoff_max.as_secs() as usize;
@@ -114,7 +112,22 @@ fn limits(reader: &mut Reader<'_>) -> Limits {
         ) as u64),
         keep_alive_after: keep_alive,
         backoff_max: seconds(reader, "retry.maxBackOff", backoff),
+        flush_every,
         finish_max: reader.time("limits.finishMax", 0..=600, d.finish_max),
+    }
+}
+
+/// A time of so many seconds; `None`: it is `off`.
+fn time_or_off(
+    reader: &mut Reader<'_>,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+    default: Option<Duration>,
+) -> Option<Duration> {
+    match reader.text(key).to_ascii_lowercase().as_str() {
+        "off" | "false" => None,
+        "" => default,
+        _ => Some(reader.time(key, range, default.unwrap_or_default())),
     }
 }
 

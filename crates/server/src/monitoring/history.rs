@@ -33,6 +33,10 @@ pub(crate) enum EventKind {
     OutOfStep,
     /// A collection is in step again, or has ended; the reason names it.
     InStep,
+    /// The target was restarted: what it may have forgotten is read again.
+    ReadAgain,
+    /// The target was restarted, and what it may have forgotten can't be read again.
+    Forgotten,
     /// The task has stopped.
     Stopped,
     /// The task did not stop in time and was cut off; its checkpoint is intact.

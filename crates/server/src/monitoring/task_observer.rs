@@ -6,12 +6,17 @@ use crate::monitoring::live::{LiveTask, OutOfStep};
 use crate::monitoring::metrics::Metrics;
 use milvus_wire::timestamp::Timestamp;
 use prometheus::{IntCounter, IntGauge};
-use replication::observer::{Event, Observer};
+use replication::observer::{Event, Noted, Observer};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 const READ: &str = "read";
 const WRITE: &str = "write";
+
+const RESTARTED: &str = "the target was restarted, and its version may forget then what it has not \
+                         flushed";
+const FORGOTTEN: &str = "the target was restarted, its version may forget then what it has not \
+                         flushed, and the queue no longer has that: compare both sides";
 
 /// The observer of one run of a task.
 pub(crate) struct TaskObserver {
@@ -195,6 +200,11 @@ impl Observer for TaskObserver {
             Event::Counted(noted, number) => {
                 let labels = [self.task.as_str(), &*noted.name()];
                 self.metrics.replicate_events_total.with_label_values(&labels).inc_by(number);
+                match noted {
+                    Noted::ReadAgain => self.live.record(EventKind::ReadAgain, RESTARTED),
+                    Noted::Forgotten => self.live.record(EventKind::Forgotten, FORGOTTEN),
+                    _ => {}
+                }
             }
             Event::Waiting(reason) => self.waiting(reason),
             Event::OutOfStep { collection_id, collection, why } => {

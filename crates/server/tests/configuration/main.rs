@@ -87,7 +87,7 @@ fn the_environment_overrides_the_file_and_an_unknown_variable_is_a_warning() {
 }
 
 /// The keys that have a fault in the next test.
-const WRONG: [&str; 34] = [
+const WRONG: [&str; 35] = [
     "address",
     "maxTaskNum",
     "maxNameLength",
@@ -103,6 +103,7 @@ const WRONG: [&str; 34] = [
     "target.settleTime",
     "target.laneWaitMax",
     "target.keepAlive",
+    "target.flushEvery",
     "limits.roundSize",
     "limits.callSize",
     "limits.finishMax",
@@ -136,7 +137,7 @@ replicateID: r
 metaStoreConfig: {storeType: postgres, mysqlSourceUrl: 'u:p@udp(h:1)/d', etcd: {address: [x]}}
 packer: {memoryLimit: 1}
 retry: {maxBackOff: 99999, initBackOff: x}
-target: {settleTime: 30, laneWaitMax: soon, keepAlive: sometimes}
+target: {settleTime: 30, laneWaitMax: soon, keepAlive: sometimes, flushEvery: 3s}
 limits: {roundSize: -1, callSize: big, finishMax: 1d, requests: 0}
 sourceConfig:
   timeTickInterval: fast

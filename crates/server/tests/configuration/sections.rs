@@ -123,7 +123,7 @@ fn a_shared_store_that_is_not_named_is_an_error_with_the_missing_key() {
 fn keys_that_the_go_tool_lacks_set_the_limits() {
     let text = format!(
         "{MINIMAL}
-target: {{settleTime: 45s, laneWaitMax: 2m, keepAlive: 'off'}}
+target: {{settleTime: 45s, laneWaitMax: 2m, keepAlive: 'off', flushEvery: 'off'}}
 limits: {{roundSize: 1024, callSize: 512, finishMax: 3s, requests: 9}}
 packer: {{memoryLimit: 2048}}
 "
@@ -134,7 +134,7 @@ packer: {{memoryLimit: 2048}}
         (limits.settle, limits.lane_wait_max),
         (Duration::from_secs(45), Duration::from_secs(120))
     );
-    assert_eq!(limits.keep_alive_after, None);
+    assert_eq!((limits.keep_alive_after, limits.flush_every), (None, None));
     assert_eq!(
         (limits.round_bytes, limits.call_bytes, limits.held_bytes_max),
         (1 << 20, 512 << 10, 2 << 20)

@@ -293,6 +293,7 @@ fn covered(id: i64, name: &str, stage: Stage) -> ReplicatedCollection {
         telling: Default::default(),
         there: None,
         out_of_step: None,
+        flushed: None,
     }
 }
 

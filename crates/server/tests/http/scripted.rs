@@ -289,6 +289,9 @@ impl Target for Away {
     async fn proxies(&self) -> Result<BTreeSet<i64>> {
         away()
     }
+    async fn data_nodes(&self) -> Result<BTreeSet<i64>> {
+        away()
+    }
     async fn version(&self) -> Result<String> {
         if self.host == FORGETFUL { Ok("v2.3.5".to_owned()) } else { away() }
     }

@@ -15,6 +15,7 @@ mod collections;
 mod drained;
 mod examples;
 mod faults;
+mod forgotten;
 mod go_store;
 mod kafka_sink;
 mod load;

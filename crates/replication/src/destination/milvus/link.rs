@@ -10,6 +10,7 @@ use crate::destination::milvus::floor::Floor;
 use crate::destination::milvus::lane::{Lane, Lanes};
 use crate::destination::milvus::neighbours::{Here, Neighbours};
 use crate::destination::milvus::proxy::Proxy;
+use crate::destination::milvus::restarts::Restarts;
 use crate::destination::milvus::settle::Settling;
 use crate::destination::milvus::sight::Sight;
 use crate::destination::milvus::ticker::Ticker;
@@ -44,6 +45,8 @@ pub struct Link {
     sight: Arc<Sight>,
     pub(super) proxy: Arc<Proxy>,
     pub(super) settling: Settling,
+    /// Whether it was restarted.
+    pub(crate) restarts: Restarts,
     /// Its lanes.
     pub(crate) lanes: Arc<Lanes>,
     /// What ticks them.
@@ -98,6 +101,7 @@ impl Link {
             ticker.clone(),
             &limits,
         );
+        let restarts = Restarts::new(target.clone(), address);
         let claims = Claims::new(address, records.clone());
         let neighbours = neighbours.clone();
         let here = Here { neighbours, target: target.clone(), records: records.clone() };
@@ -112,6 +116,7 @@ impl Link {
             sight,
             proxy,
             settling,
+            restarts,
             lanes,
             ticker,
             claims,
@@ -154,6 +159,8 @@ impl Link {
         self.list_lanes().await?;
         self.ask_for_proxy().await;
         self.warn_of_version().await;
+        // Before any task asks: what it has stored of its flushes depends on it.
+        self.restarts.look().await?;
         // A window may have been committed without its tick.
         self.ticker.tick_due(&Silent).await
     }
@@ -210,6 +217,7 @@ impl Link {
                     self.list_lanes().await?;
                     self.ask_for_proxy().await;
                     listed = Instant::now();
+                    self.restarts.look().await?;
                 }
                 if told_apart.elapsed() >= TELL_APART_EVERY {
                     Box::pin(self.here.look_again()).await?;

@@ -12,6 +12,7 @@ pub mod link;
 pub mod neighbours;
 pub mod one_clock;
 mod proxy;
+pub(crate) mod restarts;
 mod settle;
 mod sight;
 mod stamp;

@@ -275,6 +275,10 @@ impl Target for Outside {
         Ok([1].into())
     }
 
+    async fn data_nodes(&self) -> Result<BTreeSet<i64>> {
+        Ok([2].into())
+    }
+
     async fn version(&self) -> Result<String> {
         Ok(String::new())
     }

@@ -1,0 +1,86 @@
+//! Tests that a target which forgets at its restarts what it has not flushed gets that again.
+//! Never restarts it before the checkpoints of its channels have passed what it is to forget.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use lab::{PairOptions, Server as _};
+use milvus::proto::msg::MsgPosition;
+use prost::Message;
+use serde_json::{Value, json};
+use testkit::milvus::CollectionSpec;
+use testkit::wait;
+
+use super::bench::{Bench, EQUAL_WITHIN, batch, keys};
+
+/// All with a shard on the only channel. The first one written is not flushed, the second one
+/// is, and loses rows afterwards.
+const COLLECTIONS: usize = 8;
+
+/// The checkpoints move once a minute.
+const PASSED_WITHIN: Duration = Duration::from_secs(150);
+
+/// Longer than a replica's consumers go on collecting without ticks (`mq.pursuitLag`, 10 s).
+const DOWN: Duration = Duration::from_secs(20);
+
+/// A Milvus 2.3.5 forgets rows and deletes that are not flushed, if several shards share a channel
+/// (milvus-io/milvus#34255).
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_target_forgets_is_sent_again() {
+    let options = PairOptions { target_channels: 1, ..PairOptions::default() };
+    let mut bench = Bench::of(options).await;
+    bench.task_for_all().await;
+    let specs = (0..COLLECTIONS).map(|n| CollectionSpec::small(&format!("forgotten_{n}"), 8));
+    let specs: Vec<_> = specs.collect();
+    for spec in &specs {
+        bench.source.create_ready(spec).await.unwrap();
+    }
+    let (rows, deletes) = (specs[0].name(), specs[1].name());
+    bench.source.insert(batch(&specs[1], "", 0..100, 0)).await.unwrap();
+    bench.equal(deletes).await;
+    bench.target.flush(deletes).await.unwrap();
+    bench.source.delete_keys(deletes, "id", &keys(&specs[1], 0..40)).await.unwrap();
+    bench.source.insert(batch(&specs[0], "", 0..100, 0)).await.unwrap();
+    assert_eq!(bench.equal(deletes).await.target_rows, 60);
+    assert_eq!(bench.equal(rows).await.target_rows, 100);
+    let now = newest_checkpoint(&bench).await;
+    wait::until("the checkpoints to pass the rows", PASSED_WITHIN, || async {
+        Ok((newest_checkpoint(&bench).await > now).then_some(()))
+    })
+    .await
+    .unwrap();
+
+    bench.pair.target.kill().unwrap();
+    tokio::time::sleep(DOWN).await;
+    bench.pair.target.bring_back().unwrap();
+    wait::until("what may be forgotten to be read again", EQUAL_WITHIN, || async {
+        let event = r#"event="read_again""#;
+        bench.service.api().metric("milvus_cdc_replicate_events_total", event).await.map(Some)
+    })
+    .await
+    .unwrap();
+    for spec in &specs {
+        bench.equal(spec.name()).await;
+    }
+    assert_eq!(bench.equal(deletes).await.target_rows, 60);
+    assert_eq!(bench.equal(rows).await.target_rows, 100);
+    bench.finish().await;
+}
+
+/// The latest checkpoint of any channel of the target, as its data coordinator has stored it.
+async fn newest_checkpoint(bench: &Bench) -> u64 {
+    let folder = format!("{}/meta/datacoord-meta/channel-cp", bench.pair.target.options.name);
+    // All keys that begin with the folder: '0' comes behind '/'.
+    let (prefix, end) = (format!("{folder}/"), format!("{folder}0"));
+    let range = json!({"key": STANDARD.encode(prefix), "range_end": STANDARD.encode(end)});
+    let uri = format!("http://{}/v3/kv/range", bench.pair.target_etcd.endpoint());
+    let answer = reqwest::Client::new().post(uri).json(&range).send().await.unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    let positions = answer["kvs"].as_array().cloned().unwrap_or_default();
+    let at = positions.iter().map(|kv| {
+        let value = STANDARD.decode(kv["value"].as_str().unwrap()).unwrap();
+        MsgPosition::decode(&*value).unwrap().timestamp
+    });
+    at.max().unwrap_or_default()
+}
