@@ -12,6 +12,7 @@
 //! - "One that was started again has another id." A target that is shared can't be restarted; the
 //!   end-to-end tests of faults do that.
 //! - "The answer may be [`NODES_KNOWN_FOR`] old." It may as well be new.
+//! - "One of several proxies that takes them is enough." A Milvus of the tests has one proxy.
 //! - "It may appear now, later or never." Each of them is right, so nothing can be wrong.
 
 use crate::cases::Cases;
@@ -99,6 +100,8 @@ pub async fn refusal(world: &impl Logged) {
     let sentence = "The target did not take it: it answered so, or could not be reached. Nothing \
                     of it will appear.";
     cases.case(sentence, answers::nothing_of_a_refused_call_appears(world)).await;
+    let sentence = "Whether it takes replicate messages now; changes nothing.";
+    cases.case(sentence, answers::what_refuses_each_call_is_not_a_replica(world)).await;
     cases.end();
 }
 
@@ -108,6 +111,8 @@ pub async fn answers(world: &impl Mortal) {
     let sentence = "One ReplicateMessage call: success means that all of it is in the target's \
                     log, in order.";
     cases.case(sentence, answers::what_was_taken_is_in_the_log(world)).await;
+    let sentence = "Whether it takes replicate messages now; changes nothing.";
+    cases.case(sentence, answers::a_replica_is_asked_without_a_trace(world)).await;
     let sentence = "There is no deadline on an answer while the connection lives. No answer.";
     cases
         .case(sentence, answers::a_target_that_stands_still_is_waited_for_until_it_dies(world))

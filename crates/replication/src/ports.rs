@@ -344,6 +344,10 @@ pub trait Target: Send + Sync {
     /// another id. The answer may be [`NODES_KNOWN_FOR`] old.
     async fn data_nodes(&self) -> Result<BTreeSet<i64>>;
 
+    /// Whether it takes replicate messages now; changes nothing. One of several proxies that takes
+    /// them is enough.
+    async fn is_replica(&self) -> Result<bool>;
+
     /// The version of the target, as it names it. A build without a tag names none.
     async fn version(&self) -> Result<String>;
 }

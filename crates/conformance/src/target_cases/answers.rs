@@ -29,6 +29,22 @@ pub(crate) async fn nothing_of_a_refused_call_appears(world: &impl Logged) {
     assert!(!appeared.iter().any(is_ours), "{appeared:?}");
 }
 
+/// One that is away can't say so.
+pub(crate) async fn what_refuses_each_call_is_not_a_replica(world: &impl Logged) {
+    let said = soon("an answer", world.target().is_replica()).await;
+    assert!(matches!(said, Ok(false) | Err(_)), "{said:?}");
+}
+
+pub(crate) async fn a_replica_is_asked_without_a_trace(world: &impl Mortal) {
+    let target = world.target();
+    let pchannel = world.pchannel().await;
+    let before = world.ticks(&pchannel).await;
+    for _ in 0..3 {
+        assert!(done(soon("an answer", target.is_replica()).await));
+    }
+    assert_eq!(world.ticks(&pchannel).await, before);
+}
+
 pub(crate) async fn what_was_taken_is_in_the_log(world: &impl Mortal) {
     let target = world.target();
     let pchannel = world.pchannel().await;

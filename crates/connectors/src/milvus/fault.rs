@@ -174,6 +174,17 @@ impl Fault {
         *code != code::NOT_A_REPLICA && !code::OF_A_RIGHT.contains(code)
     }
 
+    /// Whether the target takes no replicate messages.
+    pub(super) fn is_not_a_replica(&self) -> bool {
+        self.is(code::NOT_A_REPLICA, &[], &[])
+    }
+
+    /// Whether a parameter of the request can't be, or is missing.
+    pub(super) fn is_of_a_parameter(&self) -> bool {
+        let Self::Status { code, legacy_code, .. } = self else { return false };
+        code::OF_A_PARAMETER.contains(code) || *legacy_code == ErrorCode::IllegalArgument as i32
+    }
+
     /// Whether a limit was met that the target's operator can raise.
     pub(super) fn is_a_limit(&self) -> bool {
         let Self::Status { code, reason, .. } = self else { return false };
@@ -227,12 +238,11 @@ impl Fault {
     /// wrong behind its proxy, in a coordinator, in its queue or in its etcd, arrives as
     /// "unexpected" with any text, so that only what is known to stay is final.
     fn is_final(&self) -> bool {
-        let Self::Status { code, legacy_code, .. } = self else { return false };
+        let Self::Status { code, .. } = self else { return false };
         self.no_collection()
             || self.no_partition()
-            || code::OF_A_PARAMETER.contains(code)
+            || self.is_of_a_parameter()
             || code::OF_A_RIGHT.contains(code)
-            || *legacy_code == ErrorCode::IllegalArgument as i32
     }
 
     fn heals(&self) -> bool {

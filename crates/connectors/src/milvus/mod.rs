@@ -2,9 +2,9 @@
 //! that is safe.
 //!
 //! `options` say how to reach it, `client` has the connections, and `fault` says what an answer
-//! means. `describe` and `roles` read metadata, `flush` stores rows. `ddl` changes metadata through
-//! `database`, `collection`, `partition`, `alias`, `op` and `rbac`. `replicate_call` appends to the
-//! target's log.
+//! means. `describe` and `roles` read metadata, `replica` asks for the mode, `flush` stores rows.
+//! `ddl` changes metadata through `database`, `collection`, `partition`, `alias`, `op` and `rbac`.
+//! `replicate_call` appends to the target's log.
 
 mod alias;
 mod answer;
@@ -20,6 +20,7 @@ mod op;
 mod options;
 mod partition;
 mod rbac;
+mod replica;
 mod replicate_call;
 mod roles;
 
@@ -114,6 +115,10 @@ impl Target for Milvus {
 
     async fn data_nodes(&self) -> Result<BTreeSet<i64>> {
         describe::data_nodes(&self.client).await
+    }
+
+    async fn is_replica(&self) -> Result<bool> {
+        replica::is_replica(&self.client).await
     }
 
     async fn version(&self) -> Result<String> {

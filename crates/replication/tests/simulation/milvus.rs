@@ -484,6 +484,12 @@ impl Target for Milvus {
         Ok([100 + self.starts.lock().unwrap().unwrap_or_default()].into())
     }
 
+    async fn is_replica(&self) -> Result<bool> {
+        self.thaw().await;
+        self.faults.reading().await?;
+        Ok(true)
+    }
+
     async fn version(&self) -> Result<String> {
         let forgets = self.starts.lock().unwrap().is_some();
         Ok(if forgets { "v2.3.5" } else { "2.3.19" }.to_owned())

@@ -1,6 +1,6 @@
 //! `/api/v1`: tasks as resources, the requests on each, and problems that say what to do.
 
-use crate::scripted::{Act, Clock, collection};
+use crate::scripted::{Act, Clock, PROMOTED, collection};
 use crate::support::{Harness, eventually, request};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::position::{MessageId, encode_position};
@@ -365,6 +365,29 @@ async fn source_and_target_are_shown_with_whether_they_answer() {
     assert_eq!(version, json!({"version": env!("CARGO_PKG_VERSION")}));
     let (_, lag) = service.v1("GET", "/tasks/a/lag", Value::Null).await;
     assert_eq!((&lag["lag_seconds"], &lag["channels"]), (&Value::Null, &json!([])));
+}
+
+#[tokio::test]
+async fn a_target_says_whether_it_is_a_replica_and_which_proxies_it_has() {
+    let service = Harness::start().await;
+    service.create("away", "d.c").await;
+    for host in ["standby", PROMOTED] {
+        service.targets.clocks.set(host, &Clock::default());
+        let mut body = request();
+        body["task_id"] = json!(host);
+        body["milvus_connect_param"]["uri"] = json!(format!("http://{host}"));
+        let (status, created) = service.v1("POST", "/tasks", body).await;
+        assert_eq!(status, 201, "{created}");
+    }
+    for (task, replica, proxies) in [
+        ("away", Value::Null, json!([])),
+        ("standby", json!(true), json!([7])),
+        (PROMOTED, json!(false), json!([7])),
+    ] {
+        let (_, target) = service.v1("GET", &format!("/tasks/{task}/target"), Value::Null).await;
+        assert_eq!((&target["replica"], &target["proxies"]), (&replica, &proxies), "{target}");
+        assert_eq!(target["collection_id"], Value::Null, "it has none: {target}");
+    }
 }
 
 #[tokio::test]

@@ -244,7 +244,7 @@ pub(crate) fn away<T>() -> Result<T> {
 #[async_trait]
 impl Target for Away {
     async fn describe(&self, _: &CollectionName) -> Result<Option<TargetCollection>> {
-        away()
+        self.clock().await.map(|_| None)
     }
     async fn alias(&self, _: &str, _: &str) -> Result<Option<CollectionId>> {
         away()
@@ -259,10 +259,10 @@ impl Target for Away {
         away()
     }
     async fn databases(&self) -> Result<Vec<String>> {
-        away()
+        self.clock().await.map(|_| vec!["default".to_owned()])
     }
     async fn collections(&self, _: &str) -> Result<BTreeSet<CollectionName>> {
-        away()
+        self.clock().await.map(|_| BTreeSet::new())
     }
     async fn pchannels(&self) -> Result<Vec<String>> {
         self.clock().await.map(|_| Vec::new())
@@ -287,7 +287,10 @@ impl Target for Away {
         clock.map_or_else(away, |clock| Ok(clock.take()))
     }
     async fn proxies(&self) -> Result<BTreeSet<i64>> {
-        away()
+        self.clock().await.map(|_| [7].into())
+    }
+    async fn is_replica(&self) -> Result<bool> {
+        self.clock().await.map(|_| self.host != PROMOTED)
     }
     async fn data_nodes(&self) -> Result<BTreeSet<i64>> {
         away()
@@ -299,6 +302,9 @@ impl Target for Away {
 
 /// A target of this name is of a version that loses rows at its restarts.
 pub(crate) const FORGETFUL: &str = "forgetful";
+
+/// A target of this name is not a replica.
+pub(crate) const PROMOTED: &str = "promoted";
 
 /// No client can be made for a target of this name.
 pub(crate) const NO_CLIENT: &str = "no-client";

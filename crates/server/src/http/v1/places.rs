@@ -59,6 +59,15 @@ pub(super) struct TargetInfo {
     clock_ms: Option<u64>,
     /// The databases of a Milvus.
     databases: Vec<String>,
+    /// Whether a Milvus takes replicate messages now: true of a standby, false of an ordinary
+    /// Milvus, null if it can't be told.
+    replica: Option<bool>,
+    /// The ids of the proxies of a Milvus that the service reaches; none if they can't be told.
+    proxies: Vec<i64>,
+    /// The id of one of the collections of a Milvus; null if there is none. With `proxies` it
+    /// tells the etcd of this Milvus from that of another one.
+    #[schema(example = 446_000_000_000_000_001_i64)]
+    collection_id: Option<i64>,
     /// The version of a Milvus, as it names it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "v2.3.5")]
@@ -73,6 +82,9 @@ pub(super) struct TargetInfo {
 struct Answered {
     databases: Vec<String>,
     clock_ms: Option<u64>,
+    replica: Option<bool>,
+    proxies: Vec<i64>,
+    collection_id: Option<i64>,
     version: Option<String>,
 }
 
@@ -129,15 +141,52 @@ pub(super) async fn target(api: &ApiState, record: &TaskRecord) -> TargetInfo {
     let uri = if kafka.is_empty() { record.milvus_connect_param.uri() } else { kafka.clone() };
     let reason = answered.as_ref().err().cloned();
     let reachable = reason.is_none();
-    let Answered { databases, clock_ms, version } = answered.unwrap_or_default();
+    let Answered { databases, clock_ms, replica, proxies, collection_id, version } =
+        answered.unwrap_or_default();
     let warning = version.as_deref().and_then(target_version::about);
-    TargetInfo { uri, reachable, reason, clock_ms, databases, version, warning }
+    TargetInfo {
+        uri,
+        reachable,
+        reason,
+        clock_ms,
+        databases,
+        replica,
+        proxies,
+        collection_id,
+        version,
+        warning,
+    }
 }
 
 async fn ask(target: &dyn Target) -> Result<Answered> {
     let databases = target.databases().await?;
     let clock_ms = Some(target.clock().await?.ms());
-    // It is not needed for anything.
-    let version = target.version().await.ok().filter(|version| !version.is_empty());
-    Ok(Answered { databases, clock_ms, version })
+    // A target answers even if its user may not ask for one of these.
+    let (replica, proxies, collection_id, version) = tokio::join!(
+        target.is_replica(),
+        target.proxies(),
+        any_collection(target, &databases),
+        target.version(),
+    );
+    Ok(Answered {
+        clock_ms,
+        replica: replica.ok(),
+        proxies: proxies.unwrap_or_default().into_iter().collect(),
+        collection_id: collection_id.ok().flatten(),
+        version: version.ok().filter(|version| !version.is_empty()),
+        databases,
+    })
+}
+
+/// The id of the first collection that is found.
+async fn any_collection(target: &dyn Target, databases: &[String]) -> Result<Option<i64>> {
+    for database in databases {
+        for name in target.collections(database).await? {
+            // It may have been dropped in between.
+            if let Some(described) = target.describe(&name).await? {
+                return Ok(Some(described.id.0));
+            }
+        }
+    }
+    Ok(None)
 }

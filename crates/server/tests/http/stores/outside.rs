@@ -279,6 +279,10 @@ impl Target for Outside {
         Ok([2].into())
     }
 
+    async fn is_replica(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     async fn version(&self) -> Result<String> {
         Ok(String::new())
     }
