@@ -1,9 +1,11 @@
 //! The keys of Milvus's coordinators in etcd (2.3 to 2.5): all of the root coordinator's, and those
-//! of the data and query coordinators that say how a collection is served. Never talks to etcd.
+//! of the data and query coordinators that say how a collection is served; of the sessions only
+//! those of proxies. Never talks to etcd.
 
 use crate::ids::{CollectionId, DatabaseId, PartitionId};
 
-/// The keys of one cluster. Each prefix ends in a slash, so that it does not match a longer id.
+/// The keys of one cluster. Each prefix ends in a slash or a dash, so that it does not match a
+/// longer id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keys {
     root: String,
@@ -88,6 +90,12 @@ impl Keys {
     /// The prefix of the privileges of each grantee.
     pub fn privileges(&self) -> String {
         self.under("credential/grantee-id/")
+    }
+
+    /// The prefix of the sessions of proxies; an id follows. Source: `Session.getCompleteKey` in
+    /// `internal/util/sessionutil/session_util.go`.
+    pub fn proxy_sessions(&self) -> String {
+        self.beside("session/proxy-")
     }
 
     /// The prefix of all indexes, of every collection. Source: `util.FieldIndexPrefix`.

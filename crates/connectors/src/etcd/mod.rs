@@ -1,5 +1,5 @@
-//! The metadata of a source Milvus in etcd. Never writes to it; the store in etcd uses only its
-//! connection.
+//! The metadata of a source Milvus in etcd. Never writes to it. The store in etcd uses only its
+//! connection, as does `replica_setting`, the one setting of a target that a promotion writes.
 //!
 //! [`options`] say how to reach it, `connection` asks one of its `members` and reconnects, `fault`
 //! says what an error means, `listing` reads in pages.
@@ -14,6 +14,7 @@ mod listing;
 mod members;
 mod options;
 mod record;
+mod replica_setting;
 mod roles;
 mod serving;
 mod transaction;
@@ -23,6 +24,7 @@ pub(crate) use connection::{Connection, Repeat};
 pub(crate) use listing::list;
 pub use members::{EtcdMember, EtcdMembers};
 pub use options::EtcdOptions;
+pub use replica_setting::ReplicaSetting;
 pub(crate) use transaction::{Answer, transact};
 
 use async_trait::async_trait;

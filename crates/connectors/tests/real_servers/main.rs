@@ -12,6 +12,7 @@ mod kafka_without_brokers;
 mod milvus;
 mod pulsar;
 mod pulsar_topics;
+mod replica_setting;
 mod stores;
 mod support;
 mod topics;
