@@ -25,6 +25,11 @@ pub(super) struct Drain {
 }
 
 impl Drain {
+    /// Drains a task.
+    pub(super) fn of(task_id: &str, timeout: Option<f64>) -> Self {
+        Self { task_id: task_id.to_owned(), timeout }
+    }
+
     /// Returns what is flushed, and how that is to be told besides.
     pub(super) async fn run(
         &self,

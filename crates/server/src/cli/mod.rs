@@ -1,6 +1,7 @@
 //! The command line: `serve` runs the service, `task` talks to one over HTTP, `health` asks whether
-//! it is healthy, `import` takes over the tasks of a Go Milvus-CDC. Data goes to standard output,
-//! everything else to standard error. Never shows a secret.
+//! it is healthy, `import` takes over the tasks of a Go Milvus-CDC, `promote` makes the target of
+//! tasks an ordinary Milvus. Data goes to standard output, everything else to standard error. Never
+//! shows a secret.
 
 mod client;
 mod create;
@@ -10,6 +11,7 @@ mod health;
 mod import;
 mod outcome;
 mod output;
+mod promote;
 mod rows;
 mod serve;
 mod task;
@@ -34,6 +36,7 @@ enum Command {
     Serve(serve::Serve),
     Import(import::Import),
     Health(health::Health),
+    Promote(Box<promote::Promote>),
     /// Create, show and change tasks of a running service.
     ///
     /// Exit codes: 0 done, 1 refused by the server, 2 wrong command line, 3 server not reachable,
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Import(import) => import.run(),
         Command::Health(health) => health.run(),
+        Command::Promote(promote) => promote.run(),
         Command::Task(task) => task.run(),
     };
     outcome.into()
