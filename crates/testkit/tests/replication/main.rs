@@ -22,6 +22,7 @@ mod load;
 mod namesakes;
 mod naming;
 mod one_target;
+mod promoted;
 mod requests;
 mod shared_store;
 mod structure;
