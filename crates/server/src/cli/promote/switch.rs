@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 const STOPPED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A Milvus that takes the setting while it runs reads it every few seconds; a 2.3.5 has switched
-/// after some.
+/// within five.
 const SWITCHED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Within this time a Milvus has read its settings.
@@ -198,7 +198,8 @@ impl<'a> Switch<'a> {
             Before::Other(value) => value.as_str(),
             // The event of a removed key has its last value, and each of Milvus's streams takes
             // over the value of an event: without this they would go on as those of an ordinary
-            // Milvus. Source: `PopulateEvents` in `pkg/config/event.go`, `NewMqMsgStream` in
+            // Milvus, and a 2.3.5 then took inserts beside replicate messages. Source:
+            // `PopulateEvents` in `pkg/config/event.go`, `NewMqMsgStream` in
             // `pkg/mq/msgstream/mq_msgstream.go`.
             Before::Absent => "false",
         };
