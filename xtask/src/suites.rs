@@ -21,6 +21,8 @@ pub(crate) struct Suite {
     pub(crate) threads: usize,
     /// The tests, by parts of their names; all, if there are none.
     only: Vec<&'static str>,
+    /// Tests that are left out, by parts of their names.
+    skip: Vec<&'static str>,
 }
 
 /// Suites that run in this order, beside those of other lanes.
@@ -40,6 +42,10 @@ const FOUNDATIONS: [(&str, &[&str]); 3] = [
 
 const ON_KAFKA: &str = "replication";
 const ON_PULSAR: &str = "replication_on_pulsar";
+
+/// Tests of the first program with servers of their own. They run in the other lane, so that both
+/// take about as long.
+const WITH_OWN_SERVERS: [&str; 4] = ["churn::", "drained::", "forgotten::", "promoted::"];
 
 /// What can differ by queue: docs/testing.md has the reasons. The others run on Kafka alone, unless
 /// everything is asked for.
@@ -67,7 +73,7 @@ const DIFFERS_BY_QUEUE: [&str; 18] = [
 impl Suite {
     fn of(name: &'static str, programs: &[&str], threads: usize) -> Self {
         let programs = programs.iter().flat_map(|name| ["--test".to_owned(), (*name).to_owned()]);
-        Self { name, programs: programs.collect(), threads, only: vec![] }
+        Self { name, programs: programs.collect(), threads, only: vec![], skip: vec![] }
     }
 
     /// All tests that need no servers.
@@ -90,6 +96,7 @@ impl Suite {
         let mut command = cargo();
         command.args(["test", "--config", MORTAL, "--workspace"]).args(&self.programs);
         command.args(["--", "--test-threads", &self.threads.to_string()]).args(&self.only);
+        command.args(self.skip.iter().flat_map(|name| ["--skip", name]));
         command
     }
 }
@@ -101,11 +108,14 @@ const MORTAL: &str = r#"target."cfg(all())".runner=["setpriv","--pdeathsig","KIL
 /// two at a time, because with more of them servers on two cores answer too late.
 pub(crate) fn with_servers(everything: bool) -> [ServerLane; 2] {
     let kafka = Suite::of("replication from end to end", &[ON_KAFKA], 1);
+    let kafka = Suite { skip: WITH_OWN_SERVERS.into(), ..kafka };
+    let own = Suite::of("replication on servers of its own", &[ON_KAFKA], 1);
+    let own = Suite { only: WITH_OWN_SERVERS.into(), ..own };
     let pulsar = Suite::of("the same from a source on Pulsar", &[ON_PULSAR], 1);
     let only = if everything { vec![] } else { DIFFERS_BY_QUEUE.into() };
     let foundations = FOUNDATIONS.map(|(name, programs)| Suite::of(name, programs, 2));
     let mut others: Vec<Suite> = foundations.into();
-    others.push(Suite { only, ..pulsar });
+    others.extend([Suite { only, ..pulsar }, own]);
     [
         ServerLane { name: "kafka", suites: vec![kafka] },
         ServerLane { name: "others", suites: others },
@@ -158,6 +168,20 @@ mod tests {
         }
     }
 
+    /// Otherwise a test would run twice or not at all.
+    #[test]
+    fn what_has_servers_of_its_own_runs_in_one_lane() {
+        let [kafka, others] = with_servers(false);
+        let own = others.suites.last().unwrap();
+        assert_eq!((&kafka.suites[0].skip, &own.only), (&own.only, &WITH_OWN_SERVERS.into()));
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/testkit/tests");
+        for name in WITH_OWN_SERVERS {
+            let module = name.trim_end_matches(':');
+            let text = fs::read_to_string(folder.join(ON_KAFKA).join(module).with_extension("rs"));
+            assert!(text.unwrap().contains("Bench::of("), "{name}");
+        }
+    }
+
     #[test]
     fn only_pulsar_depends_on_what_is_asked_for() {
         let arguments = |suite: &Suite| {
@@ -166,9 +190,9 @@ mod tests {
             all.skip_while(|it| it != "--test-threads").skip(2).collect::<Vec<_>>()
         };
         for everything in [false, true] {
-            let [kafka, others] = with_servers(everything);
-            let (pulsar, foundations) = others.suites.split_last().unwrap();
-            assert!(kafka.suites.iter().chain(foundations).all(|it| arguments(it).is_empty()));
+            let [_, others] = with_servers(everything);
+            let [foundations @ .., pulsar, _] = &others.suites[..] else { panic!("no Pulsar") };
+            assert!(foundations.iter().all(|it| arguments(it).is_empty()));
             assert_eq!(arguments(pulsar).is_empty(), everything);
         }
     }

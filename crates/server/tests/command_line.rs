@@ -89,9 +89,19 @@ impl Service {
         run(&all)
     }
 
+    /// The exit code of a command that is interrupted once it has begun to print.
+    fn interrupted(&self, arguments: &[&str]) -> i32 {
+        let mut command = Command::new(PROGRAM);
+        command.args(["task", "--server", &self.server]).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        signal(&child, "-INT");
+        child.wait().unwrap().code().unwrap()
+    }
+
     fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+        signal(&self.child, name);
     }
 
     /// Its exit code and the rest of its log.
@@ -99,6 +109,11 @@ impl Service {
         let status = self.child.wait().unwrap();
         (status.code(), self.log.take().unwrap().join().unwrap())
     }
+}
+
+fn signal(child: &Child, name: &str) {
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
 }
 
 impl Drop for Service {
@@ -241,6 +256,8 @@ fn a_task_is_created_shown_paused_resumed_and_deleted() {
     // Without a source there is nothing to catch up with, but it is too soon to know that.
     assert_eq!(code(&watched), 4, "{}", stderr(&watched));
     assert!(stdout(&watched).lines().count() >= 3, "{}", stdout(&watched));
+    assert_eq!(service.interrupted(&["watch", "a"]), 0);
+    assert_eq!(service.interrupted(&["watch", "a", "--until-caught-up"]), 4, "it is not there");
     assert_eq!(code(&service.task(&["delete", "a"])), 0);
     assert_eq!(code(&service.task(&["delete", "a"])), 1);
     assert_eq!(code(&service.task(&["delete", "a", "--ignore-not-found"])), 0);

@@ -10,6 +10,7 @@ use super::rows::{self, Rows};
 use clap::Args;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -52,6 +53,8 @@ impl Watch {
         form: Option<OutputFormat>,
     ) -> Result<(), Failure> {
         let began = Instant::now();
+        // One for all looks: an interrupt may come while the server is asked.
+        let mut interrupt = pin!(tokio::signal::ctrl_c());
         let mut goal = Goal::default();
         let mut last: Option<(Instant, Rows)> = None;
         loop {
@@ -78,10 +81,17 @@ impl Watch {
                 return Err(Failure::new(Outcome::TooLate, "the time is up"));
             }
             tokio::select! {
-                // An interrupt is the ordinary end of a watch.
-                _ = tokio::signal::ctrl_c() => return Ok(()),
+                _ = &mut interrupt => return self.interrupted(),
                 () = tokio::time::sleep(left.map_or(pause, |left| left.min(pause))) => {}
             }
+        }
+    }
+
+    /// An interrupt is the ordinary end of a watch, but nothing that was waited for is there.
+    fn interrupted(&self) -> Result<(), Failure> {
+        match self.until_caught_up {
+            true => Err(Failure::new(Outcome::TooLate, "interrupted before it had caught up")),
+            false => Ok(()),
         }
     }
 

@@ -12,8 +12,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
 /// What is told of a target that may lose rows by itself.
 const FORGETS: &str = "the target is a Milvus that may lose rows and deletes that are not flushed \
-                       when it restarts (before 2.3.19, and 2.4.0 to 2.4.5): upgrade it, or flush \
-                       before each restart";
+                       when it restarts (before 2.3.19, and 2.4.0 to 2.4.5). Unless \
+                       target.flushEvery is off, what it may have lost is sent again then; \
+                       upgrade it, and drain tasks before each planned restart";
 
 /// The warning about the version of a task's target; `None` if there is nothing to warn of, or if
 /// it does not say.

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Members that later versions have added to records, by the beginning of their keys.
-const ADDED: [(&str, &str); 3] = [("collection/", "there"), ("lease/", "lease"), ("next/", "mark")];
+const ADDED: [(&str, &str); 4] =
+    [("collection/", "there"), ("collection/", "flushed"), ("lease/", "lease"), ("next/", "mark")];
 
 /// `metaStoreConfig.rootPath` of every store here.
 pub const ROOT: &str = "go-cdc";

@@ -171,9 +171,8 @@ impl Link {
             tracing::warn!(
                 target = self.lanes.address(),
                 version,
-                "this Milvus may lose rows and \
-                deletes that are not flushed when it restarts (milvus-io/milvus#34255): upgrade \
-                it, or flush before each restart, see docs/promote.md"
+                "this Milvus may lose rows and deletes that are not flushed when it restarts \
+                 (milvus-io/milvus#34255): upgrade it, see docs/promote.md"
             );
         }
     }
