@@ -75,6 +75,8 @@ pub enum Event<'a> {
         /// Since when, and why.
         why: Option<(Timestamp, &'a str)>,
     },
+    /// The version of a Milvus that is the target, as it names it.
+    TargetVersion(&'a str),
     /// A source channel is read from now on.
     Joined(&'a str),
     /// A source channel is no longer read: no collection of the task lives on it.

@@ -7,6 +7,7 @@ use crate::collections::replicated::{Collections, Ending};
 use crate::context::{Context, Ports};
 use crate::error::{Error, Kind, Result};
 use crate::metadata::op_channel;
+use crate::observer::Event;
 use crate::path::Path;
 use crate::ports::CatalogEvent;
 use crate::progress::Progress;
@@ -65,6 +66,9 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
     // Before anything is listed: what changes from here on is not missed.
     let changes = ports.catalog.changes();
     stop.until(ports.destination.ready()).await??;
+    if let Some(link) = ports.destination.milvus() {
+        ports.observer.event(Event::TargetVersion(&link.restarts.version()));
+    }
     let mut delivery =
         ports.destination.delivery(&context.task.id, ports.observer.clone(), stop.clone());
     // In this order: a lane that is taken in between has left its fence when the records are read.

@@ -387,6 +387,7 @@ pub fn pending_partition(pending: &PendingDrop) -> Option<(PartitionId, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::{ChannelReader, Record};
     use crate::written::read_and_written_again;
 
     #[test]
@@ -424,6 +425,42 @@ mod tests {
         collection.put("t", &mut stored);
         let (key, value) = &stored.puts[0];
         assert_eq!(decode::<ReplicatedCollection>(key, value).unwrap(), collection);
+    }
+
+    struct SameIds;
+
+    #[async_trait::async_trait]
+    impl Source for SameIds {
+        async fn open(&self, _: &str, _: &MessageId) -> Result<Box<dyn ChannelReader>> {
+            unreachable!()
+        }
+
+        async fn end(&self, _: &str) -> Result<MessageId> {
+            unreachable!()
+        }
+
+        async fn newest(&self, _: &str, _: usize) -> Result<Vec<Record>> {
+            unreachable!()
+        }
+
+        fn compare(&self, _: &MessageId, _: &MessageId) -> Ordering {
+            Ordering::Equal
+        }
+    }
+
+    /// Its channels have gone on without it.
+    #[test]
+    fn a_collection_out_of_step_has_reached_where_it_stopped() {
+        let old = br#"{"id":7,"database":"d","name":"n","created":1,"vchannels":[],
+            "from":{"dml_0":{"id":"","after":10}},"primary_key":100,"stage":"live"}"#;
+        let mut collection: ReplicatedCollection = decode("k", old).unwrap();
+        let at = Position::new(MessageId::default(), Timestamp(20));
+        let channels = BTreeMap::from([("dml_0".to_owned(), at)]);
+        let after = |c: &ReplicatedCollection| c.reached(&channels, &SameIds)["dml_0"].after;
+        assert_eq!(after(&collection), Timestamp(20));
+        let (reason, since, unsure) = ("gone".to_owned(), Timestamp(10), Timestamp::ZERO);
+        collection.out_of_step = Some(OutOfStep { reason, since, unsure });
+        assert_eq!(after(&collection), Timestamp(10));
     }
 
     #[test]

@@ -6,10 +6,11 @@
 
 use super::answer::{Answer, Data};
 use super::state::ApiState;
+use super::target_version;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use replication::error::{Error, Result};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,10 +61,12 @@ async fn check(api: &ApiState) -> Answer {
     match &store {
         Ok(listing) => {
             data.insert("store".into(), json!("ok"));
-            data.insert(
-                "tasks_waiting".into(),
-                waiting(api, listing.records.iter().map(|r| r.task_id.as_str())),
-            );
+            let ids = || listing.records.iter().map(|record| record.task_id.as_str());
+            data.insert("tasks_waiting".into(), waiting(api, ids()));
+            let warned = target_warnings(api, ids());
+            if !warned.is_empty() {
+                data.insert("target_warnings".into(), Value::Object(warned));
+            }
             let broken: Vec<&str> = listing.broken.iter().map(|e| e.what.as_str()).collect();
             if !broken.is_empty() {
                 data.insert("broken_records".into(), json!(broken));
@@ -97,6 +100,16 @@ pub(super) async fn answer_of<T>(part: impl Future<Output = Result<T>>) -> Resul
     let seconds = PART_WITHIN.as_secs();
     let silent = |_| Err(Error::transient(format!("no answer within {seconds} s")));
     tokio::time::timeout(PART_WITHIN, part).await.unwrap_or_else(silent)
+}
+
+/// What is to be known of the versions of targets, by task.
+fn target_warnings<'a>(api: &ApiState, ids: impl Iterator<Item = &'a str>) -> Map<String, Value> {
+    let warned = ids.filter_map(|id| {
+        let version = api.live.get(id)?.facts().target_version;
+        let warning = target_version::about(&version)?;
+        Some((id.to_owned(), json!(format!("{version}: {warning}"))))
+    });
+    warned.collect()
 }
 
 fn waiting<'a>(api: &ApiState, ids: impl Iterator<Item = &'a str>) -> Value {

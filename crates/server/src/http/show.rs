@@ -155,6 +155,10 @@ pub(super) struct Status {
     pub stage: &'static str,
     /// What the task waits for.
     pub waiting: Option<String>,
+    /// The version of the target when the task began to run, if it is a Milvus that names one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false, example = "v2.3.5")]
+    pub target_version: String,
     /// How often it was started again after a fault since the service started.
     pub restarts: u64,
     /// How far it is behind on the worst of its channels.
@@ -287,6 +291,7 @@ pub(super) fn status(api: &ApiState, id: &str) -> Status {
     Status {
         stage: facts.stage.name(),
         waiting: facts.waiting,
+        target_version: facts.target_version,
         restarts: facts.restarts,
         lag_seconds: worst,
         at_ms,

@@ -68,6 +68,8 @@ pub(crate) struct Facts {
     pub stage: RunStage,
     /// What it waits for, if it waits.
     pub waiting: Option<String>,
+    /// The version of its target, if that is a Milvus and names one.
+    pub target_version: String,
     /// Restarts since the service started.
     pub restarts: u64,
     /// By source channel.

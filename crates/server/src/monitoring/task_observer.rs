@@ -210,6 +210,9 @@ impl Observer for TaskObserver {
             Event::OutOfStep { collection_id, collection, why } => {
                 self.out_of_step(collection_id.0, collection, why);
             }
+            Event::TargetVersion(version) => {
+                self.live.with(|facts| version.clone_into(&mut facts.target_version));
+            }
             Event::Joined(channel) => self.live.with(|facts| {
                 at(&mut facts.channels, channel).confirmed = true;
             }),

@@ -5,7 +5,7 @@ use crate::support::{Harness, eventually};
 use milvus_wire::ids::CollectionId;
 use milvus_wire::timestamp::Timestamp;
 use replication::error::Error;
-use replication::observer::Event;
+use replication::observer::{Event, Noted};
 use serde_json::json;
 use std::sync::atomic::Ordering;
 
@@ -84,6 +84,35 @@ async fn a_task_that_waits_within_a_run_shows_it_too() {
     assert!(ready.contains("\"tasks_waiting\":{\"a\":\"the target is away\"}"), "{ready}");
     service.script.event("a", Event::Waiting(None));
     assert_eq!(service.task("a").await["status"]["waiting"], json!(null));
+}
+
+#[tokio::test]
+async fn the_version_of_a_target_is_shown_and_warned_of() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.script.event("a", Event::TargetVersion("2.3.19"));
+    assert_eq!(service.task("a").await["status"]["target_version"], "2.3.19");
+    assert!(!service.get("/readyz").await.1.contains("target_warnings"));
+    service.script.event("a", Event::TargetVersion("v2.3.5"));
+    // An answer is valid for a moment.
+    let warning = "\"target_warnings\":{\"a\":\"v2.3.5: ";
+    eventually(async || {
+        let (_, ready) = service.get("/readyz").await;
+        if ready.contains(warning) { Ok(()) } else { Err(ready) }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_restart_of_the_target_means_is_in_the_history() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    service.script.event("a", Event::Counted(Noted::ReadAgain, 1));
+    service.script.event("a", Event::Counted(Noted::Forgotten, 1));
+    let (_, events) = service.get("/api/v1/tasks/a/events").await;
+    for event in ["read_again", "forgotten"] {
+        assert!(events.contains(&format!("\"event\":\"{event}\"")), "{events}");
+    }
 }
 
 #[tokio::test]

@@ -158,15 +158,15 @@ impl Link {
         }
         self.list_lanes().await?;
         self.ask_for_proxy().await;
-        self.warn_of_version().await;
         // Before any task asks: what it has stored of its flushes depends on it.
         self.restarts.look().await?;
+        self.warn_of_version();
         // A window may have been committed without its tick.
         self.ticker.tick_due(&Silent).await
     }
 
-    async fn warn_of_version(&self) {
-        let version = self.target.version().await.unwrap_or_default();
+    fn warn_of_version(&self) {
+        let version = self.restarts.version();
         if Version::parse(&version).is_some_and(Version::forgets_at_restarts) {
             tracing::warn!(
                 target = self.lanes.address(),

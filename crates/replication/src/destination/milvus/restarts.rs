@@ -1,11 +1,12 @@
-//! Whether the target has been restarted, as far as that matters: a version may forget then what it
-//! has not flushed. Never asks for a flush.
+//! The version of the target, and whether it has been restarted, as far as that matters: a version
+//! may forget then what it has not flushed. Never asks for a flush.
 
 use crate::error::{Error, Kind, Result};
 use crate::ports::Target;
+use crate::sync::lock;
 use milvus_wire::version::Version;
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 /// The data nodes of a target that forgets at its restarts; `None`: it does not, or nobody knows.
@@ -15,13 +16,21 @@ pub(crate) type DataNodes = Option<BTreeSet<i64>>;
 pub(crate) struct Restarts {
     target: Arc<dyn Target>,
     address: String,
+    /// As the target names it.
+    version: Mutex<String>,
     nodes: watch::Sender<DataNodes>,
 }
 
 impl Restarts {
     /// Nothing is known yet.
     pub(super) fn new(target: Arc<dyn Target>, address: &str) -> Self {
-        Self { target, address: address.to_owned(), nodes: watch::Sender::new(None) }
+        let (version, nodes) = (Mutex::default(), watch::Sender::new(None));
+        Self { target, address: address.to_owned(), version, nodes }
+    }
+
+    /// The version, as of the last time that the target was asked; empty if it names none.
+    pub(crate) fn version(&self) -> String {
+        lock(&self.version).clone()
     }
 
     /// Follows the data nodes.
@@ -55,6 +64,7 @@ impl Restarts {
 
     async fn ask(&self) -> Result<DataNodes> {
         let version = self.target.version().await?;
+        lock(&self.version).clone_from(&version);
         if !Version::parse(&version).is_some_and(Version::forgets_at_restarts) {
             return Ok(None);
         }
