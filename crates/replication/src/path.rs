@@ -63,7 +63,7 @@ impl Path {
                     stop.until(self.look(event)).await??;
                     continue;
                 }
-                () = self.flushes.wake() => {
+                () = self.flushes.wake(self.replay.is_due()) => {
                     stop.until(self.keep_flushed()).await??;
                     continue;
                 }

@@ -68,10 +68,14 @@ impl Flushes {
         }
     }
 
-    /// Resolves when there is something to do. Safe to cancel.
-    pub(crate) async fn wake(&mut self) {
-        if self.is_to_look || self.ended.is_some() {
-            return;
+    /// Resolves when there is something to do. While a window is delivered again that is only to
+    /// begin with new collections. Safe to cancel.
+    pub(crate) async fn wake(&mut self, is_replaying: bool) {
+        match (self.is_to_look, is_replaying) {
+            (true, _) => return,
+            (false, true) => return std::future::pending().await,
+            (false, false) if self.ended.is_some() => return,
+            (false, false) => {}
         }
         let is_due = self.nodes.borrow().is_some() && self.running.is_none();
         let ended = async {

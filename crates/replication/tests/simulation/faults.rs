@@ -42,6 +42,8 @@ pub(crate) struct Faults {
     forced: Arc<Mutex<Option<Fault>>>,
     pub(crate) crash: Arc<Notify>,
     crashes: Arc<AtomicU64>,
+    /// Each is rarer by this factor.
+    rarer: u64,
     /// Of a process that stands still now and then: until when it does.
     still: Option<Arc<Mutex<Instant>>>,
 }
@@ -54,6 +56,7 @@ impl Faults {
             forced: Arc::default(),
             crash: Arc::default(),
             crashes: Arc::default(),
+            rarer: 1,
             still: None,
         }
     }
@@ -61,18 +64,19 @@ impl Faults {
     /// Those of one process of several: it dies alone, and stands still now and then.
     pub(crate) fn of_a_process(&self) -> Self {
         let still = Some(Arc::new(Mutex::new(Instant::now())));
-        Self { crash: Arc::default(), still, ..self.clone() }
+        // One that waits for the other, or stands still with something in hand, lives for longer.
+        Self { crash: Arc::default(), still, ..self.clone() }.rarer(20)
+    }
+
+    /// The same, rarer by a factor.
+    pub(crate) fn rarer(self, factor: u64) -> Self {
+        Self { rarer: factor, ..self }
     }
 
     /// Until when the process stands still, if it does.
     pub(crate) fn still_until(&self) -> Option<Instant> {
         let until = *self.still.as_ref()?.lock().unwrap();
         (until > Instant::now()).then_some(until)
-    }
-
-    /// One that waits for the other, or stands still with something in hand, lives for longer.
-    fn rarely(&self, one_in: u64) -> u64 {
-        if self.still.is_some() { one_in * 20 } else { one_in }
     }
 
     /// After this call the process may be given no time for a while.
@@ -117,7 +121,7 @@ impl Faults {
             return fault;
         }
         self.may_stand_still();
-        if !self.chance(self.rarely(12)) {
+        if !self.chance(12 * self.rarer) {
             return Fault::None;
         }
         match self.below(7) {
@@ -136,7 +140,7 @@ impl Faults {
         if self.forced() == Some(Fault::Refuse) {
             return Err(Error::transient("simulated: it is away"));
         }
-        if self.chance(self.rarely(40)) {
+        if self.chance(40 * self.rarer) {
             if self.below(2) == 0 {
                 self.die::<()>().await;
             }

@@ -118,9 +118,9 @@ fn a_target_that_forgets_at_its_restarts_gets_again_what_it_has_lost() {
     let options = Options { forgets: true, acts: 1000, ..Options::default() };
     let outcome = all(40, |seed| Options {
         late: seed % 4 == 3,
-        tasks: 1 + usize::from(seed % 3 == 0),
+        tasks: 1 + usize::from(seed % 5 == 0),
         // A service that dies every second never sees the end of a flush.
-        faults: seed % 2 == 0,
+        rarer: [1, 10, 30][seed as usize % 3],
         ..options.clone()
     });
     let is_one = std::env::var("SIM_SEED").is_ok();
@@ -131,7 +131,7 @@ fn a_target_that_forgets_at_its_restarts_gets_again_what_it_has_lost() {
 #[test]
 fn what_a_target_forgets_of_a_collection_out_of_step_is_made_good() {
     let options = Options { forgets: true, meddles: true, acts: 1000, ..Options::default() };
-    all(16, |seed| Options { faults: seed % 2 == 0, ..options.clone() });
+    all(24, |seed| Options { rarer: [1, 10, 30][seed as usize % 3], ..options.clone() });
 }
 
 #[test]

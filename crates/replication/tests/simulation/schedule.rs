@@ -41,6 +41,8 @@ pub(crate) enum Goal {
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) faults: bool,
+    /// A fault is rarer by this factor.
+    pub(crate) rarer: u64,
     pub(crate) late: bool,
     pub(crate) policies: Policies,
     pub(crate) goal: Goal,
@@ -64,6 +66,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             faults: true,
+            rarer: 1,
             late: false,
             policies: Policies::default(),
             goal: Goal::Milvus,
@@ -189,7 +192,7 @@ struct Process {
 
 impl Schedule {
     fn new(seed: u64, options: &Options) -> Self {
-        let faults = Faults::new(seed, options.faults);
+        let faults = Faults::new(seed, options.faults).rarer(options.rarer);
         let verdict = Verdict::default();
         let script = Script::new(seed, faults.clone(), verdict.clone());
         script.world().selected = options.enters.then_some("a");
