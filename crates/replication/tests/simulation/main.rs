@@ -102,6 +102,13 @@ fn a_collection_is_renamed_into_the_selection() {
     }
 }
 
+/// Nothing is written or ticked far ahead of the target's clock: it ticks itself by that when it is
+/// promoted.
+#[test]
+fn a_target_whose_clock_is_behind_is_not_ticked_ahead_of_it() {
+    all(50, |seed| Options { ahead_ms: 1000 * (seed % 10), ..Options::default() });
+}
+
 /// What a stranger has put in the way is in nobody else's way, and is left alone; what is missing
 /// because of it is made good when it is gone.
 #[test]

@@ -17,7 +17,7 @@ use milvus_wire::timestamp::Timestamp;
 use replication::error::{Error, Result};
 use replication::ports::{CallError, Ddl, Flush, Target, TargetCollection, TargetPartition};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -25,6 +25,10 @@ use tokio::sync::watch;
 /// How late an append may come. Together with a standstill, and behind others of its channel that
 /// are late, it is below the settle time of the simulated tasks.
 const LATE_MAX_MS: u64 = 1000;
+
+/// How far a tick may be ahead of its clock, by which it ticks itself when it is promoted: a
+/// second, and what is reserved for ticks beyond that.
+const AHEAD_MAX_MS: u64 = 1000 + 2000;
 
 /// How long a handler may stand still between the receipt of a call and its append.
 const STANDSTILL_MAX_MS: u64 = 900;
@@ -41,6 +45,8 @@ pub(crate) struct Milvus {
     under_way: Arc<AtomicUsize>,
     /// How often its data node was started; `None`: its version does not forget then.
     starts: Arc<Mutex<Option<i64>>>,
+    /// How far its clock is behind the source's.
+    behind_ms: Arc<AtomicU64>,
     /// Rows of collections whose name begins like this are refused.
     refused: Arc<Mutex<Option<&'static str>>>,
     faults: Faults,
@@ -67,6 +73,7 @@ impl Milvus {
             proxies: Arc::new((0..proxies).map(|_| Mutex::default()).collect()),
             under_way: Arc::default(),
             starts: Arc::default(),
+            behind_ms: Arc::default(),
             refused: Arc::default(),
             cluster: Arc::default(),
             condition: Arc::new(watch::Sender::default()),
@@ -98,10 +105,20 @@ impl Milvus {
         let is_empty = |lane: &Lane| lane.consumer.holds_nothing();
         let closed = cluster.lanes.iter().filter(|(_, lane)| is_empty(lane));
         for pchannel in closed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            let tick = tick(self.script.now()).to_bytes();
+            let tick = tick(self.now()).to_bytes();
             cluster.lanes.get_mut(&pchannel).unwrap().log.push(tick.clone());
             self.read(&mut cluster, &pchannel, &tick);
         }
+    }
+
+    /// Its clock is behind the source's.
+    pub(crate) fn behind(self, behind_ms: u64) -> Self {
+        self.behind_ms.store(behind_ms, Ordering::Relaxed);
+        self
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_ms(self.script.now().ms() - self.behind_ms.load(Ordering::Relaxed))
     }
 
     /// Is of a version that forgets what it has not flushed at its restarts.
@@ -211,6 +228,9 @@ impl Milvus {
         let lane = cluster.lanes.entry(pchannel.to_owned()).or_default();
         if let Message::Tick(at) = decode(raw.clone()).unwrap() {
             lane.ticks.push(at);
+            if at > self.now().plus_ms(AHEAD_MAX_MS) {
+                self.verdict.violated(format!("{pchannel} is ticked at {at}, now {}", self.now()));
+            }
         }
         let from = lane.consumer.passed_on();
         if !lane.consumer.read(raw) {
@@ -444,7 +464,7 @@ impl Target for Milvus {
             return Err(Error::transient("collection not found"));
         }
         let (collection, segments) = (name.clone(), Vec::new());
-        Ok(Flush { collection, segments, at: self.script.now() })
+        Ok(Flush { collection, segments, at: self.now() })
     }
 
     /// The checkpoints of its channels have to be there (`datacoord.Server.GetFlushState`).
@@ -469,7 +489,7 @@ impl Target for Milvus {
     async fn clock(&self) -> Result<Timestamp> {
         self.thaw().await;
         self.faults.reading().await?;
-        Ok(self.script.now())
+        Ok(self.now())
     }
 
     async fn proxies(&self) -> Result<BTreeSet<i64>> {

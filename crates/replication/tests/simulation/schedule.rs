@@ -55,6 +55,8 @@ pub(crate) struct Options {
     /// The only task selects some names, and collections get such a name that had another one.
     pub(crate) enters: bool,
     pub(crate) keeps_timestamps: bool,
+    /// The source's clock is ahead of the target's.
+    pub(crate) ahead_ms: u64,
     /// A stranger changes the target by hand.
     pub(crate) meddles: bool,
     /// The target is restarted, and forgets then what it has not flushed.
@@ -75,6 +77,7 @@ impl Default for Options {
             refuses_at: None,
             enters: false,
             keeps_timestamps: false,
+            ahead_ms: 0,
             meddles: false,
             forgets: false,
             acts: 150,
@@ -198,6 +201,7 @@ impl Schedule {
         script.world().selected = options.enters.then_some("a");
         let proxies = 1 + usize::from(seed % 2 == 1);
         let milvus = Milvus::new(faults.clone(), script.clone(), verdict.clone(), proxies);
+        let milvus = milvus.behind(options.ahead_ms);
         let milvus = if options.forgets { milvus.forgets() } else { milvus };
         let exact = options.goal == Goal::Log { exact: true };
         let store = Memory::new(faults.clone());
@@ -516,7 +520,8 @@ impl Schedule {
             };
             // Without a collection no channel is read, and none is ticked.
             let is_idle = self.script.world().live().is_empty();
-            let is_ticked = is_idle || ticked.plus_ms(2000) > self.script.world().last_tick();
+            let is_ticked = is_idle
+                || ticked.plus_ms(2000 + self.options.ahead_ms) > self.script.world().last_tick();
             if difference.is_none() && is_ticked {
                 return self.outcome().await;
             }

@@ -8,6 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Rows and ticks may lie ahead of the clock by this much: the target allots segments until two
+/// seconds ahead of it, and goes on from its clock when it is promoted.
+pub(super) const AHEAD_MS: u64 = 1000;
+
 /// How old a sample may be.
 const SAMPLE_LIFE: Duration = Duration::from_secs(1);
 

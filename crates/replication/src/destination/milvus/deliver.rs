@@ -8,6 +8,7 @@
 
 use crate::destination::delivery::Delivery;
 use crate::destination::delivery::report_written;
+use crate::destination::milvus::clock::AHEAD_MS;
 use crate::destination::milvus::fence::Fence;
 use crate::destination::milvus::lane::{LockedLane, Open};
 use crate::destination::milvus::link::Link;
@@ -28,10 +29,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
-
-/// Rows may carry stamps ahead of the target's clock by this much: it allots segments until two
-/// seconds ahead.
-const AHEAD_MS: u64 = 1000;
 
 /// How often a lane that belongs to another task's window is asked for again.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
@@ -174,7 +171,7 @@ impl IntoLanes {
         }
         let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
         let replay = was_open.contains(&true);
-        let close_at = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
+        let (close_at, _) = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
         let plans = self.plans(lanes, by_lane)?;
         let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
         if let Some(time) = self.ahead(plans.iter().map(|plan| plan.highest).max()).await? {

@@ -3,7 +3,7 @@
 //! source.
 
 use crate::destination::milvus::calls::Calls;
-use crate::destination::milvus::clock::Clock;
+use crate::destination::milvus::clock::{AHEAD_MS, Clock};
 use crate::destination::milvus::floor::Floor;
 use crate::destination::milvus::lane::{Lanes, LockedLane};
 use crate::error::{Kind, Result};
@@ -59,17 +59,18 @@ impl Ticker {
     }
 
     /// What closes a window that reaches up to a source tick: that tick, or the target's clock if
-    /// the task is behind.
-    pub(super) async fn close_at(&self, task: &str, upto: Timestamp) -> Result<Timestamp> {
+    /// the task is behind it, or far ahead of it. And whether the task keeps up with its source.
+    pub(super) async fn close_at(&self, task: &str, upto: Timestamp) -> Result<(Timestamp, bool)> {
         let clock = self.clock.now().await?;
         let is_behind = upto.plus_ms(BEHIND_MS) < clock;
         let mut progress = lock(&self.progress);
         if is_behind {
             progress.remove(task);
-            return Ok(clock);
+            return Ok((clock, false));
         }
-        progress.insert(task.to_owned(), upto);
-        Ok(upto)
+        let at = upto.min(clock.plus_ms(AHEAD_MS));
+        progress.insert(task.to_owned(), at);
+        Ok((at, true))
     }
 
     /// A task no longer moves the lanes.
@@ -85,8 +86,7 @@ impl Ticker {
         upto: Timestamp,
         observer: &dyn Observer,
     ) -> Result<bool> {
-        let at = self.close_at(task, upto).await?;
-        let keeps_up = at == upto;
+        let (at, keeps_up) = self.close_at(task, upto).await?;
         let is_due = lock(&self.ticked).is_none_or(|ticked| ticked.elapsed() >= TICK_EVERY);
         if keeps_up || is_due {
             self.tick_unused(at, observer).await?;
