@@ -121,7 +121,8 @@ impl Path {
             return self.carry(change).await;
         }
         let kept = self.collections.keep_flushed(&mut self.flushes, &self.channels).await?;
-        self.carry_fenced(kept.0, kept.1).await
+        let (unsure, change) = kept;
+        self.carry_fenced(unsure, change).await
     }
 
     /// Carries out a change of channels that go back. Rows `unsure` and before may be on the target

@@ -113,6 +113,12 @@ pub(super) async fn data_nodes(client: &Client) -> Result<BTreeSet<i64>> {
         Error::transient("the target's answer does not tell its data nodes").because(e)
     })?;
     let infos = topology.nodes_info.into_iter().map(|node| node.infos);
+    let infos: Vec<_> = infos.collect();
+    // A node that did not answer has neither its id nor its type (`getDataNodeMetrics`).
+    if infos.iter().any(|infos| infos.has_error) {
+        return Err(Error::transient("a node of the target does not answer"));
+    }
+    let infos = infos.into_iter();
     Ok(infos.filter(|infos| infos.kind == "datanode").map(|infos| infos.id).collect())
 }
 
@@ -142,8 +148,11 @@ struct Node {
 
 #[derive(Deserialize)]
 struct Infos {
-    #[serde(rename = "type")]
+    #[serde(default)]
+    has_error: bool,
+    #[serde(rename = "type", default)]
     kind: String,
+    #[serde(default)]
     id: i64,
 }
 

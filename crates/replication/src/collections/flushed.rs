@@ -9,11 +9,12 @@ use crate::collections::flushes::{Covers, Flushes};
 use crate::collections::replicated::Collections;
 use crate::error::{Error, Kind, Result};
 use crate::observer::Noted;
-use crate::records::checkpoint::{Flushed, ReplicatedCollection, Stage, Start};
+use crate::records::checkpoint::{Flushed, ReplicatedCollection, Stage};
 use crate::rows::read::Channels;
 use milvus_wire::ids::CollectionId;
+use milvus_wire::position::MessageId;
 use milvus_wire::timestamp::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 impl Collections {
     /// Sees to it that the target stores what it has got, and lets collections go back whose rows
@@ -25,16 +26,25 @@ impl Collections {
     ) -> Result<(Option<Timestamp>, ChannelChange)> {
         let mut change = self.begin_to_keep(flushes, channels);
         let Some(nodes) = flushes.nodes() else {
+            // What is stored of earlier flushes stays: an upgrade may be taken back.
+            if flushes.are_off() {
+                self.need_no_flush(&mut change);
+            }
             flushes.give_up();
-            self.need_no_flush(&mut change);
+            self.written = self.live().into_iter().collect();
             return Ok((None, change));
         };
+        if nodes.is_empty() {
+            return Ok((None, change));
+        }
         let unsure = self.go_back(&nodes, channels, &mut change).await?;
         if unsure.is_some() {
+            // The channels are not where these collections are now: nothing is flushed at once.
             self.written.extend(flushes.give_up().into_iter().flat_map(|covers| covers.written));
+            return Ok((unsure, change));
         }
         match flushes.ended() {
-            Some((covers, Ok(()))) => self.mark_flushed(covers, &mut change),
+            Some((covers, Ok(flushed))) => self.mark_flushed(covers, &flushed, &mut change),
             Some((covers, Err(error))) => {
                 tracing::warn!(task = %self.context.task.id, error = ?error, "target not flushed");
                 self.context.count(Noted::NotFlushed);
@@ -45,16 +55,7 @@ impl Collections {
         if flushes.is_due() {
             self.flush(nodes, flushes, channels);
         }
-        Ok((unsure, change))
-    }
-
-    /// The target does not forget, or not any more.
-    fn need_no_flush(&mut self, change: &mut ChannelChange) {
-        for collection in self.roster.all_mut().filter(|c| c.flushed.is_some()) {
-            collection.flushed = None;
-            change.change(collection.id);
-        }
-        self.written.extend(self.live());
+        Ok((None, change))
     }
 
     /// Begins with collections of which it is not known what is stored: those that have just
@@ -76,27 +77,47 @@ impl Collections {
         change
     }
 
+    fn need_no_flush(&mut self, change: &mut ChannelChange) {
+        for collection in self.roster.all_mut().filter(|c| c.flushed.is_some()) {
+            collection.flushed = None;
+            change.change(collection.id);
+        }
+    }
+
     fn flush(&mut self, nodes: BTreeSet<i64>, flushes: &mut Flushes, channels: &Channels) {
         let positions = channels.positions();
         let source = &*self.context.ports.source;
         let live = || self.roster.all().filter(|collection| collection.is_live());
         let reached = live().map(|c| (c.id, (c.there, c.reached(&positions, source)))).collect();
         let written = live().filter(|c| self.written.contains(&c.id));
-        let names: Vec<_> = written.map(|c| c.on_target(self.router.names())).collect();
-        let covers = Covers { reached, written: std::mem::take(&mut self.written) };
+        let names: Vec<_> = written.map(|c| (c.id, c.on_target(self.router.names()))).collect();
+        // Those that are out of step now are flushed when they are not.
+        let written: BTreeSet<_> = names.iter().map(|(id, _)| *id).collect();
+        self.written.retain(|id| !written.contains(id));
+        let covers = Covers { reached, written };
         tracing::debug!(task = %self.context.task.id, collections = names.len(), "flushing");
         flushes.begin(names, nodes, covers);
     }
 
-    fn mark_flushed(&mut self, covers: Covers, change: &mut ChannelChange) {
+    fn mark_flushed(
+        &mut self,
+        covers: Covers,
+        done: &BTreeSet<CollectionId>,
+        change: &mut ChannelChange,
+    ) {
+        let failed: BTreeSet<_> = covers.written.difference(done).copied().collect();
+        if !failed.is_empty() {
+            self.context.count(Noted::NotFlushed);
+        }
         for (id, (there, from)) in covers.reached {
             let Some(collection) = self.roster.get_mut(id) else { continue };
-            let is_it = collection.is_live() && collection.there == there;
+            let is_it = collection.is_live() && collection.there == there && !failed.contains(&id);
             if let Some(flushed) = collection.flushed.as_mut().filter(|_| is_it) {
                 flushed.from = from;
                 change.change(id);
             }
         }
+        self.written.extend(failed);
     }
 
     async fn go_back(
@@ -111,28 +132,30 @@ impl Collections {
         if back.is_empty() {
             return Ok(None);
         }
-        let can_be_read = self.check_places(&back).await?;
         let (done, positions) = (channels.done(), channels.positions());
         let source = self.context.ports.source.clone();
-        let mut unsure = None;
+        let (mut unsure, mut seen) = (None, HashMap::new());
         for id in back {
-            change.change(id);
-            let Some(mut collection) = self.roster.remove(id) else { continue };
+            let can_be_read = self.can_be_read(id, &mut seen).await?;
+            let Some(mut collection) = self.roster.get(id).cloned() else { continue };
             let reached = collection.reached(&positions, &*source);
-            let Some(flushed) = &mut collection.flushed else { continue };
-            flushed.nodes.clone_from(nodes);
-            if !can_be_read {
-                flushed.from = reached;
-            }
-            if collection.stage != Stage::Live || !can_be_read {
+            let has_rows = collection.stage == Stage::Live;
+            let from = collection.flushed.take().map(|flushed| flushed.from);
+            let from = from.filter(|_| can_be_read || !has_rows).unwrap_or(reached);
+            collection.flushed = Some(Flushed { from: from.clone(), nodes: nodes.clone() });
+            change.change(id);
+            if !has_rows || !can_be_read {
                 self.roster.add(collection);
                 continue;
             }
-            collection.start.clone_from(&flushed.from);
+            collection.start = from;
             unsure = Some(done);
             self.written.insert(id);
             match &mut collection.out_of_step {
-                None => change.join(collection, &mut self.roster, channels, &*source),
+                None => {
+                    self.roster.remove(id);
+                    change.join(collection, &mut self.roster, channels, &*source);
+                }
                 // It goes back when it is in step again.
                 Some(out) => {
                     out.unsure = out.unsure.max(done);
@@ -151,30 +174,38 @@ impl Collections {
         Ok(unsure)
     }
 
-    /// Whether the queue has all that these collections need to go back.
-    async fn check_places(&mut self, back: &[CollectionId]) -> Result<bool> {
-        let source = self.context.ports.source.clone();
-        let mut first: BTreeMap<String, Start> = BTreeMap::new();
-        for flushed in back.iter().filter_map(|id| self.roster.get(*id)?.flushed.as_ref()) {
-            for (channel, start) in &flushed.from {
-                let lowest = first.entry(channel.clone()).or_insert_with(|| start.clone());
-                if source.compare(&start.id, &lowest.id).is_lt() {
-                    *lowest = start.clone();
-                }
+    /// Whether the queue has all that a collection needs to go back. `seen`: what is known of
+    /// places.
+    async fn can_be_read(
+        &mut self,
+        id: CollectionId,
+        seen: &mut HashMap<(String, MessageId), bool>,
+    ) -> Result<bool> {
+        let Some(collection) = self.roster.get(id).cloned() else { return Ok(true) };
+        let from = collection.flushed.map(|flushed| flushed.from).unwrap_or_default();
+        let is_live = collection.stage == Stage::Live;
+        for (channel, start) in from.into_iter().filter(|_| is_live) {
+            let place = (channel.clone(), start.id.clone());
+            if let Some(is_there) = seen.get(&place) {
+                if *is_there { continue } else { return Ok(false) }
             }
-        }
-        match self.apart().check_starts(&first).await {
-            Ok(()) => Ok(true),
-            Err(Error { kind: Kind::OneCollection, what, .. }) => {
+            let checked = self.apart().check_starts(&BTreeMap::from([(channel, start)])).await;
+            let lost = match checked {
+                Ok(()) => None,
+                Err(Error { kind: Kind::OneCollection, what, .. }) => Some(what),
+                Err(error) => return Err(error),
+            };
+            seen.insert(place, lost.is_none());
+            if let Some(reason) = lost {
                 tracing::error!(
-                    task = %self.context.task.id, reason = what,
+                    task = %self.context.task.id, collection = collection.name, reason,
                     "the target was restarted, and may have forgotten what it had not flushed, \
                      which can't be read again: compare both sides"
                 );
                 self.context.count(Noted::Forgotten);
-                Ok(false)
+                return Ok(false);
             }
-            Err(error) => Err(error),
         }
+        Ok(true)
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::ports::{NODES_KNOWN_FOR, Target};
 use crate::records::checkpoint::Start;
 use futures::future::BoxFuture;
-use futures::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use milvus_wire::ids::{CollectionId, CollectionName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,20 +21,26 @@ const AT_ONCE: usize = 16;
 /// How often it is asked whether a flush has ended.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
-/// Rows may carry stamps that lie ahead of the target's clock by a second (`deliver`): a flush that
-/// is asked for after this covers them.
+/// Rows may carry stamps that lie ahead of the target's clock by a second (`AHEAD_MS`): a flush
+/// that is asked for after this covers them.
 const STAMPED_AHEAD: Duration = Duration::from_secs(2);
 
-/// How long all flushes of one time may take.
+/// How long the flush of a collection may take.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(300);
+
+/// After the start of a run the first flush comes soon, even if the run is a short one.
+const FIRST_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a flush covers.
 pub(crate) struct Covers {
     /// How far each collection is, by channel, and its id on the target.
     pub(crate) reached: BTreeMap<CollectionId, (Option<i64>, BTreeMap<String, Start>)>,
-    /// Those that had got rows.
+    /// Those that had got rows, which are flushed.
     pub(crate) written: BTreeSet<CollectionId>,
 }
+
+/// Which collections were flushed, or why that can't be told.
+type Ended = Result<BTreeSet<CollectionId>>;
 
 /// The flushes of one run of a task.
 pub(crate) struct Flushes {
@@ -44,12 +50,12 @@ pub(crate) struct Flushes {
     due: Instant,
     /// Something is to be looked at before anything else goes on.
     is_to_look: bool,
-    running: Option<(Covers, BoxFuture<'static, Result<()>>)>,
-    ended: Option<(Covers, Result<()>)>,
+    running: Option<(Covers, BoxFuture<'static, Ended>)>,
+    ended: Option<(Covers, Ended)>,
 }
 
 impl Flushes {
-    /// The first one is due after the task's interval.
+    /// None has been asked for yet.
     pub(crate) fn new(context: &Context) -> Self {
         let every = context.task.limits.flush_every;
         let link = context.ports.destination.milvus();
@@ -61,7 +67,7 @@ impl Flushes {
             target: link.map(|link| link.target.clone()),
             nodes,
             every,
-            due: Instant::now() + every.unwrap_or_default(),
+            due: Instant::now() + every.unwrap_or_default().min(FIRST_WITHIN),
             is_to_look: true,
             running: None,
             ended: None,
@@ -71,13 +77,17 @@ impl Flushes {
     /// Resolves when there is something to do. While a window is delivered again that is only to
     /// begin with new collections. Safe to cancel.
     pub(crate) async fn wake(&mut self, is_replaying: bool) {
-        match (self.is_to_look, is_replaying) {
-            (true, _) => return,
-            (false, true) => return std::future::pending().await,
-            (false, false) if self.ended.is_some() => return,
-            (false, false) => {}
+        if self.is_to_look {
+            return;
         }
-        let is_due = self.nodes.borrow().is_some() && self.running.is_none();
+        if is_replaying {
+            return std::future::pending().await;
+        }
+        if self.ended.is_some() {
+            return;
+        }
+        let are_known = self.nodes.borrow().as_ref().is_some_and(|nodes| !nodes.is_empty());
+        let is_due = are_known && self.running.is_none();
         let ended = async {
             match &mut self.running {
                 Some((_, flush)) => flush.await,
@@ -92,19 +102,25 @@ impl Flushes {
         }
     }
 
+    /// Whether no target is to be flushed, whatever its version.
+    pub(crate) fn are_off(&self) -> bool {
+        self.every.is_none()
+    }
+
     /// The task has other collections than before.
     pub(crate) fn look(&mut self) {
         self.is_to_look = true;
     }
 
-    /// The data nodes as they are now; `None`: the target does not forget.
+    /// The data nodes as they are now, empty if they can't be told; `None`: the target does not
+    /// forget.
     pub(crate) fn nodes(&mut self) -> DataNodes {
         self.is_to_look = false;
         self.nodes.borrow_and_update().clone()
     }
 
     /// What was flushed, or why it was not.
-    pub(crate) fn ended(&mut self) -> Option<(Covers, Result<()>)> {
+    pub(crate) fn ended(&mut self) -> Option<(Covers, Ended)> {
         self.ended.take()
     }
 
@@ -116,17 +132,15 @@ impl Flushes {
     /// Flushes these collections, by their names on the target, as long as it has these nodes.
     pub(crate) fn begin(
         &mut self,
-        names: Vec<CollectionName>,
+        names: Vec<(CollectionId, CollectionName)>,
         nodes: BTreeSet<i64>,
         covers: Covers,
     ) {
         self.due = Instant::now() + self.every.unwrap_or_default();
-        let Some(target) = self.target.clone() else { return };
-        let flush = async move {
-            let flushed = timeout(FLUSHED_WITHIN, flush_all(&*target, names, nodes)).await;
-            flushed.unwrap_or_else(|_| Err(Error::transient("it has not ended within minutes")))
-        };
-        self.running = Some((covers, Box::pin(flush)));
+        if let Some(target) = self.target.clone() {
+            let flush = async move { flush_all(&*target, names, nodes).await };
+            self.running = Some((covers, Box::pin(flush)));
+        }
     }
 
     /// Gives up the one that runs. Returns what it was to cover.
@@ -136,26 +150,40 @@ impl Flushes {
     }
 }
 
-/// Whatever was sent before this is stored when it returns, if the target still has these nodes
-/// then: one that was restarted meanwhile may have forgotten rows before it flushed.
+/// Whatever was sent before this to the collections that it returns is stored then, if the target
+/// still has these nodes: one that was restarted meanwhile may have forgotten rows before it
+/// flushed.
 async fn flush_all(
     target: &dyn Target,
-    names: Vec<CollectionName>,
+    names: Vec<(CollectionId, CollectionName)>,
     nodes: BTreeSet<i64>,
-) -> Result<()> {
+) -> Ended {
     sleep(STAMPED_AHEAD).await;
-    let flushes = names.into_iter().map(|name| flush(target, name).boxed());
+    let flushes = names.into_iter().map(|(id, name)| {
+        let flush = async move {
+            let flushed = timeout(FLUSHED_WITHIN, flush(target, &name)).await;
+            let late = |_| Err(Error::transient("it has not ended within minutes"));
+            match flushed.unwrap_or_else(late) {
+                Ok(()) => Some(id),
+                Err(error) => {
+                    tracing::warn!(collection = %name, error = ?error, "not flushed");
+                    None
+                }
+            }
+        };
+        flush.boxed()
+    });
     let flushes: Vec<_> = flushes.collect();
-    stream::iter(flushes).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+    let flushed = stream::iter(flushes).buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     sleep(NODES_KNOWN_FOR).await;
     if target.data_nodes().await? == nodes {
-        return Ok(());
+        return Ok(flushed.into_iter().flatten().collect());
     }
     Err(Error::transient("the target has other data nodes than before"))
 }
 
-async fn flush(target: &dyn Target, name: CollectionName) -> Result<()> {
-    let flush = target.flush(&name).await?;
+async fn flush(target: &dyn Target, name: &CollectionName) -> Result<()> {
+    let flush = target.flush(name).await?;
     while !target.is_flushed(&flush).await? {
         sleep(ASK_EVERY).await;
     }

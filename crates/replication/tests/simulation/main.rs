@@ -122,8 +122,8 @@ fn a_stranger_who_meddles_with_the_target_holds_up_single_collections() {
 /// What it had not flushed is made good, and nothing of what it has kept is there twice.
 #[test]
 fn a_target_that_forgets_at_its_restarts_gets_again_what_it_has_lost() {
-    let options = Options { forgets: true, acts: 1000, ..Options::default() };
-    let outcome = all(40, |seed| Options {
+    let options = Options { forgets: true, acts: 1500, ..Options::default() };
+    let outcome = all(36, |seed| Options {
         late: seed % 4 == 3,
         tasks: 1 + usize::from(seed % 5 == 0),
         // A service that dies every second never sees the end of a flush.

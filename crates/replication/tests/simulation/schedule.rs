@@ -182,6 +182,8 @@ struct Schedule {
     stranger: Stranger,
     /// How often the target has forgotten rows.
     forgot: u64,
+    /// When it is restarted once more.
+    restarts_again: Option<u64>,
 }
 
 /// A process: its tasks, until it dies or is stopped.
@@ -229,6 +231,7 @@ impl Schedule {
             absences,
             stranger: Stranger::default(),
             forgot: 0,
+            restarts_again: None,
             faults,
             script,
             milvus,
@@ -291,8 +294,10 @@ impl Schedule {
         if self.options.refuses_at == Some(act) {
             process = self.refuse(process).await;
         }
-        if self.options.forgets && self.rng.u32(0..400) == 0 {
+        if self.options.forgets && (self.rng.u32(0..400) == 0 || self.restarts_again == Some(act)) {
             self.forgot += u64::from(self.milvus.restart(&mut self.rng));
+            // While what it has forgotten is sent again, perhaps.
+            self.restarts_again = self.rng.bool().then(|| act + self.rng.u64(1..500));
         }
         if self.options.meddles && self.has_begun().await {
             match self.rng.u32(0..20) {

@@ -213,8 +213,10 @@ impl Observer for TaskObserver {
             Event::TargetVersion(version) => {
                 self.live.with(|facts| version.clone_into(&mut facts.target_version));
             }
+            // It may have gone back: the target lacks rows again that it had.
             Event::Joined(channel) => self.live.with(|facts| {
-                at(&mut facts.channels, channel).confirmed = true;
+                let ticks = at(&mut facts.channels, channel);
+                (ticks.confirmed, ticks.acknowledged) = (true, Timestamp::ZERO);
             }),
             Event::Left(channel) => self.left(channel),
         }

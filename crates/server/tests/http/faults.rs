@@ -103,6 +103,23 @@ async fn the_version_of_a_target_is_shown_and_warned_of() {
     .await;
 }
 
+/// The target lacks again what it had.
+#[tokio::test]
+async fn a_channel_that_goes_back_is_behind_until_it_is_there_again() {
+    let service = Harness::start().await;
+    service.create("a", "d.c").await;
+    let tick = |ms| Event::Acknowledged { channel: "dml_0", tick: Timestamp::from_ms(ms) };
+    let acknowledged =
+        async || service.task("a").await["status"]["channels"][0]["acknowledged_ms"].clone();
+    service.script.event("a", Event::Joined("dml_0"));
+    service.script.event("a", tick(9000));
+    assert_eq!(acknowledged().await, 9000);
+    service.script.event("a", Event::Joined("dml_0"));
+    assert_eq!(acknowledged().await, json!(null));
+    service.script.event("a", tick(5000));
+    assert_eq!(acknowledged().await, 5000);
+}
+
 #[tokio::test]
 async fn what_a_restart_of_the_target_means_is_in_the_history() {
     let service = Harness::start().await;

@@ -158,8 +158,7 @@ impl Link {
         }
         self.list_lanes().await?;
         self.ask_for_proxy().await;
-        // Before any task asks: what it has stored of its flushes depends on it.
-        self.restarts.look().await?;
+        self.restarts.look().await;
         self.warn_of_version();
         // A window may have been committed without its tick.
         self.ticker.tick_due(&Silent).await
@@ -215,8 +214,8 @@ impl Link {
                 if listed.elapsed() >= LIST_EVERY {
                     self.list_lanes().await?;
                     self.ask_for_proxy().await;
+                    self.restarts.look().await;
                     listed = Instant::now();
-                    self.restarts.look().await?;
                 }
                 if told_apart.elapsed() >= TELL_APART_EVERY {
                     Box::pin(self.here.look_again()).await?;

@@ -68,9 +68,8 @@ impl Ticker {
             progress.remove(task);
             return Ok((clock, false));
         }
-        let at = upto.min(clock.plus_ms(AHEAD_MS));
-        progress.insert(task.to_owned(), at);
-        Ok((at, true))
+        progress.insert(task.to_owned(), upto);
+        Ok((upto.min(clock.plus_ms(AHEAD_MS)), true))
     }
 
     /// A task no longer moves the lanes.

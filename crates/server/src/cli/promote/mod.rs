@@ -92,12 +92,16 @@ impl Promote {
         let uri = output::text(&target["uri"]);
         match target["replica"].as_bool() {
             None => return Err(unknown_mode(&target)),
-            Some(false) if !self.yes => {
-                tell_plan(&uri, &tasks, &["delete these tasks, since it is not a replica"]);
-                return Err(not_without_yes());
+            // An earlier run was interrupted here, or somebody has set the key by hand.
+            Some(false) => {
+                etcd.prove(&target).await?;
+                switch::check_switched(&uri, &etcd).await?;
+                if !self.yes {
+                    tell_plan(&uri, &tasks, &["delete these tasks, since it is not a replica"]);
+                    return Err(not_without_yes());
+                }
+                eprintln!("{uri} is not a replica any more");
             }
-            // An earlier run was interrupted here, or somebody has switched it by hand.
-            Some(false) => eprintln!("{uri} is not a replica any more"),
             Some(true) => {
                 etcd.prove(&target).await?;
                 on_target::check_stages(&tasks)?;

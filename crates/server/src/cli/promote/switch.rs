@@ -81,7 +81,7 @@ impl<'a> Switch<'a> {
 
     /// Returns when the target has switched. May be dropped at any point, and undone then.
     pub(super) async fn make(&mut self) -> Result<(), Failure> {
-        for task in self.tasks {
+        for task in self.tasks.iter().filter(|task| !task.is_paused()) {
             self.pause(&task.id).await?;
         }
         for task in self.tasks {
@@ -100,16 +100,15 @@ impl<'a> Switch<'a> {
             eprintln!("task {id} is paused");
             return Ok(());
         };
-        // It was paused before, or is gone.
-        let is_still = match self.client.get(&path_of(id)).await {
-            Ok(task) => task["state"] == "Paused",
-            Err(failure) => failure.not_found,
-        };
-        if is_still {
-            self.paused.pop();
-            return Ok(());
+        // It is gone, or paused although the answer is missing.
+        match self.client.get(&path_of(id)).await {
+            Ok(task) if task["state"] == "Paused" => Ok(()),
+            Err(failure) if failure.not_found => {
+                self.paused.pop();
+                Ok(())
+            }
+            _ => Err(failure),
         }
-        Err(failure)
     }
 
     async fn wait_stopped(&self, id: &str) -> Result<(), Failure> {
@@ -169,11 +168,11 @@ impl<'a> Switch<'a> {
             None => Ok(String::new()),
         };
         match put_back {
-            Ok(said) if said.is_empty() => {}
-            Ok(said) => told.push(said),
-            Err(left) => told.push(left),
+            Ok(said) if said.is_empty() => told.push(self.resume().await),
+            Ok(said) => told.extend([said, self.resume().await]),
+            // The target may switch yet, and a task must not have a window open then.
+            Err(left) => told.extend([left, self.stay_paused()]),
         }
-        told.push(self.resume().await);
         Failure { what: told.join("; "), ..failure }
     }
 
@@ -203,11 +202,7 @@ impl<'a> Switch<'a> {
             // `pkg/mq/msgstream/mq_msgstream.go`.
             Before::Absent => "false",
         };
-        let now = self.etcd.read().await.map_err(left)?;
-        if Before::of(now) == *before {
-            // It could not be written.
-            return Ok(String::new());
-        }
+        // Even if it is as it was: a write without an answer may be carried out yet.
         eprintln!("putting {place} back");
         self.etcd.put(value).await.map_err(left)?;
         sleep(READ_WITHIN).await;
@@ -221,6 +216,17 @@ impl<'a> Switch<'a> {
             .await
             .map_err(|_| format!("{place} is as before, but the target does not say so"))?;
         Ok(format!("{place} is as before"))
+    }
+
+    fn stay_paused(&mut self) -> String {
+        let paused = std::mem::take(&mut self.paused).join(", ");
+        match paused.is_empty() {
+            true => "no task was paused".to_owned(),
+            false => format!(
+                "these tasks stay paused, resume them when the target is a replica for certain \
+                 (milvus-cdc task resume): {paused}"
+            ),
+        }
     }
 
     /// Resumes the tasks that ran.
@@ -246,6 +252,22 @@ impl<'a> Switch<'a> {
             ),
         }
     }
+}
+
+/// Refuses a target that is not a replica for another reason than this setting: its tasks may be
+/// needed yet.
+pub(super) async fn check_switched(uri: &str, etcd: &TargetEtcd) -> Result<(), Failure> {
+    if Before::of(etcd.read().await?) == Before::True {
+        return Ok(());
+    }
+    let what = format!(
+        "{uri} takes no replicate messages, but {} is not true, so that no promotion has done \
+         that, and nothing was changed: its file says common.ttMsgEnabled: true, or, from 2.5 on, \
+         common.collectionReplicateEnable: true. Mend that if it is to be a replica; if it was \
+         promoted by hand, delete its tasks (milvus-cdc task delete)",
+        etcd.place()
+    );
+    Err(Failure::new(Outcome::Refused, what))
 }
 
 /// Whether a task is paused and does nothing any more.

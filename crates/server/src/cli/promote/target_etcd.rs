@@ -48,6 +48,11 @@ pub(super) struct EtcdArgs {
 
 impl EtcdArgs {
     fn options(&self) -> Result<EtcdOptions, Failure> {
+        if self.etcd.iter().any(|endpoint| endpoint.contains('@')) {
+            let what = "--etcd has a login in an endpoint, which would be shown; give \
+                        --etcd-username and --etcd-password-file";
+            return Err(Failure::new(Outcome::Usage, what));
+        }
         let file = |path: &Option<PathBuf>| path.clone().unwrap_or_default();
         let files = TlsFiles {
             server_name: String::new(),
@@ -208,6 +213,23 @@ fn objection(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_in_an_endpoint_is_refused_and_not_shown() {
+        let args = EtcdArgs {
+            etcd: vec!["https://u:hunter2@etcd:2379".to_owned()],
+            root_path: "by-dev".to_owned(),
+            meta_sub_path: "meta".to_owned(),
+            etcd_username: None,
+            etcd_password_file: None,
+            etcd_ca: None,
+            etcd_cert: None,
+            etcd_key: None,
+        };
+        let refused = TargetEtcd::new(&args).err().unwrap();
+        assert!(refused.what.contains("--etcd-username"), "{}", refused.what);
+        assert!(!refused.what.contains("hunter2"), "{}", refused.what);
+    }
 
     #[test]
     fn an_etcd_is_the_targets_if_it_has_a_proxy_and_a_collection_of_it() {

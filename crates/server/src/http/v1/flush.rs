@@ -7,13 +7,15 @@ use crate::tasks::{TaskRecord, to_task};
 use crate::world::TargetClient;
 use futures::{StreamExt, stream};
 use milvus_wire::ids::CollectionName;
+use milvus_wire::version::Version;
 use replication::error::Result as Outcome;
 use replication::ports::Target;
 use replication::records::checkpoint;
 use replication::task::{Limits, Policies};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use utoipa::ToSchema;
 
 /// How long a request waits for flushes.
@@ -21,6 +23,10 @@ const FLUSHED_WITHIN: Duration = Duration::from_secs(8);
 
 /// How often it is asked whether one has ended.
 const ASK_EVERY: Duration = Duration::from_millis(300);
+
+/// Why nothing counts as stored.
+const RESTARTED: &str =
+    "the target was restarted, and what it may have forgotten is sent again first";
 
 /// How many collections are flushed at once.
 const AT_ONCE: usize = 16;
@@ -66,17 +72,41 @@ pub(super) async fn of(api: &ApiState, record: &TaskRecord) -> Result<Flushed, R
     };
     let stored = checkpoint::load(api.book.store().as_ref(), &record.task_id);
     let stored = stored.await.map_err(|e| Refusal::store(&e))?.collections;
-    let live = stored.iter().filter(|collection| collection.is_live());
-    let names: Vec<_> = live.map(|collection| collection.on_target(&task.names)).collect();
+    let live = || stored.iter().filter(|collection| collection.is_live());
+    let names: Vec<_> = live().map(|it| it.on_target(&task.names)).collect();
+    let known: Vec<_> = live().filter_map(|it| Some(it.flushed.as_ref()?.nodes.clone())).collect();
     let until = Instant::now() + FLUSHED_WITHIN;
     let flushes = names.into_iter().map(|name| flush(&*target, name, until));
     let mut collections: Vec<_> = stream::iter(flushes).buffer_unordered(AT_ONCE).collect().await;
+    if has_restarted(&*target, &known).await {
+        for it in &mut collections {
+            (it.flushed, it.reason) = (false, Some(RESTARTED.to_owned()));
+        }
+    }
     collections.sort_by(|a, b| {
         let name =
             |it: &FlushedCollection| (it.target_database.clone(), it.target_collection.clone());
         name(a).cmp(&name(b))
     });
     Ok(Flushed { flushed: collections.iter().all(|it| it.flushed), collections })
+}
+
+/// Whether the target forgets at its restarts, and has other data nodes than when it had got all
+/// that was sent. `known`: those, as far as they are known.
+async fn has_restarted(target: &dyn Target, known: &[BTreeSet<i64>]) -> bool {
+    if known.is_empty() {
+        return false;
+    }
+    let asked = async {
+        let version = target.version().await?;
+        let forgets = Version::parse(&version).is_some_and(Version::forgets_at_restarts);
+        Outcome::Ok(if forgets { Some(target.data_nodes().await?) } else { None })
+    };
+    match timeout(FLUSHED_WITHIN, asked).await {
+        Ok(Ok(nodes)) => nodes.is_some_and(|nodes| known.iter().any(|known| *known != nodes)),
+        // Nobody knows.
+        Ok(Err(_)) | Err(_) => true,
+    }
 }
 
 async fn flush(target: &dyn Target, name: CollectionName, until: Instant) -> FlushedCollection {
