@@ -129,7 +129,8 @@ impl Connection {
         self.requests
     }
 
-    /// Sends a request and waits for its answer; other messages are discarded meanwhile.
+    /// Sends a request and waits for its answer; other messages are discarded meanwhile. Fails if
+    /// the broker gives up the topic: it says that once, and sends nothing of the topic any more.
     pub(super) async fn ask<T>(
         &mut self,
         question: Box<BaseCommand>,
@@ -141,6 +142,9 @@ impl Connection {
                 let command = self.receive_any().await?.command;
                 if let Some(error) = command.error {
                     return Err(Fault::answered(error.error, &error.message));
+                }
+                if command.close_consumer.is_some() {
+                    return Err(given_up());
                 }
                 if let Some(answer) = answer(command) {
                     return Ok(answer);
@@ -206,6 +210,11 @@ impl Connection {
     }
 }
 
+/// The broker no longer serves a topic on this connection.
+pub(super) fn given_up() -> Fault {
+    Fault::Away("the broker has given the topic up".into())
+}
+
 fn ping() -> Box<BaseCommand> {
     let ping = Some(CommandPing {});
     Box::new(BaseCommand { r#type: Type::Ping as i32, ping, ..BaseCommand::default() })
@@ -214,4 +223,44 @@ fn ping() -> Box<BaseCommand> {
 fn pong() -> Box<BaseCommand> {
     let pong = Some(CommandPong {});
     Box::new(BaseCommand { r#type: Type::Pong as i32, pong, ..BaseCommand::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pulsar::message::proto::{CommandCloseConsumer, CommandGetLastMessageId, CommandSuccess};
+
+    /// A broker that starts may unload a topic just after it was subscribed to.
+    #[tokio::test]
+    async fn a_topic_that_is_given_up_before_an_answer_is_not_waited_for() {
+        let (here, there) = tokio::io::duplex(1 << 16);
+        let frames = Framed::new(Box::new(here) as Box<dyn Stream>, Codec);
+        let dialer = Dialer { options: PulsarOptions::new("broker:6650"), tls: None };
+        let mut connection =
+            Connection { frames, dialer, broker: "broker:6650".to_owned(), requests: 0 };
+        let mut broker = Framed::new(there, Codec);
+        let answers = async {
+            broker.next().await.unwrap().unwrap();
+            let close_consumer = Some(CommandCloseConsumer { consumer_id: 1, request_id: 0 });
+            let closed = BaseCommand {
+                r#type: Type::CloseConsumer as i32,
+                close_consumer,
+                ..BaseCommand::default()
+            };
+            broker.send(Message { command: closed, payload: None }).await.unwrap();
+            let success = Some(CommandSuccess { request_id: 7, schema: None });
+            let answered =
+                BaseCommand { r#type: Type::Success as i32, success, ..BaseCommand::default() };
+            broker.send(Message { command: answered, payload: None }).await.unwrap();
+        };
+        let get_last_message_id = Some(CommandGetLastMessageId { consumer_id: 1, request_id: 7 });
+        let question = Box::new(BaseCommand {
+            r#type: Type::GetLastMessageId as i32,
+            get_last_message_id,
+            ..BaseCommand::default()
+        });
+        let asked = connection.ask(question, |answer| answer.success.map(drop));
+        let (asked, ()) = tokio::join!(asked, answers);
+        assert!(matches!(asked, Err(Fault::Away(_))));
+    }
 }

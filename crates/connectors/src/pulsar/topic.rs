@@ -2,7 +2,7 @@
 //! its end. A subscription has no cursor at the broker and ends with the connection, so nothing
 //! stays behind. Never creates a topic, and never acknowledges a message.
 
-use super::connection::{Connection, Dialer};
+use super::connection::{Connection, Dialer, given_up};
 use super::fault::{Fault, Spoken};
 use super::message_place::MessagePlace;
 use pulsar::message::Payload;
@@ -116,7 +116,7 @@ impl Topic {
             let message = self.connection.receive().await?;
             let command = message.command;
             if command.close_consumer.is_some_and(|closed| closed.consumer_id == self.consumer) {
-                return Err(Fault::Away("the broker has given the topic up".into()));
+                return Err(given_up());
             }
             let Some(delivered) = command.message else { continue };
             let Some(payload) = message.payload else { continue };
