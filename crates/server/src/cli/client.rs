@@ -65,6 +65,22 @@ pub(super) struct Client {
     token: Option<String>,
 }
 
+/// Carries out a command that asks a service. Tells why it failed.
+pub(super) fn carry_out(command: impl Future<Output = Result<(), Failure>>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => Err(Failure::new(Outcome::Refused, error.to_string())),
+    };
+    match done {
+        Ok(()) => Outcome::Done,
+        Err(failure) => {
+            eprintln!("{}", failure.what);
+            failure.outcome
+        }
+    }
+}
+
 impl Client {
     pub(super) fn new(args: &ServerArgs) -> Result<Self, Failure> {
         let server = args.server.trim_end_matches('/');

@@ -1,7 +1,7 @@
 //! `milvus-cdc task …`: one or two requests for each verb, and `watch`. Never keeps anything
 //! between two runs.
 
-use super::client::{Client, ServerArgs, TASKS, path_of};
+use super::client::{self, Client, ServerArgs, TASKS, path_of};
 use super::create::Create;
 use super::drain::Drain;
 use super::failure::Failure;
@@ -78,18 +78,7 @@ impl OneTask {
 
 impl TaskCommand {
     pub(super) fn run(self) -> Outcome {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let done = match runtime {
-            Ok(runtime) => runtime.block_on(self.carry_out()),
-            Err(error) => Err(Failure::new(Outcome::Refused, error.to_string())),
-        };
-        match done {
-            Ok(()) => Outcome::Done,
-            Err(failure) => {
-                eprintln!("{}", failure.what);
-                failure.outcome
-            }
-        }
+        client::carry_out(self.carry_out())
     }
 
     async fn carry_out(self) -> Result<(), Failure> {

@@ -13,6 +13,7 @@ use testkit::milvus::CollectionSpec;
 use testkit::wait;
 
 use super::bench::{Bench, EQUAL_WITHIN, batch, keys};
+use super::faults::lasts;
 
 /// All with a shard on the only channel. The first one written is not flushed, the second one
 /// is, and loses rows afterwards.
@@ -21,9 +22,9 @@ const COLLECTIONS: usize = 8;
 /// The checkpoints move once a minute.
 const PASSED_WITHIN: Duration = Duration::from_secs(150);
 
-/// A data node that nobody ticks decides within a second of opening a channel which shards are
-/// read together; it opens them some seconds after its start.
-const UNTICKED: Duration = Duration::from_secs(15);
+/// For how many seconds nobody ticks the target. Its data node opens its channels some seconds
+/// after its start, and decides a second later which shards are read together. It says neither.
+const UNTICKED: u64 = 15;
 
 /// A Milvus 2.3.5 forgets rows and deletes that are not flushed, if several shards share a channel
 /// (milvus-io/milvus#34255).
@@ -57,7 +58,7 @@ async fn what_a_killed_target_forgets_is_sent_again() {
     bench.service.kill().unwrap();
     bench.pair.target.kill().unwrap();
     bench.pair.target.bring_back().unwrap();
-    tokio::time::sleep(UNTICKED).await;
+    lasts(UNTICKED).await;
     bench.service.restart().await.unwrap();
     wait::until("what may be forgotten to be read again", EQUAL_WITHIN, || async {
         let event = r#"event="read_again""#;

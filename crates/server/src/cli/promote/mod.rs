@@ -9,7 +9,7 @@ mod on_target;
 mod switch;
 mod target_etcd;
 
-use super::client::{Client, ServerArgs, TASKS, path_of};
+use super::client::{self, Client, ServerArgs, TASKS, path_of};
 use super::drain::Drain;
 use super::failure::Failure;
 use super::outcome::Outcome;
@@ -69,18 +69,7 @@ pub(super) struct Promote {
 
 impl Promote {
     pub(super) fn run(self) -> Outcome {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let done = match runtime {
-            Ok(runtime) => runtime.block_on(self.carry_out()),
-            Err(error) => Err(Failure::new(Outcome::Refused, error.to_string())),
-        };
-        match done {
-            Ok(()) => Outcome::Done,
-            Err(failure) => {
-                eprintln!("{}", failure.what);
-                failure.outcome
-            }
-        }
+        client::carry_out(self.carry_out())
     }
 
     async fn carry_out(&self) -> Result<(), Failure> {
