@@ -22,6 +22,7 @@ mod stranger;
 mod topic;
 mod world;
 
+use milvus::Condition;
 use replication::task::{LateMessages, Policies};
 use schedule::{Goal, Options, Outcome, run};
 
@@ -180,6 +181,22 @@ fn of_two_services_one_works_whatever_becomes_of_the_other() {
 fn what_is_done_may_be_lost_to_the_retention() {
     assert_ne!(standby::after_the_retention(false), Ok(0));
     standby::after_the_retention(false).unwrap();
+}
+
+/// Some versions lose rows if no tick comes soon. A task that is paused ticks nothing.
+#[test]
+fn a_target_that_returns_is_ticked_at_once() {
+    let waited = standby::until_a_tick_after(Condition::IsDead);
+    assert!(waited <= 300, "{waited} ms");
+    let waited = standby::until_a_tick_after_a_start();
+    assert!(waited <= 300, "{waited} ms");
+}
+
+/// It goes on where it was, and its clock lies back when it wakes.
+#[test]
+fn a_target_that_stood_still_is_not_ticked_for_that() {
+    let waited = standby::until_a_tick_after(Condition::StandsStill);
+    assert!(waited > 300, "{waited} ms");
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub(crate) enum Condition {
     #[default]
     Serves,
     StandsStill,
-    /// For good.
+    /// Nobody is there.
     IsDead,
 }
 
@@ -487,6 +487,9 @@ impl Target for Milvus {
     }
 
     async fn clock(&self) -> Result<Timestamp> {
+        if *self.condition.borrow() == Condition::IsDead {
+            return Err(Error::transient("simulated: nobody is there"));
+        }
         self.thaw().await;
         self.faults.reading().await?;
         Ok(self.now())

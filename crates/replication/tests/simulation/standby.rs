@@ -2,7 +2,7 @@
 //! and wake, and in the end one of them is gone for good. Never takes real time.
 
 use crate::faults::{Faults, Verdict};
-use crate::milvus::Milvus;
+use crate::milvus::{Condition, Milvus};
 use crate::schedule::{limits, task};
 use crate::script::Script;
 use crate::store::Memory;
@@ -65,6 +65,34 @@ pub(crate) fn records_of_an_empty_source() -> Vec<String> {
         pass(&mut [outside.service("one")], Duration::from_secs(10)).await;
         let stored = outside.store.list("").await.unwrap().into_iter().map(|(key, _)| key);
         stored.filter(|key| key.ends_with(TASK)).collect()
+    })
+}
+
+/// How long a target of this service, of which no task runs, waits for a tick after it was in this
+/// condition, in milliseconds.
+pub(crate) fn until_a_tick_after(condition: Condition) -> u64 {
+    block_on(0, async {
+        let outside = Outside::with_lanes().await;
+        let mut keeps = outside.keeps();
+        // The next tick is not due for some seconds.
+        outside.ticked_again(&mut keeps).await;
+        outside.milvus.set_condition(condition);
+        _ = tokio::time::timeout(Duration::from_secs(2), &mut keeps).await;
+        outside.milvus.set_condition(Condition::Serves);
+        outside.ticked_again(&mut keeps).await
+    })
+}
+
+/// The same, of a service that has started while nobody was there.
+pub(crate) fn until_a_tick_after_a_start() -> u64 {
+    block_on(0, async {
+        let outside = Outside::with_lanes().await;
+        outside.milvus.set_condition(Condition::IsDead);
+        let mut keeps = outside.keeps();
+        // The lease of the service before it has run out by then.
+        _ = tokio::time::timeout(Duration::from_secs(20), &mut keeps).await;
+        outside.milvus.set_condition(Condition::Serves);
+        outside.ticked_again(&mut keeps).await
     })
 }
 
@@ -177,6 +205,35 @@ impl Outside {
         let store = Arc::new(Memory::new(faults.clone()));
         store.add_task(TASK);
         Self { faults, script, milvus, store, verdict }
+    }
+
+    /// A service has made collections on the target, and has ended.
+    async fn with_lanes() -> Self {
+        let outside = Self::new(0, false);
+        let mut services = vec![outside.service("one")];
+        for _ in 0..20 {
+            outside.script.tick();
+            pass(&mut services, Duration::from_millis(200)).await;
+        }
+        drop(services);
+        outside
+    }
+
+    /// What a service does beside its tasks, as while all of them are paused.
+    fn keeps(&self) -> Pin<Box<dyn Future<Output = ()>>> {
+        let target = Arc::new(self.milvus.clone());
+        let link = Link::new("target", target, self.store.clone(), limits());
+        let keeps = Destination::Milvus(link);
+        Box::pin(async move { keeps.keep(CancellationToken::new()).await })
+    }
+
+    /// Waits until all channels have got another tick; answers how long that took, in milliseconds.
+    async fn ticked_again(&self, keeps: &mut Pin<Box<dyn Future<Output = ()>>>) -> u64 {
+        let (began, before) = (self.script.now().ms(), self.milvus.ticked());
+        while self.milvus.ticked() == before {
+            _ = tokio::time::timeout(Duration::from_millis(10), &mut *keeps).await;
+        }
+        self.script.now().ms() - began
     }
 
     fn service(&self, holder: &'static str) -> Service {

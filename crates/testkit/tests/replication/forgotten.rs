@@ -1,6 +1,7 @@
 //! Tests that a target which forgets at its restarts what it has not flushed gets that again.
 //! Never restarts it before the checkpoints of its channels have passed what it is to forget.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -48,7 +49,7 @@ async fn what_a_killed_target_forgets_is_sent_again() {
     assert_eq!(bench.equal(rows).await.target_rows, 100);
     let now = bench.target.clock().await.unwrap();
     wait::until("the checkpoints to pass the rows", PASSED_WITHIN, || async {
-        let passed = checkpoints(&bench).await.into_iter().filter(|at| *at > now.0).count();
+        let passed = checkpoints(&bench).await.into_values().filter(|at| *at > now.0).count();
         Ok((passed >= COLLECTIONS - 2).then_some(()))
     })
     .await
@@ -82,18 +83,19 @@ async fn what_a_killed_target_forgets_is_sent_again() {
 }
 
 /// The checkpoints of the target's channels, as its data coordinator has stored them.
-async fn checkpoints(bench: &Bench) -> Vec<u64> {
+pub(crate) async fn checkpoints(bench: &Bench) -> BTreeMap<String, u64> {
     let folder = format!("{}/meta/datacoord-meta/channel-cp", bench.pair.target.options.name);
     // All keys that begin with the folder: '0' comes behind '/'.
     let (prefix, end) = (format!("{folder}/"), format!("{folder}0"));
-    let range = json!({"key": STANDARD.encode(prefix), "range_end": STANDARD.encode(end)});
+    let range = json!({"key": STANDARD.encode(&prefix), "range_end": STANDARD.encode(end)});
     let uri = format!("http://{}/v3/kv/range", bench.pair.target_etcd.endpoint());
     let answer = reqwest::Client::new().post(uri).json(&range).send().await.unwrap();
     let answer: Value = answer.json().await.unwrap();
     let positions = answer["kvs"].as_array().cloned().unwrap_or_default();
-    let timestamp = |kv: &Value| {
-        let value = STANDARD.decode(kv["value"].as_str().unwrap()).unwrap();
-        MsgPosition::decode(&*value).unwrap().timestamp
+    let decoded = |kv: &Value, part| STANDARD.decode(kv[part].as_str().unwrap()).unwrap();
+    let position = |kv: &Value| {
+        let channel = String::from_utf8(decoded(kv, "key")).unwrap().replace(&prefix, "");
+        (channel, MsgPosition::decode(&*decoded(kv, "value")).unwrap().timestamp)
     };
-    positions.iter().map(timestamp).collect()
+    positions.iter().map(position).collect()
 }

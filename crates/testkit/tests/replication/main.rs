@@ -24,6 +24,7 @@ mod naming;
 mod one_target;
 mod promoted;
 mod requests;
+mod returned;
 mod shared_store;
 mod structure;
 mod takeover;

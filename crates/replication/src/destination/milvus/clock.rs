@@ -27,6 +27,12 @@ impl Clock {
         Self { target, sample: Mutex::default() }
     }
 
+    /// What the target says now. It is no sample: one that has just started to answer, or that has
+    /// stood still, may be behind for a moment, and tasks would wait for that time.
+    pub(super) async fn ask(&self) -> Result<Timestamp> {
+        self.target.clock().await
+    }
+
     /// The time there, from a sample that is at most a second old.
     pub(super) async fn now(&self) -> Result<Timestamp> {
         let sample = *lock(&self.sample);

@@ -153,6 +153,7 @@ impl IntoLanes {
         observer: Arc<dyn Observer>,
         stop: Stop,
     ) -> Self {
+        link.beside.tell(&observer);
         let (fence, replaying) = (Timestamp::ZERO, BTreeSet::new());
         Self { task: task.to_owned(), link, observer, stop, fence, replaying }
     }

@@ -3,6 +3,7 @@
 //! Never touches rows; those go through `deliver`.
 
 use crate::destination::milvus::adopt::adopt;
+use crate::destination::milvus::beside::Beside;
 use crate::destination::milvus::calls::Calls;
 use crate::destination::milvus::claims::Claims;
 use crate::destination::milvus::clock::Clock;
@@ -14,13 +15,15 @@ use crate::destination::milvus::restarts::Restarts;
 use crate::destination::milvus::settle::Settling;
 use crate::destination::milvus::sight::Sight;
 use crate::destination::milvus::ticker::Ticker;
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::observer::Silent;
+use crate::overdue;
 use crate::ports::{Store, Target};
 use crate::records::target_records::TargetRecords;
 use crate::stop::Stop;
 use crate::task::Limits;
 use futures::FutureExt;
+use futures::future::join;
 use milvus_wire::version::Version;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +33,16 @@ use tokio_util::sync::CancellationToken;
 
 /// How often the channels of the target are listed again.
 const LIST_EVERY: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether the target is there, how often while it is not, and how long it
+/// has for an answer.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOK_EVERY_WHILE_AWAY: Duration = Duration::from_millis(200);
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
+
+/// For how long after its return a target is ticked as often as it is looked at: it reads nothing
+/// before it has read a tick that is less than ten seconds old.
+const OPENS_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often it is looked again whether an address leads to another target by now.
 const TELL_APART_EVERY: Duration = Duration::from_secs(60);
@@ -53,6 +66,7 @@ pub struct Link {
     pub(crate) ticker: Arc<Ticker>,
     /// Which task has which collection.
     pub(crate) claims: Claims,
+    pub(super) beside: Beside,
     records: Arc<TargetRecords>,
     here: Here,
     ready: OnceCell<()>,
@@ -120,6 +134,7 @@ impl Link {
             lanes,
             ticker,
             claims,
+            beside: Beside::default(),
             records,
             here,
             ready,
@@ -201,8 +216,59 @@ impl Link {
     /// Runs beside the tasks.
     pub async fn keep(&self, stop: CancellationToken) {
         // A target that stands still must not keep the lease from being kept.
-        let keeping = Box::pin(self.keep_lanes(Stop::at_once(stop.clone())));
-        self.records.keep_lease(stop, keeping).await;
+        let at_once = Stop::at_once(stop.clone());
+        let keeping = join(self.keep_lanes(at_once.clone()), self.tick_at_returns(at_once));
+        self.records.keep_lease(stop, Box::pin(keeping)).await;
+    }
+
+    /// Ticks every lane as soon as a target that was away answers again. One that has started reads
+    /// its log up to a tick that is not old, and some versions lose rows if none comes soon
+    /// (milvus-io/milvus#34255). A task that is paused notices nothing by itself, and one that has
+    /// failed pauses.
+    async fn tick_at_returns(&self, stop: Stop) {
+        if self.limits.keep_alive_after.is_none() {
+            return;
+        }
+        // Nobody knows what it was before.
+        let (mut is_away, mut returned) = (true, Instant::now());
+        loop {
+            let looked = stop.until(self.look(is_away, &mut returned)).await;
+            let Ok(looked) = looked else { return };
+            is_away = looked.unwrap_or_else(|e| {
+                tracing::debug!(error = ?e, "the target is away");
+                // Any other error stays until somebody does something.
+                e.kind == Kind::Transient
+            });
+            // Whoever does not have the lease does not wait for the target alone.
+            let is_soon = is_away && self.records.lease_is_confirmed().is_ok();
+            let pause = if is_soon { LOOK_EVERY_WHILE_AWAY } else { LOOK_EVERY };
+            if stop.until(tokio::time::sleep(pause)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Looks whether the target is there, and ticks it if it has just returned: it takes calls a
+    /// little later than it answers, and opens its channels some seconds later. Returns whether it
+    /// still counts as away.
+    async fn look(&self, was_away: bool, returned: &mut Instant) -> Result<bool> {
+        match tokio::time::timeout(LOOK_WITHIN, self.target.clock()).await {
+            Ok(answered) => _ = answered?,
+            // It stands still, and will go on where it was.
+            Err(_) => return Ok(was_away),
+        }
+        if was_away {
+            self.ready().await?;
+            self.tick_silent(Duration::ZERO).await?;
+            *returned = Instant::now();
+            tracing::info!(
+                target = self.lanes.address(),
+                "the target answers: channels without an open window are ticked"
+            );
+        } else if returned.elapsed() < OPENS_WITHIN {
+            self.tick_silent(LOOK_EVERY).await?;
+        }
+        Ok(false)
     }
 
     async fn keep_lanes(&self, stop: Stop) {
@@ -254,7 +320,12 @@ impl Link {
         let lanes = self.lanes.all();
         let mut free = lanes.iter().filter_map(|lane| lane.try_lock());
         if free.any(|lane| lane.state.ticked.elapsed() >= after) {
-            self.ticker.tick_silent(after, &Silent).await?;
+            let silent = || {
+                let address = self.lanes.address();
+                format!("a tick beside the tasks has no answer of the target {address}")
+            };
+            let ticked = self.ticker.tick_silent(after, &self.beside);
+            overdue::tell(&self.beside, silent, ticked).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! A Milvus as the destination. Contains no code of its own.
 
 mod adopt;
+mod beside;
 mod calls;
 mod claims;
 mod clock;

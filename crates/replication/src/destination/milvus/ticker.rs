@@ -103,9 +103,10 @@ impl Ticker {
         self.tick_those(at, observer, is_wanted).await
     }
 
-    /// Ticks the lanes that nobody has ticked for this long with the target's own clock.
+    /// Ticks the lanes that nobody has ticked for this long with the target's own clock, as it is
+    /// now.
     pub(super) async fn tick_silent(&self, after: Duration, observer: &dyn Observer) -> Result<()> {
-        let at = self.clock.now().await?;
+        let at = self.clock.ask().await?;
         let is_wanted =
             |lane: &LockedLane| at > lane.state.last_tick && lane.state.ticked.elapsed() >= after;
         self.tick_those(at, observer, is_wanted).await
