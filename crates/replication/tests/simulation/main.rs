@@ -16,15 +16,18 @@ mod milvus;
 mod roles;
 mod schedule;
 mod script;
+mod silence;
 mod standby;
 mod store;
 mod stranger;
 mod topic;
 mod world;
 
+use faults::Fault;
 use milvus::Condition;
 use replication::task::{LateMessages, Policies};
 use schedule::{Goal, Options, Outcome, run};
+use silence::Calls;
 
 fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
@@ -100,6 +103,17 @@ fn two_tasks_on_one_target_do_not_disturb_each_other() {
 fn a_collection_is_renamed_into_the_selection() {
     for goal in [Goal::Milvus, Goal::Log { exact: true }, Goal::Log { exact: false }] {
         all(100, |_| Options { goal, enters: true, ..Options::default() });
+    }
+}
+
+/// Whatever becomes of it in the end.
+#[test]
+fn a_call_without_an_answer_holds_up_one_task_and_is_told_of() {
+    for end in [Fault::None, Fault::LoseCall, Fault::LoseAnswer, Fault::Late] {
+        for calls in [Calls::WithRows, Calls::Ticks] {
+            let went_wrong = silence::of_one_channel(calls, end).err();
+            assert_eq!(went_wrong, None, "{calls:?}, {end:?}");
+        }
     }
 }
 

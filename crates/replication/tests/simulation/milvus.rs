@@ -4,10 +4,11 @@
 use crate::cluster::{Cluster, Collection, Lane, Row, apply};
 use crate::faults::{Fault, Faults, Verdict};
 use crate::script::Script;
+use crate::silence::Silence;
 use crate::stranger::MADE_AT;
 use async_trait::async_trait;
 use bytes::Bytes;
-use milvus_wire::ids::{CollectionId, CollectionName, split_vchannel};
+use milvus_wire::ids::{CollectionId, CollectionName, DEFAULT_DATABASE, split_vchannel};
 use milvus_wire::message::{Message, RowKind, RowMessage, decode};
 use milvus_wire::op::OpRequest;
 use milvus_wire::replicate::{ReplicateCall, tick};
@@ -49,6 +50,8 @@ pub(crate) struct Milvus {
     behind_ms: Arc<AtomicU64>,
     /// Rows of collections whose name begins like this are refused.
     refused: Arc<Mutex<Option<&'static str>>>,
+    /// A channel may leave calls without an answer.
+    pub(crate) silence: Silence,
     faults: Faults,
     script: Script,
     verdict: Verdict,
@@ -75,6 +78,7 @@ impl Milvus {
             starts: Arc::default(),
             behind_ms: Arc::default(),
             refused: Arc::default(),
+            silence: Silence::default(),
             cluster: Arc::default(),
             condition: Arc::new(watch::Sender::default()),
             faults,
@@ -168,6 +172,22 @@ impl Milvus {
         let cluster = self.cluster.lock().unwrap();
         let there = cluster.collections.values().filter(|c| c.name.database == database);
         there.map(|c| c.name.name.clone()).collect()
+    }
+
+    /// The first channel of a collection in the default database.
+    pub(crate) fn channel_of(&self, name: &str) -> String {
+        let name = CollectionName::new(DEFAULT_DATABASE, name);
+        let mut cluster = self.cluster.lock().unwrap();
+        let vchannels = cluster.named(&name).map(|c| c.info.vchannels.clone()).unwrap_or_default();
+        vchannels.first().map(|v| split_vchannel(v).unwrap().0.to_owned()).unwrap_or_default()
+    }
+
+    /// When the newest row or delete was written that a collection in the default database has got.
+    pub(crate) fn newest_of(&self, name: &str) -> Timestamp {
+        let name = CollectionName::new(DEFAULT_DATABASE, name);
+        let mut cluster = self.cluster.lock().unwrap();
+        let newest = cluster.named(&name).and_then(|c| c.applied.last().map(|row| row.timestamp));
+        newest.unwrap_or_default()
     }
 
     /// The ticks in the log of a channel, in order.
@@ -388,6 +408,7 @@ impl Target for Milvus {
     async fn replicate(&self, call: &ReplicateCall) -> std::result::Result<(), CallError> {
         let messages: Vec<Bytes> = call.messages.iter().map(|m| m.to_bytes()).collect();
         assert!(!messages.is_empty() && call.end > Timestamp::ZERO);
+        let is_tick = matches!(decode(messages[0].clone()).unwrap(), Message::Tick(_));
         let lost = || Err(CallError::Unanswered(Error::transient("simulated: no answer")));
         if *self.condition.borrow() == Condition::IsDead {
             return Err(CallError::Refused(Error::transient("simulated: nobody is there")));
@@ -418,7 +439,8 @@ impl Target for Milvus {
                 this.under_way.fetch_sub(1, Ordering::Relaxed);
             })
         };
-        let fault = self.faults.next();
+        let kept = self.silence.keep(&call.pchannel, is_tick).await;
+        let fault = kept.unwrap_or_else(|| self.faults.next());
         let id = |message: &Spliced| match decode(message.to_bytes()).unwrap() {
             Message::Row(row) => row.msg_id,
             _ => 0,
