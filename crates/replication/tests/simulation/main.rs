@@ -11,6 +11,7 @@ mod cluster;
 mod conformance;
 mod consumer;
 mod faults;
+mod forgotten;
 mod log;
 mod milvus;
 mod roles;
@@ -147,6 +148,21 @@ fn a_target_that_forgets_at_its_restarts_gets_again_what_it_has_lost() {
     });
     let is_one = std::env::var("SIM_SEED").is_ok();
     assert!(is_one || outcome.forgot > 50 && outcome.flushed > 50, "{outcome:?}");
+}
+
+#[test]
+fn a_flush_covers_no_place_that_was_left_again() {
+    assert_eq!(forgotten::flushed_at_the_moment_of_going_back(), Ok(()));
+}
+
+#[test]
+fn a_flush_does_not_cover_what_is_out_of_step() {
+    assert_eq!(forgotten::flushed_while_out_of_step(), Ok(()));
+}
+
+#[test]
+fn a_collection_that_cannot_go_back_keeps_no_other_from_it() {
+    assert_eq!(forgotten::one_place_is_lost(), Ok(()));
 }
 
 /// Also if it was not replicated for a while.

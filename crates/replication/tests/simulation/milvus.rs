@@ -131,12 +131,12 @@ impl Milvus {
         self
     }
 
-    /// Its data node is started again. Each shard may lose what was not flushed, as by
+    /// Its data node is started again. Some shards lose what was not flushed, as by
     /// milvus-io/milvus#34255. Returns whether any row was lost.
-    pub(crate) fn restart(&self, rng: &mut fastrand::Rng) -> bool {
+    pub(crate) fn restart(&self, mut is_forgotten: impl FnMut(&str) -> bool) -> bool {
         *self.starts.lock().unwrap().as_mut().unwrap() += 1;
         let mut cluster = self.cluster.lock().unwrap();
-        cluster.collections.values_mut().for_each(|c| c.forget(|_| rng.bool()));
+        cluster.collections.values_mut().for_each(|c| c.forget(&mut is_forgotten));
         cluster.collections.values().any(|c| c.has_forgotten)
     }
 

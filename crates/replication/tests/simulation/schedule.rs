@@ -295,7 +295,7 @@ impl Schedule {
             process = self.refuse(process).await;
         }
         if self.options.forgets && (self.rng.u32(0..400) == 0 || self.restarts_again == Some(act)) {
-            self.forgot += u64::from(self.milvus.restart(&mut self.rng));
+            self.forgot += u64::from(self.milvus.restart(|_| self.rng.bool()));
             // While what it has forgotten is sent again, perhaps.
             self.restarts_again = self.rng.bool().then(|| act + self.rng.u64(1..500));
         }
