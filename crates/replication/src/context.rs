@@ -4,6 +4,7 @@
 use crate::destination::Destination;
 use crate::error::Result;
 use crate::observer::{Event, Noted, Observer};
+use crate::overdue;
 use crate::ports::{Catalog, Ddl, Source};
 use crate::records::target_records::TaskRecords;
 use crate::task::Task;
@@ -45,9 +46,10 @@ impl Context {
         if !destination.takes(request) {
             return Ok(());
         }
-        destination.apply(request, at).await?;
-        self.ports.observer.event(Event::Called(request.name()));
         let (name, what) = (request.name(), request.what());
+        let silent = || format!("the request {name} {what} has no answer of the target");
+        overdue::tell(&*self.ports.observer, silent, destination.apply(request, at)).await?;
+        self.ports.observer.event(Event::Called(name));
         tracing::info!(task = %self.task.id, request = name, what, %at, "target changed");
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::collections::replicated::{Collections, Ending};
 use crate::context::Context;
 use crate::destination::delivery::Delivery;
 use crate::error::{Error, Result};
+use crate::observer::{Event, Noted};
 use crate::ports::{CatalogEvent, Transaction, next_event};
 use crate::progress::Progress;
 use crate::records::checkpoint::{Checkpoint, PendingDrop};
@@ -23,6 +24,14 @@ use tokio::time::{Duration, Instant};
 /// How often it is looked again what keeps collections out of step.
 const TRY_EVERY: Duration = Duration::from_secs(10);
 
+/// After how long without a tick of the source that is told, and how often it is said again. A
+/// source ticks several times a second.
+const SILENT_AFTER: Duration = Duration::from_secs(10);
+
+/// What is told then.
+const SILENT: &str = "nothing has come from the source for more than 10 s: its queue does not \
+                      answer, or the source itself stands still";
+
 /// How often positions are saved while there are no rows.
 const SAVE_EVERY: Duration = Duration::from_secs(5);
 
@@ -37,6 +46,9 @@ pub(crate) struct Path {
     pub(crate) saved: Instant,
     /// Whether the positions have moved since they were saved.
     pub(crate) has_moved: bool,
+    /// When the source was heard last, or its silence was told.
+    pub(crate) heard: Instant,
+    pub(crate) is_silent: bool,
     /// When collections that are out of step were looked at last.
     pub(crate) tried: Instant,
     /// For a target that forgets what it has not flushed.
@@ -78,7 +90,12 @@ impl Path {
                 }
                 // 1 read: until a tick covers all channels
                 upto = self.channels.round(self.collections.roster(), self.replay.end()) => upto?,
+                () = tokio::time::sleep_until(self.heard + SILENT_AFTER), if self.reads() => {
+                    self.tell_silence();
+                    continue;
+                }
             };
+            self.hear();
             let is_new = !self.replay.is_due();
             if is_new && stop.until(self.join_announced(upto)).await?? {
                 continue; // the round is read again, with what has joined
@@ -97,6 +114,27 @@ impl Path {
                 self.flushes.look();
                 stop.until(self.look(CatalogEvent::Resync)).await??;
             }
+        }
+    }
+
+    fn reads(&self) -> bool {
+        !self.channels.names().is_empty()
+    }
+
+    fn tell_silence(&mut self) {
+        if !self.is_silent {
+            tracing::warn!(task = %self.context.task.id, "{SILENT}");
+            self.context.count(Noted::Overdue);
+        }
+        // What is done beside the rows may have ended another wait, and with it this reason.
+        self.context.ports.observer.event(Event::Waiting(Some(SILENT)));
+        (self.is_silent, self.heard) = (true, Instant::now());
+    }
+
+    fn hear(&mut self) {
+        self.heard = Instant::now();
+        if std::mem::take(&mut self.is_silent) {
+            self.context.ports.observer.event(Event::Waiting(None));
         }
     }
 

@@ -98,6 +98,8 @@ async fn replicate(context: Context, stop: Stop, progress: watch::Sender<Progres
         stop,
         saved,
         has_moved,
+        heard: saved,
+        is_silent: false,
         tried,
         flushes,
     };

@@ -118,6 +118,13 @@ fn a_call_without_an_answer_holds_up_one_task_and_is_told_of() {
     }
 }
 
+#[test]
+fn a_side_that_is_silent_is_told_of() {
+    for is_of_source in [true, false] {
+        assert_eq!(silence::of_one_side(is_of_source).err(), None, "source: {is_of_source}");
+    }
+}
+
 /// Nothing is written or ticked far ahead of the target's clock: it ticks itself by that when it is
 /// promoted.
 #[test]

@@ -4,7 +4,7 @@
 use crate::cluster::{Cluster, Collection, Lane, Row, apply};
 use crate::faults::{Fault, Faults, Verdict};
 use crate::script::Script;
-use crate::silence::Silence;
+use crate::silence::{Calls, Silence};
 use crate::stranger::MADE_AT;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -439,7 +439,8 @@ impl Target for Milvus {
                 this.under_way.fetch_sub(1, Ordering::Relaxed);
             })
         };
-        let kept = self.silence.keep(&call.pchannel, is_tick).await;
+        let calls = if is_tick { Calls::Ticks } else { Calls::WithRows };
+        let kept = self.silence.keep(&call.pchannel, calls).await;
         let fault = kept.unwrap_or_else(|| self.faults.next());
         let id = |message: &Spliced| match decode(message.to_bytes()).unwrap() {
             Message::Row(row) => row.msg_id,
@@ -513,6 +514,7 @@ impl Target for Milvus {
             return Err(Error::transient("simulated: nobody is there"));
         }
         self.thaw().await;
+        self.silence.keep("", Calls::Clock).await;
         self.faults.reading().await?;
         Ok(self.now())
     }

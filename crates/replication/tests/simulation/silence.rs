@@ -29,6 +29,8 @@ const BEHIND_MAX_MS: u64 = 1000;
 pub(crate) enum Calls {
     WithRows,
     Ticks,
+    /// Questions for its clock; they are of no channel.
+    Clock,
 }
 
 /// The channels of the target that are silent.
@@ -54,8 +56,7 @@ impl Silence {
     }
 
     /// Keeps a call, if it is one of those that are not answered now. Returns what becomes of it.
-    pub(crate) async fn keep(&self, pchannel: &str, is_tick: bool) -> Option<Fault> {
-        let calls = if is_tick { Calls::Ticks } else { Calls::WithRows };
+    pub(crate) async fn keep(&self, pchannel: &str, calls: Calls) -> Option<Fault> {
         let is_kept = |of: &(String, Calls)| of.0 == pchannel && of.1 == calls;
         if !self.0.borrow().of.as_ref().is_some_and(is_kept) {
             return None;
@@ -100,6 +101,42 @@ pub(crate) fn of_one_channel(calls: Calls, end: Fault) -> Result<(), String> {
         .build()
         .unwrap();
     runtime.block_on(async { Pair::begin().run(calls, end).await })
+}
+
+/// The source, or the target's clock, is silent for a while. Returns what has gone wrong.
+pub(crate) fn of_one_side(is_of_source: bool) -> Result<(), String> {
+    fastrand::seed(0);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let pair = Pair::begin();
+        pair.pass(10_000, &["a99", "b99"]).await?;
+        let why = if is_of_source {
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            "nothing has come from the source"
+        } else {
+            pair.milvus.silence.begin("", Calls::Clock);
+            pair.write(14_000).await?;
+            "the question for its clock has no answer"
+        };
+        for told in &pair.told {
+            let waits = told.waits.lock().unwrap().clone().unwrap_or_default();
+            if *told.overdue.lock().unwrap() == 0 || !waits.contains(why) {
+                return Err(format!("a task does not tell of it: {waits:?}"));
+            }
+        }
+        pair.milvus.silence.end(Fault::None);
+        pair.write(20_000).await?;
+        pair.pass(10_000, &["a99", "b99"]).await?;
+        let waits = |told: &Arc<Told>| told.waits.lock().unwrap().clone();
+        if let Some(waits) = pair.told.iter().find_map(waits) {
+            return Err(format!("a task still says {waits}"));
+        }
+        pair.milvus.difference().map_or(Ok(()), Err)
+    })
 }
 
 impl Pair {

@@ -206,8 +206,8 @@ async fn the_target_is_frozen() {
     let mut bench = Bench::new().await;
     let task = bench.task_for_all().await;
     let load = Load::on(&bench, "frozen", 7).await;
-    // A Milvus whose session at etcd ends meanwhile, after 30 s without a sign of life, ends itself.
-    // It gives one every ten seconds.
+    // A Milvus ends itself if its session at etcd has ended meanwhile: after 30 s without a sign of
+    // life, and it gives one every ten seconds.
     for seconds in [5, 12, 9] {
         load.write(1000).await;
         bench.pair.target.freeze().unwrap();

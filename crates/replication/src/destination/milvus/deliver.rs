@@ -167,12 +167,12 @@ impl IntoLanes {
         checkpoint: &Transaction,
     ) -> Result<Outcome> {
         self.check_replay(lanes)?;
-        if let Some(risen) = self.retry(|| self.link.floor.of(lanes)).await? {
+        if let Some(risen) = self.ask(|| self.link.floor.of(lanes)).await? {
             risen.raise(lanes);
         }
         let was_open: Vec<_> = lanes.iter().map(LockedLane::is_open).collect();
         let replay = was_open.contains(&true);
-        let (close_at, _) = self.retry(|| self.link.ticker.close_at(&self.task, upto)).await?;
+        let (close_at, _) = self.ask(|| self.link.ticker.close_at(&self.task, upto)).await?;
         let plans = self.plans(lanes, by_lane)?;
         let closing: Vec<_> = plans.iter().map(|plan| plan.highest.max(close_at)).collect();
         if let Some(time) = self.ahead(plans.iter().map(|plan| plan.highest).max()).await? {
@@ -305,7 +305,7 @@ impl IntoLanes {
         let Some(highest) = highest else {
             return Ok(None);
         };
-        let clock = self.retry(|| self.link.clock.now()).await?.plus_ms(AHEAD_MS);
+        let clock = self.ask(|| self.link.clock.now()).await?.plus_ms(AHEAD_MS);
         Ok((clock < highest).then(|| Duration::from_millis(highest.ms() - clock.ms() + 1)))
     }
 
@@ -383,6 +383,12 @@ impl IntoLanes {
         }
         let clock = timeout(ASK_MAX, self.link.target.clock());
         Ok(matches!(self.stop.bounded(clock).await?, Ok(Ok(_))))
+    }
+
+    /// Asks for the target's clock until it is told.
+    async fn ask<T, F: Future<Output = Result<T>>>(&self, clock: impl Fn() -> F) -> Result<T> {
+        let silent = || "the question for its clock has no answer of the target".to_owned();
+        overdue::tell(&*self.observer, silent, self.retry(clock)).await
     }
 
     async fn retry<T, F: Future<Output = Result<T>>>(&self, work: impl Fn() -> F) -> Result<T> {
