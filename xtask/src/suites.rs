@@ -45,7 +45,7 @@ const ON_PULSAR: &str = "replication_on_pulsar";
 
 /// Tests of the first program with servers of their own. They run in the other lane, so that both
 /// take about as long.
-const WITH_OWN_SERVERS: [&str; 3] = ["churn::", "drained::", "forgotten::"];
+const WITH_OWN_SERVERS: [&str; 4] = ["churn::", "drained::", "etcd_members::", "forgotten::"];
 
 /// What can differ by queue: docs/testing.md has the reasons. The others run on Kafka alone, unless
 /// everything is asked for.

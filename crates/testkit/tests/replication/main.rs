@@ -13,6 +13,7 @@ mod channels;
 mod churn;
 mod collections;
 mod drained;
+mod etcd_members;
 mod examples;
 mod faults;
 mod forgotten;
