@@ -5,6 +5,7 @@ use crate::faults::{Faults, Verdict};
 use crate::milvus::Milvus;
 use crate::schedule::{limits, task};
 use crate::script::Script;
+use crate::simulated_time::block_on;
 use crate::store::Memory;
 use crate::stranger;
 use milvus_wire::ids::{CollectionName, DEFAULT_DATABASE};
@@ -49,20 +50,10 @@ struct Forgetful {
 
 type Outcome = Result<(), String>;
 
-fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
-    fastrand::seed(0);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(work)
-}
-
 /// A flush is due when the task goes back, and what it then sends again comes behind that flush. It
 /// is forgotten once more, before the next one.
 pub(crate) fn flushed_at_the_moment_of_going_back() -> Outcome {
-    block_on(async {
+    block_on(0, async {
         let world = Forgetful::begin(&[("a99", 1)]);
         world.write(5_000).await?;
         world.script.set_away(true);
@@ -81,7 +72,7 @@ pub(crate) fn flushed_at_the_moment_of_going_back() -> Outcome {
 /// A collection is out of step when the target is flushed: what is flushed under its name is not
 /// it.
 pub(crate) fn flushed_while_out_of_step() -> Outcome {
-    block_on(async {
+    block_on(0, async {
         let mut world = Forgetful::begin(&[("a99", 1), ("b99", 1)]);
         world.write(5_000).await?;
         world.process.shutdown().await;
@@ -107,7 +98,7 @@ pub(crate) fn flushed_while_out_of_step() -> Outcome {
 
 /// The queue has lost what one collection needs to go back, and not what the other one needs.
 pub(crate) fn one_place_is_lost() -> Outcome {
-    block_on(async {
+    block_on(0, async {
         let world = Forgetful::begin(&[("b99", 2), ("a99", 1)]);
         world.write(5_000).await?;
         // The channel that only the first one has.

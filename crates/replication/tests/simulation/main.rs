@@ -18,6 +18,7 @@ mod roles;
 mod schedule;
 mod script;
 mod silence;
+mod simulated_time;
 mod standby;
 mod store;
 mod stranger;

@@ -5,6 +5,7 @@ use crate::cluster::LANES;
 use crate::faults::{Faults, Verdict};
 use crate::milvus::Milvus;
 use crate::script::Script;
+use crate::simulated_time::block_on;
 use crate::store::Memory;
 use crate::stranger::{self, Meddling, Stranger};
 use crate::topic::Topic;
@@ -154,13 +155,7 @@ impl Observer for Counter {
 
 /// Runs one schedule.
 pub(crate) fn run(seed: u64, options: &Options) -> Result<Outcome, String> {
-    fastrand::seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(Schedule::new(seed, options).run())
+    block_on(seed, async { Schedule::new(seed, options).run().await })
 }
 
 struct Schedule {

@@ -1,10 +1,11 @@
-//! A channel of the target that leaves calls without an answer for minutes, while the others go on:
-//! two tasks write to one channel each, and one of these falls silent. Never takes real time.
+//! A side of a task that leaves calls without an answer for minutes: one channel of the target
+//! while the others go on, its clock, or the source. Never takes real time.
 
 use crate::faults::{Fault, Faults, Verdict};
 use crate::milvus::Milvus;
 use crate::schedule::{limits, task};
 use crate::script::Script;
+use crate::simulated_time::block_on;
 use crate::store::Memory;
 use milvus_wire::ids::{CollectionName, DEFAULT_DATABASE};
 use replication::context::Ports;
@@ -94,24 +95,12 @@ struct Pair {
 /// The channel of the first task keeps such calls, of which this becomes then. Returns what has
 /// gone wrong.
 pub(crate) fn of_one_channel(calls: Calls, end: Fault) -> Result<(), String> {
-    fastrand::seed(0);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async { Pair::begin().run(calls, end).await })
+    block_on(0, async { Pair::begin().run(calls, end).await })
 }
 
 /// The source, or the target's clock, is silent for a while. Returns what has gone wrong.
 pub(crate) fn of_one_side(is_of_source: bool) -> Result<(), String> {
-    fastrand::seed(0);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
+    block_on(0, async {
         let pair = Pair::begin();
         pair.pass(10_000, &["a99", "b99"]).await?;
         let why = if is_of_source {

@@ -5,6 +5,7 @@ use crate::faults::{Faults, Verdict};
 use crate::milvus::{Condition, Milvus};
 use crate::schedule::{limits, task};
 use crate::script::Script;
+use crate::simulated_time::block_on;
 use crate::store::Memory;
 use futures::future::join;
 use replication::context::Ports;
@@ -125,16 +126,6 @@ pub(crate) fn after_the_retention(remade: bool) -> Result<u64, String> {
         outside.settle(&mut services).await?;
         Ok(outside.milvus.kept().1)
     })
-}
-
-fn block_on<T>(seed: u64, work: impl Future<Output = T>) -> T {
-    fastrand::seed(seed);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(work)
 }
 
 async fn delete() -> Vec<String> {
